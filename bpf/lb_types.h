@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Everything that the program and user space both see: map keys, map values,
+ * the constants of a loaded program, the names of counters.
+ *
+ * The TypeScript side is reconciler/drivers/xdp/layout.ts; a test compares it
+ * with the BTF of the object that this header was compiled into.
+ *
+ * Addresses are 16 bytes in network byte order; an IPv4 address is written as
+ * its IPv4-mapped IPv6 address, ::ffff:a.b.c.d (RFC 4291, 2.5.5.2).
+ */
+#ifndef BALLAST_LB_TYPES_H
+#define BALLAST_LB_TYPES_H
+
+#include <linux/types.h>
+
+/* Of the pinned maps; a program refuses maps of another version. */
+#define LAYOUT_VERSION 1
+
+#define RING_SLOTS 65537 /* prime, as Maglev needs */
+#define RING_MEMBERS 1024
+#define SLOT_NONE 0xffff /* every member is drained: nowhere to send */
+
+struct address {
+	__u8 bytes[16];
+};
+
+/* vips: a hash; an address that Ballast serves on at least one port. */
+struct vip {
+	__u32 services; /* how many services use it */
+};
+
+/* services: a hash from service_key to service. */
+struct service_key {
+	struct address vip;
+	__be16 port;
+	__u8 protocol; /* IPPROTO_TCP, IPPROTO_UDP */
+	__u8 zero;
+};
+
+struct service {
+	__u32 id; /* index into rings */
+};
+
+enum member_flags {
+	MEMBER_IPV6 = 1 << 0, /* the outer header is IPv6 */
+};
+
+struct member {
+	struct address address;
+	__u32 generation; /* unique to this assignment of this index, on this node; 24 bits; 0: the index is free */
+	__u32 counter;	  /* index into member_counters */
+	__u32 weight;	  /* effective; 0: drained, keeps its flows, has no slot */
+	__u32 flags;	  /* enum member_flags */
+};
+
+enum encapsulation {
+	ENCAP_IPIP = 1, /* 4in4, 6in6, 4in6: protocol 4 (RFC 2003) or 41 (RFC 2473) */
+};
+
+/*
+ * rings: an array of maps, service.id to an array of one struct ring. A ring
+ * is filled aside, frozen and swapped in by one update of the outer map, so a
+ * packet sees the old service or the new one, never half of each.
+ */
+struct ring {
+	__u32 generation;    /* counts the swaps of this service */
+	__u32 encapsulation; /* enum encapsulation */
+	__u32 members_used;  /* members[] beyond it are free */
+	__u32 idle_timeout;  /* seconds without a packet after which a UDP flow is forgotten */
+	struct service_key key;
+	__u8 reserved[28];
+	struct member members[RING_MEMBERS];
+	__u16 slots[RING_SLOTS]; /* index into members, or SLOT_NONE */
+	__u8 tail[6];
+};
+
+/*
+ * flows: an array of buckets, shared by all CPUs. A flow lives in one of two
+ * candidate buckets. Entries are read without a lock: `check` is tag ^ data,
+ * so an entry torn between two writers does not match any flow.
+ *
+ * data: generation (24 bits, the highest) | member index (12) | last packet
+ * (24, in FLOW_TICK units of the coarse monotonic clock) | state (4).
+ * An empty entry has data 0.
+ */
+#define FLOW_WAYS 4
+#define FLOW_TICK_SHIFT 30 /* nanoseconds >> 30: 1.07 s */
+#define FLOW_STATE_SHIFT 0
+#define FLOW_STATE_BITS 4
+#define FLOW_STAMP_SHIFT 4
+#define FLOW_STAMP_BITS 24
+#define FLOW_INDEX_SHIFT 28
+#define FLOW_INDEX_BITS 12
+#define FLOW_GENERATION_SHIFT 40
+#define FLOW_GENERATION_BITS 24
+
+enum flow_state {
+	FLOW_SYN = 1,	  /* TCP: only a SYN was seen */
+	FLOW_CONFIRMED = 2, /* TCP: more than a SYN was seen */
+	FLOW_FIN = 3,	  /* TCP: a FIN or RST was seen */
+	FLOW_UDP = 4,
+};
+
+/* Idle time in ticks after which an entry may be taken by another flow; UDP's is the ring's idle_timeout. */
+#define FLOW_SYN_TICKS 60
+#define FLOW_CONFIRMED_TICKS 7200
+#define FLOW_FIN_TICKS 30
+
+struct flow {
+	__u64 check;
+	__u64 data;
+};
+
+struct flow_bucket {
+	struct flow ways[FLOW_WAYS];
+} __attribute__((aligned(64)));
+
+/* member_counters: a per-CPU array, by member.counter. */
+struct member_counters {
+	__u64 packets;
+	__u64 bytes; /* of the inner IP packet */
+	__u64 new_flows;
+};
+
+/*
+ * Why a packet was passed or dropped, or how it was forwarded. The names in
+ * lower case, less the prefix, are those of metrics and documents.
+ */
+enum reason {
+	REASON_FORWARDED_FLOW,	   /* to the backend that the flow table names */
+	REASON_FORWARDED_RING,	   /* to the backend that the ring names; a flow entry was made */
+	REASON_FORWARDED_UNTRACKED, /* to the backend that the ring names; no flow entry could be made */
+	REASON_FLOW_REHASHED,	   /* counted besides: the entry's member had left the service */
+	REASON_FLOW_EVICTED,	   /* counted besides: a live entry was overwritten */
+	REASON_PASS_NOT_IP,	   /* ARP and the like, to the kernel */
+	REASON_PASS_NOT_VIP,	   /* to the kernel */
+	REASON_PASS_UNMATCHED,	   /* a VIP, but none of its services; passed by configuration */
+	REASON_DROP_UNMATCHED,	   /* a VIP, but none of its services */
+	REASON_DROP_MALFORMED,	   /* shorter than its headers say */
+	REASON_DROP_FRAGMENT,	   /* of a packet to a VIP */
+	REASON_DROP_NO_BACKEND,	   /* every member is drained, or the ring is missing */
+	REASON_DROP_TOO_BIG,	   /* would exceed the MTU after encapsulation */
+	REASON_DROP_NO_SOURCE,	   /* no outer source address of the member's family */
+	REASON_DROP_NO_ROUTE,	   /* egress by FIB, and the FIB has no next hop */
+	REASON_COUNT,
+};
+
+/* reason_counters: a per-CPU array, by enum reason. */
+struct reason_counters {
+	__u64 packets;
+	__u64 bytes; /* of the frame as it arrived */
+};
+
+/*
+ * control: an array of one, for user space alone. It outlives the worker, as
+ * all pinned maps do, and keeps what must never restart.
+ */
+struct control {
+	__u32 layout_version;
+	__u32 next_generation; /* of members; only grows */
+	__u64 bucket_key;      /* see lb_config.bucket_key */
+};
+
+enum lb_flags {
+	LB_UNMATCHED_PASS = 1 << 0,
+	LB_EGRESS_FIB = 1 << 1,
+};
+
+/*
+ * What does not change while a program is loaded: constants of the program
+ * (.rodata), so that the verifier removes what is not used. A change loads a new program,
+ * which takes over maps and link in one update.
+ */
+struct lb_config {
+	__u64 fleet_key[2]; /* of the ring's hash, the same on all nodes */
+	__u64 bucket_key;   /* of the flow table, random per boot */
+	__u32 flags;	    /* enum lb_flags */
+	__u32 mtu;	    /* of the outer packet, in bytes */
+	__u32 flow_buckets; /* a power of two */
+	__be32 source4;	    /* outer source prefix; 0: none */
+	__be32 source4_host_mask; /* bits that vary with the flow */
+	__u32 has_source6;
+	struct address source6;
+	struct address source6_host_mask;
+	char fleet[64]; /* name, zero-terminated; for those who look */
+};
+
+_Static_assert(sizeof(struct service_key) == 20, "service_key");
+_Static_assert(sizeof(struct member) == 32, "member");
+_Static_assert(sizeof(struct ring) == 64 + 32 * RING_MEMBERS + 2 * RING_SLOTS + 6, "ring");
+_Static_assert(sizeof(struct flow_bucket) == 64, "flow_bucket: one cache line");
+_Static_assert(sizeof(struct control) == 16, "control");
+_Static_assert(sizeof(struct lb_config) == 144, "lb_config");
+
+#endif

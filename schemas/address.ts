@@ -1,0 +1,33 @@
+import ipaddr from 'ipaddr.js'
+
+/**
+ * IP addresses as text and as 16 bytes in network byte order, IPv4 as its IPv4-mapped IPv6 address
+ * (RFC 4291, 2.5.5.2): the form of the BPF maps. Everything here throws `TypeError` on what is no address.
+ */
+
+/** Dotted quad, or RFC 5952. An IPv4-mapped IPv6 address becomes its IPv4 address. */
+export function canonicalAddress(text: string): string {
+  const address = ipaddr.process(text)
+  return address instanceof ipaddr.IPv6 ? address.toRFC5952String() : address.toString()
+}
+
+export const addressFamily = (text: string): 4 | 6 => (ipaddr.process(text).kind() === 'ipv4' ? 4 : 6)
+
+export function addressToBytes(text: string): Uint8Array {
+  const address = ipaddr.process(text)
+  const wide = address instanceof ipaddr.IPv4 ? address.toIPv4MappedAddress() : address
+  return Uint8Array.from(wide.toByteArray())
+}
+
+export function addressFromBytes(bytes: Uint8Array): string {
+  return canonicalAddress(ipaddr.fromByteArray([...bytes]).toString())
+}
+
+/** By family (IPv4 first), then as numbers. */
+export function compareAddresses(a: string, b: string): number {
+  return addressFamily(a) - addressFamily(b) || Buffer.compare(addressToBytes(a), addressToBytes(b))
+}
+
+/** `203.0.113.10:443/tcp`, `[2001:db8::1]:53/udp`. */
+export const serviceId = (vip: string, port: number, protocol: string): string =>
+  `${addressFamily(vip) === 6 ? `[${vip}]` : vip}:${port}/${protocol}`

@@ -1,0 +1,20 @@
+/**
+ * I/O that failed, as an error with a code for programs, a hint for people and the cause. Bad input is
+ * never one of these; it is a `Diagnostic`. Caught at the command line and at the queue, nowhere between.
+ */
+export class BallastError extends Error {
+  override readonly name = 'BallastError'
+  /** Upper-case words, stable: `REDIS_UNREACHABLE`. */
+  readonly code: string
+  /** What to do about it, one sentence. */
+  readonly hint: string
+  /** The same call may succeed later. */
+  readonly retryable: boolean
+
+  constructor(fault: { code: string; message: string; hint: string; retryable?: boolean; cause?: unknown }) {
+    super(fault.message, fault.cause === undefined ? undefined : { cause: fault.cause })
+    this.code = fault.code
+    this.hint = fault.hint
+    this.retryable = fault.retryable ?? false
+  }
+}

@@ -1,0 +1,60 @@
+import { z } from 'zod'
+import { EditFailure } from './edit.ts'
+import { DriverName, RowKey } from './node-state.ts'
+import { Digest, Revision } from './want.ts'
+
+/**
+ * What came of a want.
+ * - `applied`: read back and equal. - `pending`: applied but for steps that wait for a condition (a drain).
+ * - `superseded`: a newer generation came. - `refused`: not newer than what the node has, or not for it.
+ * - `held`: differs, and the policy says to report only. - `failed`: see `failures`.
+ */
+export const Outcome = z.enum(['applied', 'pending', 'superseded', 'refused', 'held', 'failed'])
+export type Outcome = z.infer<typeof Outcome>
+
+/** A row that is not as wanted. Rows are JSON text here, so that a report outlives a change of a row's shape. */
+export const DriftItem = z.strictObject({
+  driver: DriverName,
+  key: RowKey,
+  kind: z.enum(['missing', 'unexpected', 'changed']),
+  desired: z.json().nullable(),
+  observed: z.json().nullable(),
+  /** When first seen, ms since the epoch. */
+  since: z.int(),
+  /** When seen to be gone again, ms since the epoch; null: still there. */
+  healedAt: z.int().nullable(),
+})
+export type DriftItem = z.infer<typeof DriftItem>
+
+/** What a driver knows beside its rows: plain numbers and words for status and metrics. Never compared. */
+export const Facts = z.record(z.string(), z.json())
+export type Facts = z.infer<typeof Facts>
+
+export const REPORT_VERSION = 1
+
+export const NodeReport = z.strictObject({
+  version: z.literal(REPORT_VERSION),
+  node: z.string().min(1),
+  /** When it was made, ms since the epoch. */
+  at: z.int(),
+  /** The process that made it; a restart is a new number. */
+  worker: z.strictObject({ pid: z.int(), startedAt: z.int(), version: z.string() }),
+  /** Of the want that the node works on; null before its first. */
+  want: z.strictObject({ generation: z.int(), revision: Revision, stateDigest: Digest }).nullable(),
+  outcome: Outcome.nullable(),
+  /** When the outcome was reached, ms since the epoch. */
+  outcomeAt: z.int().nullable(),
+  /** Changes made for this want. */
+  edits: z.strictObject({ create: z.int(), update: z.int(), delete: z.int() }),
+  failures: z.array(EditFailure),
+  /** What waits for a condition, in words. */
+  pending: z.array(z.string()),
+  /** Open drift, and what healed in the last hour (newest first, at most 100). */
+  drift: z.array(DriftItem),
+  /** Digest of everything observed; of the tables of the drivers, in canonical JSON. */
+  observedDigest: Digest,
+  /** Digest of the rings: equal on nodes that would choose the same backends. */
+  ringsDigest: Digest.nullable(),
+  facts: z.partialRecord(DriverName, Facts),
+})
+export type NodeReport = z.infer<typeof NodeReport>

@@ -184,6 +184,11 @@ struct lb_config {
 	struct address source6;
 	struct address source6_host_mask;
 	char fleet[64]; /* name, zero-terminated; for those who look */
+	/* What the maps were asked to hold, for those who look; their sizes follow from it. */
+	__u32 capacity_flows;
+	__u32 capacity_services;
+	__u32 capacity_members;
+	__u32 reserved;
 };
 
 _Static_assert(sizeof(struct service_key) == 20, "service_key");
@@ -191,6 +196,6 @@ _Static_assert(sizeof(struct member) == 32, "member");
 _Static_assert(sizeof(struct ring) == 64 + 32 * RING_MEMBERS + 2 * RING_SLOTS + 6, "ring");
 _Static_assert(sizeof(struct flow_bucket) == 64, "flow_bucket: one cache line");
 _Static_assert(sizeof(struct control) == 16, "control");
-_Static_assert(sizeof(struct lb_config) == 144, "lb_config");
+_Static_assert(sizeof(struct lb_config) == 160, "lb_config");
 
 #endif

@@ -1,0 +1,108 @@
+#!/bin/sh
+# Installs what Ballast needs and is missing here: Debian packages, npm packages, BPF objects.
+#
+#   setup.sh [check]    check: also what `npm run check` needs
+#
+# npm runs it before the scripts that need it (package.json, pre…). It is a step of its own, since a shell
+# that found the old `node` once keeps it. Says on stderr what it does; says nothing when there is nothing to do.
+set -eu
+cd "$(dirname "$0")/../.."
+PATH="$PATH:/usr/sbin:/sbin"
+
+say() { printf 'ballast set-up: %s\n' "$*" >&2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+have_clang() { have clang-19 || have clang; }
+
+have_libbpf() {
+  for library in /usr/lib/*/libbpf.so.1 /usr/lib/libbpf.so.1 /usr/lib64/libbpf.so.1; do
+    [ ! -e "$library" ] || return 0
+  done
+  return 1
+}
+
+missing_packages() {
+  have redis-server || echo redis-server
+  have make || echo make
+  have ip || echo iproute2
+  have ethtool || echo ethtool
+  have bpftool || echo bpftool
+  have_clang || echo clang-19
+  { have_libbpf && [ -e /usr/include/bpf/bpf_helpers.h ]; } || echo libbpf-dev
+  [ "$want_check" = no ] || have clang-format-19 || echo clang-format-19
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif [ -t 0 ]; then
+    sudo "$@"
+  else
+    sudo -n "$@"
+  fi
+}
+
+can_be_root() {
+  [ "$(id -u)" = 0 ] || { have sudo && { [ -t 0 ] || sudo -n true 2>/dev/null; }; }
+}
+
+# RUNLEVEL: without systemd, maintainer scripts start no daemon in runlevel 1.
+apt() {
+  as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq -o Dpkg::Use-Pty=0 "$@" >&2
+}
+
+install_packages() {
+  say "installing the Debian packages $*"
+  apt update
+  apt install --no-install-recommends -y "$@" || {
+    say "apt-get could not install them; the reason is above. Install them by hand, then run this again."
+    exit 1
+  }
+  # Ballast runs Redis as a child of its own; the service that the package brings is not wanted.
+  case " $* " in *' redis-server '*)
+    [ ! -d /run/systemd/system ] || as_root systemctl disable --quiet --now redis-server.service || true
+  esac
+}
+
+set_up_packages() {
+  packages=$(missing_packages | tr '\n' ' ')
+  packages=${packages% }
+  [ -n "$packages" ] || return 0
+  if ! have apt-get; then
+    say "no apt-get here. Install what Debian calls: $packages"
+  elif can_be_root; then
+    # shellcheck disable=SC2086
+    install_packages $packages
+  else
+    say "missing, and only root may install them: $packages"
+    say "without them the XDP dataplane, the lab and their tests cannot run. As root: apt-get install $packages"
+  fi
+}
+
+set_up_npm() {
+  installed=node_modules/.package-lock.json
+  if [ ! -e "$installed" ] || [ -n "$(find package-lock.json package.json -newer "$installed")" ]; then
+    say 'installing the npm packages'
+    # Not `npm ci`: it refuses when a registry lacks a package of another platform. No package needs its install script.
+    npm install --ignore-scripts --no-audit --no-fund --no-progress --loglevel=error >&2
+    touch "$installed"
+  fi
+  if [ ! -e node_modules/.bin/node ] && ! node --eval 'process.exit(Number(process.versions.node.split(".")[0]) < 24)'; then
+    say "npm has no Node 24 for this platform, and $(command -v node) is $(node --version). Install Node 24 or newer."
+    exit 1
+  fi
+}
+
+set_up_bpf() {
+  if have make && have_clang; then
+    make -s -C bpf >&2
+  else
+    say 'no clang or make: the BPF objects are not built'
+  fi
+}
+
+want_check=no
+[ "${1:-}" != check ] || want_check=yes
+set_up_packages
+set_up_npm
+set_up_bpf

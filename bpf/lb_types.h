@@ -48,10 +48,10 @@ enum member_flags {
 
 struct member {
 	struct address address;
-	__u32 generation; /* unique to this assignment of this index, on this node; 24 bits; 0: the index is free */
+	__u32 generation; /* of this assignment of this index, unique on this node; 24 bits; 0: free */
 	__u32 counter;	  /* index into member_counters */
 	__u32 weight;	  /* effective; 0: drained, keeps its flows, has no slot */
-	__u32 flags;	  /* enum member_flags */
+	enum member_flags flags;
 };
 
 enum encapsulation {
@@ -64,10 +64,10 @@ enum encapsulation {
  * packet sees the old service or the new one, never half of each.
  */
 struct ring {
-	__u32 generation;    /* counts the swaps of this service */
-	__u32 encapsulation; /* enum encapsulation */
-	__u32 members_used;  /* members[] beyond it are free */
-	__u32 idle_timeout;  /* seconds without a packet after which a UDP flow is forgotten */
+	__u32 generation; /* counts the swaps of this service */
+	enum encapsulation encapsulation;
+	__u32 members_used; /* members[] beyond it are free */
+	__u32 idle_timeout; /* seconds without a packet after which a UDP flow is forgotten */
 	struct service_key key;
 	__u8 reserved[28];
 	struct member members[RING_MEMBERS];
@@ -77,12 +77,15 @@ struct ring {
 
 /*
  * flows: an array of buckets, shared by all CPUs. A flow lives in one of two
- * candidate buckets. Entries are read without a lock: `check` is tag ^ data,
- * so an entry torn between two writers does not match any flow.
+ * candidate buckets. Entries are read and written without a lock.
  *
  * data: generation (24 bits, the highest) | member index (12) | last packet
  * (24, in FLOW_TICK units of the coarse monotonic clock) | state (4).
- * An empty entry has data 0.
+ * An empty entry has generation 0.
+ *
+ * check: tag ^ (data & FLOW_IDENTITY_MASK). An entry whose halves come from
+ * two writers matches no flow, unless both name the same member and no harm is
+ * done; stamp and state are outside of it, so that one store renews them.
  */
 #define FLOW_WAYS 4
 #define FLOW_TICK_SHIFT 30 /* nanoseconds >> 30: 1.07 s */
@@ -94,18 +97,24 @@ struct ring {
 #define FLOW_INDEX_BITS 12
 #define FLOW_GENERATION_SHIFT 40
 #define FLOW_GENERATION_BITS 24
+#define FLOW_IDENTITY_MASK (~0ULL << FLOW_INDEX_SHIFT)
 
 enum flow_state {
-	FLOW_SYN = 1,	  /* TCP: only a SYN was seen */
+	FLOW_SYN = 1,	    /* TCP: only a SYN was seen */
 	FLOW_CONFIRMED = 2, /* TCP: more than a SYN was seen */
-	FLOW_FIN = 3,	  /* TCP: a FIN or RST was seen */
+	FLOW_FIN = 3,	    /* TCP: a FIN or RST was seen */
 	FLOW_UDP = 4,
 };
 
-/* Idle time in ticks after which an entry may be taken by another flow; UDP's is the ring's idle_timeout. */
+/*
+ * Idle time in ticks after which an entry may be taken by another flow. A UDP
+ * flow has forgotten its own entry after the ring's idle_timeout, but others
+ * do not see which ring that is, and go by FLOW_UDP_TICKS.
+ */
 #define FLOW_SYN_TICKS 60
 #define FLOW_CONFIRMED_TICKS 7200
 #define FLOW_FIN_TICKS 30
+#define FLOW_UDP_TICKS 300
 
 struct flow {
 	__u64 check;
@@ -119,8 +128,8 @@ struct flow_bucket {
 /* member_counters: a per-CPU array, by member.counter. */
 struct member_counters {
 	__u64 packets;
-	__u64 bytes; /* of the inner IP packet */
-	__u64 new_flows;
+	__u64 bytes;	 /* of the inner IP packet */
+	__u64 new_flows; /* flow entries made; a repeated SYN makes its entry again */
 };
 
 /*
@@ -128,21 +137,23 @@ struct member_counters {
  * lower case, less the prefix, are those of metrics and documents.
  */
 enum reason {
-	REASON_FORWARDED_FLOW,	   /* to the backend that the flow table names */
-	REASON_FORWARDED_RING,	   /* to the backend that the ring names; a flow entry was made */
+	REASON_FORWARDED_FLOW,	    /* to the backend that the flow table names */
+	REASON_FORWARDED_RING,	    /* to the backend that the ring names; a flow entry was made */
 	REASON_FORWARDED_UNTRACKED, /* to the backend that the ring names; no flow entry could be made */
-	REASON_FLOW_REHASHED,	   /* counted besides: the entry's member had left the service */
-	REASON_FLOW_EVICTED,	   /* counted besides: a live entry was overwritten */
-	REASON_PASS_NOT_IP,	   /* ARP and the like, to the kernel */
-	REASON_PASS_NOT_VIP,	   /* to the kernel */
-	REASON_PASS_UNMATCHED,	   /* a VIP, but none of its services; passed by configuration */
-	REASON_DROP_UNMATCHED,	   /* a VIP, but none of its services */
-	REASON_DROP_MALFORMED,	   /* shorter than its headers say */
-	REASON_DROP_FRAGMENT,	   /* of a packet to a VIP */
-	REASON_DROP_NO_BACKEND,	   /* every member is drained, or the ring is missing */
-	REASON_DROP_TOO_BIG,	   /* would exceed the MTU after encapsulation */
-	REASON_DROP_NO_SOURCE,	   /* no outer source address of the member's family */
-	REASON_DROP_NO_ROUTE,	   /* egress by FIB, and the FIB has no next hop */
+	REASON_FLOW_REHASHED,	    /* counted besides: the entry's member had left the service */
+	REASON_FLOW_EVICTED,	    /* counted besides: a live entry was overwritten */
+	REASON_EGRESS_UNRESOLVED, /* counted besides: the FIB lacks the link address of the next hop; the
+				   * encapsulated packet went to the kernel, which resolves and forwards */
+	REASON_PASS_NOT_IP,	  /* ARP and the like, or no whole IP header: to the kernel */
+	REASON_PASS_NOT_VIP,	  /* or sent to a link-layer group: to the kernel */
+	REASON_PASS_UNMATCHED,	/* a VIP, but none of its services; passed by configuration */
+	REASON_DROP_UNMATCHED,	/* a VIP, but none of its services */
+	REASON_DROP_MALFORMED,	/* shorter than its headers say */
+	REASON_DROP_FRAGMENT,	/* of a packet to a VIP */
+	REASON_DROP_NO_BACKEND, /* every member is drained, or the ring is missing */
+	REASON_DROP_TOO_BIG,	/* would exceed the MTU after encapsulation */
+	REASON_DROP_NO_SOURCE,	/* no outer source address of the member's family */
+	REASON_DROP_NO_ROUTE,	/* egress by FIB, and the FIB has no next hop */
 	REASON_COUNT,
 };
 
@@ -175,10 +186,10 @@ enum lb_flags {
 struct lb_config {
 	__u64 fleet_key[2]; /* of the ring's hash, the same on all nodes */
 	__u64 bucket_key;   /* of the flow table, random per boot */
-	__u32 flags;	    /* enum lb_flags */
-	__u32 mtu;	    /* of the outer packet, in bytes */
-	__u32 flow_buckets; /* a power of two */
-	__be32 source4;	    /* outer source prefix; 0: none */
+	enum lb_flags flags;
+	__u32 mtu;		  /* of the outer packet, in bytes */
+	__u32 flow_buckets;	  /* a power of two */
+	__be32 source4;		  /* outer source prefix; 0: none */
 	__be32 source4_host_mask; /* bits that vary with the flow */
 	__u32 has_source6;
 	struct address source6;

@@ -1,0 +1,121 @@
+import { Descriptor } from './descriptor.ts'
+import { bpfFault, checked, ENOENT, ENOTSUPP, EOPNOTSUPP } from './errno.ts'
+import type { MapInfo } from './info.ts'
+import { callAside, loadLibbpf } from './native.ts'
+
+export const MapType = { hash: 1, array: 2, percpuArray: 6, arrayOfMaps: 12 } as const
+export const MapFlag = { mmapable: 1 << 10 } as const
+
+/** A hash is read by whole buckets: room for one that is longer than what should be left. */
+const BUCKET_ROOM = 64
+
+/** All entries of a map, packed; values of per-CPU maps as one value per possible CPU, each a multiple of 8 bytes. */
+export interface Entries {
+  readonly count: number
+  readonly keys: Buffer
+  readonly values: Buffer
+}
+
+/** A map without BTF, for instance an inner map. */
+export function createMap(shape: Omit<MapInfo, 'id'>): Descriptor {
+  const opts = Buffer.alloc(48)
+  opts.writeBigUInt64LE(48n, 0)
+  opts.writeUInt32LE(shape.flags, 28)
+  const { type, name, keySize, valueSize, maxEntries } = shape
+  const fd = loadLibbpf().bpf_map_create(type, name, keySize, valueSize, maxEntries, opts)
+  return new Descriptor(checked(`making map ${name}`, fd))
+}
+
+/** Reads one entry into `value`; false when there is none. */
+export function lookupEntry(fd: number, key: Uint8Array, value: Uint8Array): boolean {
+  return found('reading a map entry', loadLibbpf().bpf_map_lookup_elem(fd, key, value))
+}
+
+/** Makes or replaces one entry. On a map of maps it waits for readers: use `updateEntries` there. */
+export function updateEntry(fd: number, key: Uint8Array, value: Uint8Array): void {
+  checked('writing a map entry', loadLibbpf().bpf_map_update_elem(fd, key, value, 0))
+}
+
+/** False when there was none. */
+export function deleteEntry(fd: number, key: Uint8Array): boolean {
+  return found('deleting a map entry', loadLibbpf().bpf_map_delete_elem(fd, key))
+}
+
+/** From now on nobody in user space can write the map. */
+export const freezeMap = (fd: number): void => {
+  checked('freezing a map', loadLibbpf().bpf_map_freeze(fd))
+}
+
+/** Every entry that there is; of a map of maps the ids of the inner maps. */
+export async function readEntries(fd: number, map: MapInfo, valueBytes = map.valueSize): Promise<Entries> {
+  const room = map.maxEntries + BUCKET_ROOM
+  const keys = Buffer.alloc(map.keySize * room)
+  const values = Buffer.alloc(valueBytes * room)
+  let cursor: Buffer | null = null
+  let read = 0
+  for (;;) {
+    const next: Buffer = Buffer.alloc(Math.max(map.keySize, 8))
+    const count = Buffer.alloc(4)
+    count.writeUInt32LE(room - read)
+    const keysRest = keys.subarray(read * map.keySize)
+    const valuesRest = values.subarray(read * valueBytes)
+    const call = loadLibbpf().bpf_map_lookup_batch
+    const result = await callAside(call, fd, cursor, next, keysRest, valuesRest, count, null)
+    if (result === -EOPNOTSUPP || result === -ENOTSUPP) return readOneByOne(fd, map, valueBytes)
+    if (result < 0 && result !== -ENOENT) throw bpfFault(`reading ${map.name}`, -result)
+    read += count.readUInt32LE()
+    if (result === -ENOENT) break
+    cursor = next
+  }
+  return {
+    count: read,
+    keys: keys.subarray(0, read * map.keySize),
+    values: values.subarray(0, read * valueBytes),
+  }
+}
+
+/**
+ * Makes or replaces many entries in one call, on another thread: a map of maps waits for its readers, once
+ * for the whole batch. `values` of a map of maps are file descriptors.
+ */
+export async function updateEntries(fd: number, map: MapInfo, entries: Entries): Promise<void> {
+  if (entries.count === 0) return
+  const count = Buffer.alloc(4)
+  count.writeUInt32LE(entries.count)
+  const libbpf = loadLibbpf()
+  const result = await callAside(libbpf.bpf_map_update_batch, fd, entries.keys, entries.values, count, null)
+  if (result === -EOPNOTSUPP || result === -ENOTSUPP) return updateOneByOne(fd, map, entries)
+  checked(`writing ${entries.count} entries of ${map.name}`, result)
+}
+
+async function readOneByOne(fd: number, map: MapInfo, valueBytes: number): Promise<Entries> {
+  const keys: Buffer[] = []
+  const values: Buffer[] = []
+  const libbpf = loadLibbpf()
+  let key: Buffer | null = null
+  for (;;) {
+    const next: Buffer = Buffer.alloc(map.keySize)
+    if (!found(`reading ${map.name}`, libbpf.bpf_map_get_next_key(fd, key, next))) break
+    key = next
+    const value = Buffer.alloc(valueBytes)
+    if (!lookupEntry(fd, key, value)) continue
+    keys.push(key)
+    values.push(value)
+  }
+  return { count: keys.length, keys: Buffer.concat(keys), values: Buffer.concat(values) }
+}
+
+async function updateOneByOne(fd: number, map: MapInfo, entries: Entries): Promise<void> {
+  const valueBytes = entries.values.length / entries.count
+  for (let i = 0; i < entries.count; i++) {
+    const key = entries.keys.subarray(i * map.keySize, (i + 1) * map.keySize)
+    const value = entries.values.subarray(i * valueBytes, (i + 1) * valueBytes)
+    checked(`writing ${map.name}`, await callAside(loadLibbpf().bpf_map_update_elem, fd, key, value, 0))
+  }
+}
+
+function found(what: string, result: number): boolean {
+  if (result === -ENOENT) return false
+  checked(what, result)
+  return true
+}

@@ -1,4 +1,4 @@
-import koffi from 'koffi'
+import koffi, { type KoffiFunc, type LibraryHandle } from 'koffi'
 import { BallastError } from '../../../../schemas/ballast-error.ts'
 
 /**
@@ -67,7 +67,7 @@ type LastWord<Text extends string> = Text extends `${string} ${infer Rest}` ? La
 type Bare<Text extends string> = Text extends `*${infer Rest}` ? Rest : Text
 
 type Calls<Prototypes extends readonly string[]> = {
-  readonly [P in Prototypes[number] as NameOf<P>]: koffi.KoffiFunc<
+  readonly [P in Prototypes[number] as NameOf<P>]: KoffiFunc<
     // biome-ignore lint/suspicious/noExplicitAny: what a C function gives is typed where it is wrapped
     (...args: unknown[]) => any
   >
@@ -91,7 +91,7 @@ export function loadLibc(): Libc {
 }
 
 /** Runs a call that may wait (for readers of a map, for the verifier) on another thread. */
-export function callAside<Result>(call: koffi.KoffiFunc<(...args: unknown[]) => Result>, ...args: unknown[]) {
+export function callAside<Result>(call: KoffiFunc<(...args: unknown[]) => Result>, ...args: unknown[]) {
   return new Promise<Result>((resolve, reject) => {
     call.async(...args, (error: unknown, result: Result) => (error ? reject(error) : resolve(result)))
   })
@@ -112,7 +112,7 @@ export const viewOf = (pointer: bigint, length: number): ArrayBuffer => koffi.vi
 export const lastErrno = (): number => koffi.errno()
 
 function bind<Prototypes extends readonly string[]>(
-  library: koffi.LibraryHandle,
+  library: LibraryHandle,
   prototypes: Prototypes,
 ): Calls<Prototypes> {
   const calls = prototypes.map(prototype => {
@@ -122,7 +122,7 @@ function bind<Prototypes extends readonly string[]>(
   return Object.fromEntries(calls)
 }
 
-function openLibbpf(): koffi.LibraryHandle {
+function openLibbpf(): LibraryHandle {
   try {
     return koffi.load('libbpf.so.1')
   } catch (cause) {

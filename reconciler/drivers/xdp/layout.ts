@@ -1,0 +1,222 @@
+import { addressFamily, addressFromBytes, addressToBytes } from '../../../schemas/address.ts'
+import type { Protocol } from '../../../schemas/node-state.ts'
+
+/**
+ * What the program and user space both see, as bpf/lb_types.h lays it out; a test compares the two. Host
+ * byte order is little-endian everywhere that this runs; addresses and ports are in network byte order.
+ */
+export const LAYOUT_VERSION = 1
+
+export const RING_SLOTS = 65537
+export const RING_MEMBERS = 1024
+export const GENERATION_BITS = 24
+export const FLOW_WAYS = 4
+
+/** Offsets and sizes in bytes. */
+export const structs = {
+  vip: { size: 4, fields: { services: 0 } },
+  service_key: { size: 20, fields: { vip: 0, port: 16, protocol: 18, zero: 19 } },
+  service: { size: 4, fields: { id: 0 } },
+  member: { size: 32, fields: { address: 0, generation: 16, counter: 20, weight: 24, flags: 28 } },
+  ring: {
+    size: 64 + 32 * RING_MEMBERS + 2 * RING_SLOTS + 6,
+    fields: {
+      generation: 0,
+      encapsulation: 4,
+      members_used: 8,
+      idle_timeout: 12,
+      key: 16,
+      reserved: 36,
+      members: 64,
+      slots: 64 + 32 * RING_MEMBERS,
+      tail: 64 + 32 * RING_MEMBERS + 2 * RING_SLOTS,
+    },
+  },
+  flow: { size: 16, fields: { check: 0, data: 8 } },
+  flow_bucket: { size: 64, fields: { ways: 0 } },
+  member_counters: { size: 24, fields: { packets: 0, bytes: 8, new_flows: 16 } },
+  reason_counters: { size: 16, fields: { packets: 0, bytes: 8 } },
+  control: { size: 16, fields: { layout_version: 0, next_generation: 4, bucket_key: 8 } },
+  lb_config: {
+    size: 160,
+    fields: {
+      fleet_key: 0,
+      bucket_key: 16,
+      flags: 24,
+      mtu: 28,
+      flow_buckets: 32,
+      source4: 36,
+      source4_host_mask: 40,
+      has_source6: 44,
+      source6: 48,
+      source6_host_mask: 64,
+      fleet: 80,
+      capacity_flows: 144,
+      capacity_services: 148,
+      capacity_members: 152,
+      reserved: 156,
+    },
+  },
+} as const
+
+/** `enum reason`, by value. */
+export const reasons = [
+  'forwarded_flow',
+  'forwarded_ring',
+  'forwarded_untracked',
+  'flow_rehashed',
+  'flow_evicted',
+  'pass_not_ip',
+  'pass_not_vip',
+  'pass_unmatched',
+  'drop_unmatched',
+  'drop_malformed',
+  'drop_fragment',
+  'drop_no_backend',
+  'drop_too_big',
+  'drop_no_source',
+  'drop_no_route',
+] as const
+
+const MEMBER_IPV6 = 1
+const PROTOCOLS: Readonly<Record<Protocol, number>> = { tcp: 6, udp: 17 }
+const ENCAPSULATIONS = { ipip: 1 } as const
+
+export interface ServiceKey {
+  /** Canonical text. */
+  readonly vip: string
+  readonly port: number
+  readonly protocol: Protocol
+}
+
+export interface Member {
+  /** Canonical text. */
+  readonly address: string
+  /** Unique to this assignment of this index, on this node; never 0. */
+  readonly generation: number
+  /** Index into member_counters. */
+  readonly counter: number
+  readonly weight: number
+}
+
+export interface Ring {
+  /** Counts the swaps of this service. */
+  readonly generation: number
+  readonly encapsulation: keyof typeof ENCAPSULATIONS
+  /** Seconds. */
+  readonly idleTimeout: number
+  readonly key: ServiceKey
+  /** By index; undefined where the index is free. */
+  readonly members: readonly (Member | undefined)[]
+  /** Index into members by slot, or `SLOT_NONE`. */
+  readonly slots: Uint16Array
+}
+
+export function encodeServiceKey({ vip, port, protocol }: ServiceKey): Buffer {
+  const { size, fields } = structs.service_key
+  const bytes = Buffer.alloc(size)
+  bytes.set(addressToBytes(vip), fields.vip)
+  bytes.writeUInt16BE(port, fields.port)
+  bytes.writeUInt8(PROTOCOLS[protocol], fields.protocol)
+  return bytes
+}
+
+/** Undefined for what is no key that Ballast writes. */
+export function decodeServiceKey(bytes: Uint8Array): ServiceKey | undefined {
+  const { size, fields } = structs.service_key
+  const key = Buffer.from(bytes.buffer, bytes.byteOffset, size)
+  const protocol = key.readUInt8(fields.protocol) === PROTOCOLS.tcp ? 'tcp' : 'udp'
+  if (key.readUInt8(fields.protocol) !== PROTOCOLS[protocol] || key.readUInt8(fields.zero) !== 0)
+    return undefined
+  const port = key.readUInt16BE(fields.port)
+  return port === 0 ? undefined : { vip: addressFromBytes(key.subarray(0, 16)), port, protocol }
+}
+
+/** An array index, or any other `__u32` key or value. */
+export function encodeIndex(index: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32LE(index)
+  return bytes
+}
+
+export function encodeRing(ring: Ring): Buffer {
+  const { size, fields } = structs.ring
+  const bytes = Buffer.alloc(size)
+  bytes.writeUInt32LE(ring.generation >>> 0, fields.generation)
+  bytes.writeUInt32LE(ENCAPSULATIONS[ring.encapsulation], fields.encapsulation)
+  bytes.writeUInt32LE(ring.members.length, fields.members_used)
+  bytes.writeUInt32LE(ring.idleTimeout, fields.idle_timeout)
+  bytes.set(encodeServiceKey(ring.key), fields.key)
+  for (const [index, member] of ring.members.entries()) {
+    if (member !== undefined) writeMember(bytes, fields.members + index * structs.member.size, member)
+  }
+  bytes.set(new Uint8Array(ring.slots.buffer, ring.slots.byteOffset, ring.slots.byteLength), fields.slots)
+  return bytes
+}
+
+/** Undefined for what is no ring that Ballast writes. */
+export function decodeRing(bytes: Uint8Array): Ring | undefined {
+  const { size, fields } = structs.ring
+  const ring = Buffer.from(bytes.buffer, bytes.byteOffset, size)
+  const key = decodeServiceKey(ring.subarray(fields.key))
+  const used = ring.readUInt32LE(fields.members_used)
+  if (key === undefined || used > RING_MEMBERS) return undefined
+  if (ring.readUInt32LE(fields.encapsulation) !== ENCAPSULATIONS.ipip) return undefined
+  const slots = new Uint16Array(RING_SLOTS)
+  new Uint8Array(slots.buffer).set(ring.subarray(fields.slots, fields.tail))
+  return {
+    generation: ring.readUInt32LE(fields.generation),
+    encapsulation: 'ipip',
+    idleTimeout: ring.readUInt32LE(fields.idle_timeout),
+    key,
+    members: Array.from({ length: used }, (_, i) =>
+      readMember(ring, fields.members + i * structs.member.size),
+    ),
+    slots,
+  }
+}
+
+export interface Control {
+  readonly layoutVersion: number
+  readonly nextGeneration: number
+  readonly bucketKey: bigint
+}
+
+export function encodeControl({ layoutVersion, nextGeneration, bucketKey }: Control): Buffer {
+  const { size, fields } = structs.control
+  const bytes = Buffer.alloc(size)
+  bytes.writeUInt32LE(layoutVersion, fields.layout_version)
+  bytes.writeUInt32LE(nextGeneration, fields.next_generation)
+  bytes.writeBigUInt64LE(bucketKey, fields.bucket_key)
+  return bytes
+}
+
+export function decodeControl(bytes: Buffer): Control {
+  const { fields } = structs.control
+  return {
+    layoutVersion: bytes.readUInt32LE(fields.layout_version),
+    nextGeneration: bytes.readUInt32LE(fields.next_generation),
+    bucketKey: bytes.readBigUInt64LE(fields.bucket_key),
+  }
+}
+
+function writeMember(bytes: Buffer, at: number, member: Member): void {
+  const { fields } = structs.member
+  bytes.set(addressToBytes(member.address), at + fields.address)
+  bytes.writeUInt32LE(member.generation, at + fields.generation)
+  bytes.writeUInt32LE(member.counter, at + fields.counter)
+  bytes.writeUInt32LE(member.weight, at + fields.weight)
+  bytes.writeUInt32LE(addressFamily(member.address) === 6 ? MEMBER_IPV6 : 0, at + fields.flags)
+}
+
+function readMember(bytes: Buffer, at: number): Member | undefined {
+  const { fields } = structs.member
+  const generation = bytes.readUInt32LE(at + fields.generation)
+  if (generation === 0) return undefined
+  return {
+    address: addressFromBytes(bytes.subarray(at + fields.address, at + fields.address + 16)),
+    generation,
+    counter: bytes.readUInt32LE(at + fields.counter),
+    weight: bytes.readUInt32LE(at + fields.weight),
+  }
+}

@@ -7,6 +7,7 @@ const UNMATCHED_PASS = 1 << 0
 const EGRESS_FIB = 1 << 1
 const FLEET_BYTES = 64
 const MAPPED_BITS = 96
+const MAPPED_PREFIX = Buffer.from('00000000000000000000ffff', 'hex')
 
 /** The constants of a loaded program: `struct lb_config`. */
 export interface ProgramConfig {
@@ -62,7 +63,7 @@ export function decodeConfig(bytes: Buffer): ProgramConfig {
         ipv4: hasSource4
           ? prefixFromBytes(
               mapped(bytes, fields.source4),
-              mapped(bytes, fields.source4_host_mask),
+              widened(bytes, fields.source4_host_mask),
               MAPPED_BITS,
             )
           : '',
@@ -98,5 +99,8 @@ function prefixFromBytes(prefix: Uint8Array, hostMask: Uint8Array, skippedBits: 
 const at = (bytes: Buffer, offset: number, length: number): Buffer => bytes.subarray(offset, offset + length)
 
 /** Four bytes as the end of an IPv4-mapped address. */
-const mapped = (bytes: Buffer, offset: number): Buffer =>
-  Buffer.concat([Buffer.from('00000000000000000000ffff', 'hex'), at(bytes, offset, 4)])
+const mapped = (bytes: Buffer, offset: number): Buffer => Buffer.concat([MAPPED_PREFIX, at(bytes, offset, 4)])
+
+/** Four bytes of a mask as the end of sixteen. */
+const widened = (bytes: Buffer, offset: number): Buffer =>
+  Buffer.concat([Buffer.alloc(12), at(bytes, offset, 4)])

@@ -1,0 +1,127 @@
+import { addressToBytes, serviceId } from '../../schemas/address.ts'
+import type { Backend } from '../../schemas/manifest/backend.ts'
+import type { BackendPool } from '../../schemas/manifest/backend-pool.ts'
+import type { Fleet } from '../../schemas/manifest/fleet.ts'
+import type { Node } from '../../schemas/manifest/node.ts'
+import type { Resource } from '../../schemas/manifest/resource.ts'
+import type { Service } from '../../schemas/manifest/service.ts'
+import {
+  emptyTables,
+  NODE_STATE_VERSION,
+  type NodeState,
+  type RowBackend,
+  type RowKey,
+  type XdpInterfaceRow,
+  type XdpServiceRow,
+  type XdpSettingsRow,
+} from '../../schemas/node-state.ts'
+import { RING_SLOTS } from '../../schemas/ring-limits.ts'
+import type { Want } from '../../schemas/want.ts'
+import { selectNodes } from '../manifest/select-nodes.ts'
+import { fingerprintFromName } from './fleet-key.ts'
+
+/** What the manifests of one revision ask of every node. Rows and lists of backends are shared: do not change them. */
+export interface DesiredFleet {
+  readonly nodes: ReadonlyMap<string, DesiredNode>
+  readonly fleet: { readonly name: string; readonly drift: Want['drift'] }
+}
+
+export interface DesiredNode {
+  readonly state: NodeState
+  /** The Service that each row of a service came from. */
+  readonly names: Readonly<Record<RowKey, string>>
+}
+
+/**
+ * Selectors resolved, pools expanded, drained backends at weight 0, backends sorted by address. The order
+ * of the manifests makes no difference. They must be free of errors: throws `TypeError` where no rule could
+ * have let them through.
+ */
+export function buildDesired(manifests: readonly Resource[]): DesiredFleet {
+  const sorted = manifests.toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+  const fleet = sorted.find(each => each.kind === 'Fleet')
+  if (fleet === undefined) throw new TypeError('manifests without a Fleet ask for nothing')
+  const nodes = sorted.filter(each => each.kind === 'Node')
+  const built = new Map(nodes.map(node => [node.metadata.name, startNode(node, fleet)]))
+  const backendsOf = createExpander(sorted.filter(each => each.kind === 'BackendPool'))
+
+  for (const service of sorted.filter(each => each.kind === 'Service')) {
+    const rows = serviceRows(service, backendsOf(service))
+    for (const { metadata } of selectNodes(service.spec.nodes, nodes)) {
+      const { state, names } = built.get(metadata.name)!
+      for (const [key, row] of rows) {
+        state.tables.xdp[key] = row
+        names[key] = service.metadata.name
+      }
+    }
+  }
+  return { nodes: built, fleet: { name: fleet.metadata.name, drift: fleet.spec.drift } }
+}
+
+/** A node before it has services. */
+function startNode(node: Node, fleet: Fleet): { state: NodeState; names: Record<RowKey, string> } {
+  const { spec } = node
+  const settings: XdpSettingsRow = {
+    kind: 'settings',
+    fleet: fleet.metadata.name,
+    fleetKey: fleet.spec.fleetKey?.fingerprint ?? fingerprintFromName(fleet.metadata.name),
+    sources: { ipv4: spec.sources.ipv4 ?? '', ipv6: spec.sources.ipv6 ?? '' },
+    mtu: spec.mtu,
+    egress: spec.egress,
+    unmatched: spec.unmatched,
+    capacity: { ...spec.capacity },
+  }
+  const tables = emptyTables()
+  tables.xdp.settings = settings
+  for (const { name, attach } of spec.interfaces)
+    tables.xdp[`interface/${name}`] = { kind: 'interface', name, attach } satisfies XdpInterfaceRow
+  return { state: { version: NODE_STATE_VERSION, node: node.metadata.name, tables }, names: {} }
+}
+
+/** One row for every VIP, port and protocol. */
+function serviceRows(service: Service, backends: RowBackend[]): [RowKey, XdpServiceRow][] {
+  const { spec, metadata } = service
+  if (spec.dataplane !== 'xdp')
+    throw new TypeError(`Service ${metadata.name} asks for ${spec.dataplane}, which has no rows`)
+  return spec.vip.flatMap(vip =>
+    spec.ports.map(({ port, protocol }): [RowKey, XdpServiceRow] => [
+      `service/${serviceId(vip, port, protocol)}`,
+      {
+        kind: 'service',
+        vip,
+        port,
+        protocol,
+        encapsulation: spec.forwarding,
+        ring: { slots: RING_SLOTS, differing: 0 },
+        idleTimeout: spec.udpIdleTimeout,
+        backends,
+      },
+    ]),
+  )
+}
+
+/** Gives the backends of a service. Services of one pool share one list. */
+function createExpander(pools: readonly BackendPool[]): (service: Service) => RowBackend[] {
+  const byName = new Map(pools.map(pool => [pool.metadata.name, pool]))
+  const expanded = new Map<string, RowBackend[]>()
+  return ({ spec, metadata }) => {
+    if (spec.backends !== undefined) return rowBackends(spec.backends)
+    const pool = byName.get(spec.pool ?? '')
+    if (pool === undefined) throw new TypeError(`Service ${metadata.name} has no backends`)
+    const known = expanded.get(pool.metadata.name) ?? rowBackends(pool.spec.backends)
+    expanded.set(pool.metadata.name, known)
+    return known
+  }
+}
+
+/** In the order of `compareAddresses`, with each address read once. */
+function rowBackends(backends: readonly Backend[]): RowBackend[] {
+  return backends
+    .map(({ address, weight, drain }) => ({
+      order: addressToBytes(address),
+      ipv6: Number(address.includes(':')),
+      row: { address, weight: drain ? 0 : weight },
+    }))
+    .sort((a, b) => a.ipv6 - b.ipv6 || Buffer.compare(a.order, b.order))
+    .map(({ row }) => row)
+}

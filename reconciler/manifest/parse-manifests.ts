@@ -1,0 +1,58 @@
+import type { Diagnostic } from '../../schemas/diagnostic.ts'
+import type { Broken, Manifest, ManifestFile, ManifestTree, ValuePath } from './manifest.ts'
+import type { ManifestCache } from './manifest-cache.ts'
+import { type ParsedText, parseText } from './parse-text.ts'
+import { offsetOf, readYaml, type Spot, type YamlText } from './read-yaml.ts'
+import { sortDiagnostics } from './render-diagnostic.ts'
+
+/** Reads every manifest in the files. Pure but for the cache; what is wrong comes back as diagnostics. */
+export function parseManifests(
+  files: Iterable<ManifestFile>,
+  options: { readonly cache?: ManifestCache } = {},
+): ManifestTree {
+  const { cache } = options
+  cache?.beginTree()
+  const manifests: Manifest[] = []
+  const diagnostics: Diagnostic[] = []
+  const broken: Broken[] = []
+  let ignored = 0
+  // Sorted, so that whatever comes of a tree does not depend on the order in which it was read.
+  for (const file of [...files].sort((a, b) => (a.path < b.path ? -1 : 1))) {
+    const parsed = parseWithCache(file, cache)
+    const locate = createLocator(file.text)
+    for (const { resource, document, line, column } of parsed.resources)
+      manifests.push({
+        ...resource,
+        at: { file: file.path, line, column },
+        locate: path => ({ file: file.path, ...locate(document, path) }),
+      })
+    for (const { line, column, ...problem } of parsed.problems)
+      diagnostics.push({ ...problem, at: { file: file.path, line, column } })
+    broken.push(...parsed.broken)
+    ignored += parsed.ignored
+  }
+  return { manifests, diagnostics: sortDiagnostics(diagnostics), ignored, broken }
+}
+
+function parseWithCache(file: ManifestFile, cache: ManifestCache | undefined): ParsedText {
+  if (cache === undefined || file.id === undefined) return parseText(file.text)
+  const known = cache.get(file.id)
+  if (known !== undefined) return known
+  const parsed = parseText(file.text)
+  cache.set(file.id, parsed)
+  return parsed
+}
+
+/**
+ * Finds values in a text. Its documents take fifty times the room of the text, so they are made when
+ * first asked for, and not kept from being collected.
+ */
+function createLocator(text: string): (document: number, path: ValuePath) => Spot {
+  let kept: WeakRef<YamlText> | undefined
+  return (index, path) => {
+    const yaml = kept?.deref() ?? readYaml(text)
+    kept = new WeakRef(yaml)
+    const document = yaml.documents[index]
+    return document === undefined ? { line: 1, column: 1 } : yaml.spotOf(offsetOf(document, path))
+  }
+}

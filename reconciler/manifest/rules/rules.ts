@@ -1,0 +1,17 @@
+import { addressRules } from './address-rules.ts'
+import { backendRules } from './backend-rules.ts'
+import { nodeRules } from './node-rules.ts'
+import { referenceRules } from './reference-rules.ts'
+import type { Rule } from './rule.ts'
+import { treeRules } from './tree-rules.ts'
+import { vipRules } from './vip-rules.ts'
+
+/** Everything that must hold beyond the schemas. docs/manifests.md lists them. */
+export const RULES: readonly Rule[] = [
+  ...treeRules,
+  ...referenceRules,
+  ...vipRules,
+  ...backendRules,
+  ...nodeRules,
+  ...addressRules,
+]

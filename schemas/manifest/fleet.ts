@@ -1,0 +1,56 @@
+import { z } from 'zod'
+import { Prefix } from './fields.ts'
+import { ApiVersion, Metadata } from './metadata.ts'
+
+export const VipPrefix = z
+  .strictObject({
+    prefix: Prefix.describe('VIPs inside it may be claimed.'),
+    paths: z
+      .array(z.string().min(1))
+      .min(1)
+      .optional()
+      .describe(
+        'By services in these files only: folders or patterns as in .gitignore, from the root of the repository. Absent: by any file.',
+      ),
+  })
+  .describe('A prefix of VIPs and who may claim them.')
+export type VipPrefix = z.output<typeof VipPrefix>
+
+export const FleetSpec = z.strictObject({
+  vipPrefixes: z
+    .array(VipPrefix)
+    .default([])
+    .describe(
+      'Which VIPs services may claim. The longest prefix that holds a VIP decides. Empty or absent: any.',
+    ),
+  fleetKey: z
+    .strictObject({
+      fingerprint: z
+        .string()
+        .regex(/^[0-9a-f]{16}$/)
+        .describe('The first 16 hexadecimal digits of SHA-256 of the key, in lower case.'),
+    })
+    .optional()
+    .describe(
+      'The secret key of the hash that chooses backends, by its fingerprint: nodes without that key refuse. Absent: the key is made from the name of the fleet, and whoever knows the name can aim all of their flows at one backend.',
+    ),
+  drift: z
+    .enum(['repair', 'hold'])
+    .default('repair')
+    .describe(
+      'What a node does when its tables differ from Git without a push. repair: puts them right; hold: only reports.',
+    ),
+})
+export type FleetSpec = z.output<typeof FleetSpec>
+
+/** What holds for all nodes. There is exactly one. */
+export const Fleet = z
+  .strictObject({
+    apiVersion: ApiVersion,
+    kind: z.literal('Fleet').describe('What holds for all nodes. There is exactly one.'),
+    metadata: Metadata,
+    spec: FleetSpec.prefault({}),
+  })
+  .describe('What holds for all nodes. There is exactly one.')
+export type Fleet = z.output<typeof Fleet>
+export type FleetWritten = z.input<typeof Fleet>

@@ -1,0 +1,94 @@
+import { z } from 'zod'
+import { Address, Prefix4, Prefix6 } from './fields.ts'
+import { ApiVersion, Metadata } from './metadata.ts'
+
+export const NodeInterface = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(/^(?!\.{1,2}$)[^\s/:]{1,15}$/)
+      .describe('The name of a network interface, as `ip link` shows it: at most 15 characters.'),
+    attach: z
+      .enum(['native', 'generic', 'auto'])
+      .default('auto')
+      .describe(
+        'How the program is attached. native: by the driver of the interface, fast; generic: by the kernel, on any interface; auto: native if it can be.',
+      ),
+  })
+  .describe('An interface on which packets for VIPs arrive.')
+export type NodeInterface = z.output<typeof NodeInterface>
+
+/** Each number bounds kernel memory that is taken when the maps are made. */
+const Capacity = z
+  .strictObject({
+    flows: z
+      .int()
+      .min(1024)
+      .max(64_000_000)
+      .default(1_000_000)
+      .describe('Flows that may live at once with next to none displaced.'),
+    services: z
+      .int()
+      .min(1)
+      .max(65_536)
+      .default(1024)
+      .describe('Services: one for every VIP, port and protocol.'),
+    members: z
+      .int()
+      .min(1)
+      .max(4_000_000)
+      .default(65_536)
+      .describe('Backends over all services; one that serves two services counts twice.'),
+  })
+  .describe('What the maps in the kernel are sized for.')
+
+export const NodeSpec = z.strictObject({
+  interfaces: z.array(NodeInterface).min(1).describe('The interfaces on which packets for VIPs arrive.'),
+  egress: z
+    .enum(['hairpin', 'fib'])
+    .default('hairpin')
+    .describe(
+      'Where packets leave. hairpin: back to the router that sent them, on the same interface; fib: as the routing table of the node says.',
+    ),
+  sources: z
+    .strictObject({
+      ipv4: Prefix4.optional().describe('For backends with IPv4 addresses.'),
+      ipv6: Prefix6.optional().describe('For backends with IPv6 addresses.'),
+    })
+    .prefault({})
+    .describe(
+      'The prefixes that outer source addresses are taken from; the address varies with the flow, so that the network and the backend spread the load.',
+    ),
+  mtu: z
+    .int()
+    .min(576)
+    .max(65_535)
+    .default(1500)
+    .describe(
+      'The largest packet that the network carries between node and backends, outer header included, in bytes.',
+    ),
+  unmatched: z
+    .enum(['drop', 'pass'])
+    .default('drop')
+    .describe(
+      'What happens to a packet to a VIP that none of its services takes. pass: the kernel of the node gets it.',
+    ),
+  addresses: z
+    .array(Address)
+    .default([])
+    .describe("The node's own addresses. None of them may be a VIP: the node would lose it."),
+  capacity: Capacity.prefault({}),
+})
+export type NodeSpec = z.output<typeof NodeSpec>
+
+/** A load balancer: a machine that forwards packets for VIPs. */
+export const Node = z
+  .strictObject({
+    apiVersion: ApiVersion,
+    kind: z.literal('Node').describe('A load balancer: a machine that forwards packets for VIPs.'),
+    metadata: Metadata,
+    spec: NodeSpec,
+  })
+  .describe('A load balancer: a machine that forwards packets for VIPs.')
+export type Node = z.output<typeof Node>
+export type NodeWritten = z.input<typeof Node>

@@ -1,0 +1,78 @@
+import { z } from 'zod'
+import { Protocol } from '../node-state.ts'
+import { Backends } from './backend.ts'
+import { Address, Labels, Name, Port } from './fields.ts'
+import { ApiVersion, Metadata } from './metadata.ts'
+
+export const ServicePort = z
+  .strictObject({
+    port: Port,
+    protocol: Protocol.describe('tcp or udp.'),
+    name: Name.optional().describe('What the port is for, for people.'),
+  })
+  .describe('A port of the VIP.')
+export type ServicePort = z.output<typeof ServicePort>
+
+/** Nodes that meet all of what is given; an empty selector selects every node. */
+export const NodeSelector = z
+  .strictObject({
+    matchLabels: Labels.optional().describe('Labels that a node must have, all of them.'),
+    names: z.array(Name).min(1).optional().describe('Names of the nodes to choose from.'),
+  })
+  .describe('Which nodes serve it: those that meet all of what is given. Empty or absent: every node.')
+export type NodeSelector = z.output<typeof NodeSelector>
+
+const Vips = z
+  .union([Address, z.array(Address).min(1).max(2)])
+  .transform(vip => (Array.isArray(vip) ? vip : [vip]))
+  .describe(
+    'The virtual address that clients connect to: an IPv4 address, an IPv6 address, or a list of one of each.',
+  )
+
+export const ServiceSpec = z.strictObject({
+  vip: Vips,
+  ports: z
+    .array(ServicePort)
+    .min(1)
+    .describe('The ports that are served; the VIP drops what comes to any other.'),
+  nodes: NodeSelector.prefault({}),
+  dataplane: z
+    .enum(['xdp', 'ipvs'])
+    .default('xdp')
+    .describe('What forwards the packets: an XDP program, or the IPVS tables of the kernel.'),
+  forwarding: z
+    .enum(['ipip'])
+    .default('ipip')
+    .describe(
+      'How packets reach the backend. ipip: inside another IP packet (RFC 2003, RFC 2473); the backend unpacks them and answers the client directly.',
+    ),
+  scheduler: z
+    .enum(['maglev'])
+    .default('maglev')
+    .describe(
+      'How the backend of a new flow is chosen. maglev: by consistent hashing, the same on every node.',
+    ),
+  udpIdleTimeout: z
+    .int()
+    .min(1)
+    .max(86_400)
+    .default(120)
+    .describe('Seconds without a packet after which a UDP flow is forgotten.'),
+  backends: Backends.optional().describe('The servers that share the flows, by weight. Either this or pool.'),
+  pool: Name.optional().describe(
+    'The name of the BackendPool that holds the backends. Either this or backends.',
+  ),
+})
+export type ServiceSpec = z.output<typeof ServiceSpec>
+
+/** A VIP with its ports, and the backends behind it. */
+export const Service = z
+  .strictObject({
+    apiVersion: ApiVersion,
+    kind: z.literal('Service').describe('A VIP with its ports, and the backends behind it.'),
+    metadata: Metadata,
+    spec: ServiceSpec,
+  })
+  .describe('A VIP with its ports, and the backends behind it.')
+export type Service = z.output<typeof Service>
+export type ServiceWritten = z.input<typeof Service>

@@ -5,18 +5,35 @@ import ipaddr from 'ipaddr.js'
  * (RFC 4291, 2.5.5.2): the form of the BPF maps. Everything here throws `TypeError` on what is no address.
  */
 
+const DOTTED_QUAD = /^(0|[1-9]\d*)(\.(0|[1-9]\d*)){3}$/
+
+/** Stricter than ipaddr.js, which takes `1` and `0x7f.1` for addresses. */
+function parse(text: string): ipaddr.IPv4 | ipaddr.IPv6 {
+  try {
+    if (DOTTED_QUAD.test(text)) return ipaddr.IPv4.parse(text)
+    if (text.includes(':')) return ipaddr.process(text)
+  } catch (cause) {
+    throw new TypeError(`${text} is no IP address`, { cause })
+  }
+  throw new TypeError(`${text} is no IP address`)
+}
+
 /** Dotted quad, or RFC 5952. An IPv4-mapped IPv6 address becomes its IPv4 address. */
 export function canonicalAddress(text: string): string {
-  const address = ipaddr.process(text)
+  const address = parse(text)
   return address instanceof ipaddr.IPv6 ? address.toRFC5952String() : address.toString()
 }
 
-export const addressFamily = (text: string): 4 | 6 => (ipaddr.process(text).kind() === 'ipv4' ? 4 : 6)
+export const addressFamily = (text: string): 4 | 6 => (parse(text).kind() === 'ipv4' ? 4 : 6)
+
+/** ::ffff:0:0/96 */
+const MAPPED = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff] as const
 
 export function addressToBytes(text: string): Uint8Array {
-  const address = ipaddr.process(text)
-  const wide = address instanceof ipaddr.IPv4 ? address.toIPv4MappedAddress() : address
-  return Uint8Array.from(wide.toByteArray())
+  const address = parse(text)
+  return Uint8Array.from(
+    address instanceof ipaddr.IPv4 ? [...MAPPED, ...address.octets] : address.toByteArray(),
+  )
 }
 
 export function addressFromBytes(bytes: Uint8Array): string {

@@ -1,0 +1,30 @@
+import { serviceId } from '../../schemas/address.ts'
+import type { NodeTables, XdpRow, XdpServiceRow } from '../../schemas/node-state.ts'
+
+/**
+ * Share of its weight that a backend deserves by its health, 0 to 1. Health is not policy (rule 6): it
+ * scales what the drivers get and never becomes desired state.
+ */
+export type HealthView = (service: string, address: string) => number
+
+/** The view of a fleet without health checks. */
+export const allHealthy: HealthView = () => 1
+
+/** Desired × health: what the drivers are asked for. Drain is policy, already a weight of 0 in `desired`. */
+export function effectiveTables(desired: NodeTables, health: HealthView): NodeTables {
+  if (health === allHealthy) return desired
+  const xdp: Record<string, XdpRow> = {}
+  for (const [key, row] of Object.entries(desired.xdp)) {
+    xdp[key] = row.kind === 'service' ? effectiveService(row, health) : row
+  }
+  return { ...desired, xdp }
+}
+
+function effectiveService(row: XdpServiceRow, health: HealthView): XdpServiceRow {
+  const service = serviceId(row.vip, row.port, row.protocol)
+  const backends = row.backends.map(({ address, weight }) => ({
+    address,
+    weight: Math.round(weight * health(service, address)),
+  }))
+  return { ...row, backends }
+}

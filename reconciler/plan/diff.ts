@@ -1,0 +1,47 @@
+import { canonicalJson } from '../../schemas/digest.ts'
+import type { Edit } from '../../schemas/edit.ts'
+import { DriverName, type NodeTables, type Rows, type Table, type XdpRow } from '../../schemas/node-state.ts'
+
+/** The edits that turn one node into another, per driver, each list sorted by key. */
+export type NodeEdits = { readonly [D in DriverName]: readonly Edit<Rows[D]>[] }
+
+/**
+ * The one diff of plan, apply and drift.
+ * `matches` may be looser than equality where a wish has several fulfilments (an interface's `auto`).
+ */
+export function diffTable<Row>(
+  desired: Table<Row>,
+  observed: Table<Row>,
+  matches: (desired: Row, observed: Row) => boolean = sameRow,
+): Edit<Row>[] {
+  const edits: Edit<Row>[] = []
+  for (const [key, after] of Object.entries(desired)) {
+    const before = observed[key]
+    if (before === undefined) edits.push({ op: 'create', key, after })
+    else if (before !== after && !matches(after, before)) edits.push({ op: 'update', key, before, after })
+  }
+  for (const [key, before] of Object.entries(observed)) {
+    if (desired[key] === undefined) edits.push({ op: 'delete', key, before })
+  }
+  return edits.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+}
+
+export function diffNode(desired: NodeTables, observed: NodeTables): NodeEdits {
+  return {
+    xdp: diffTable(desired.xdp, observed.xdp, matchesXdp),
+    ipvs: diffTable<Rows['ipvs']>(desired.ipvs, observed.ipvs),
+    bgp: diffTable<Rows['bgp']>(desired.bgp, observed.bgp),
+  }
+}
+
+export const isEmpty = (edits: NodeEdits): boolean =>
+  DriverName.options.every(name => edits[name].length === 0)
+
+export const sameRow = (a: unknown, b: unknown): boolean => canonicalJson(a) === canonicalJson(b)
+
+function matchesXdp(desired: XdpRow, observed: XdpRow): boolean {
+  if (desired.kind === 'interface' && observed.kind === 'interface' && desired.attach === 'auto') {
+    return desired.name === observed.name
+  }
+  return sameRow(desired, observed)
+}

@@ -1,0 +1,152 @@
+import { BallastError } from '../../schemas/ballast-error.ts'
+import type { EditFailure } from '../../schemas/edit.ts'
+import { DriverName, emptyTables, type NodeTables, type Rows } from '../../schemas/node-state.ts'
+import type { Facts } from '../../schemas/report.ts'
+import type { Digest } from '../../schemas/want.ts'
+import type { Driver } from '../drivers/driver.ts'
+import { diffNode, type NodeEdits } from '../plan/diff.ts'
+import { orderEdits, type Phase } from '../plan/order.ts'
+
+/** The drivers of this node; a table whose driver is absent must stay empty. */
+export type Drivers = { readonly [D in DriverName]?: Driver<Rows[D]> }
+
+export interface Seen {
+  readonly tables: NodeTables
+  readonly digests: Partial<Record<DriverName, Digest>>
+  readonly facts: Partial<Record<DriverName, Facts>>
+}
+
+export interface Convergence {
+  readonly result: 'applied' | 'superseded' | 'failed'
+  readonly edits: { create: number; update: number; delete: number }
+  readonly failures: readonly EditFailure[]
+  readonly seen: Seen
+}
+
+/** Reads every driver's table. Throws `BallastError` when one cannot be read. */
+export async function observeNode(drivers: Drivers): Promise<Seen> {
+  const seen: Seen = { tables: emptyTables(), digests: {}, facts: {} }
+  for (const name of DriverName.options) await observeInto(seen, drivers, name)
+  return seen
+}
+
+/** Cheap; equal to an earlier one means that no driver's table was changed since. */
+export async function fingerprintNode(drivers: Drivers): Promise<string> {
+  const parts = DriverName.options.map(async name => `${name}=${(await drivers[name]?.fingerprint()) ?? ''}`)
+  return (await Promise.all(parts)).join(' ')
+}
+
+/**
+ * Makes the node as wanted: diff, order, apply phase by phase, each read back before the next begins
+ * (rule 2). Stops at the first phase that did not hold, so that nothing is announced that does not forward
+ * and nothing is removed whose successor does not stand. Safe to repeat, safe to kill (rule 5).
+ */
+export async function converge(
+  drivers: Drivers,
+  wanted: NodeTables,
+  seen: Seen,
+  signal: AbortSignal,
+): Promise<Convergence> {
+  const edits = diffNode(wanted, seen.tables)
+  const counts = countEdits(edits)
+  const missing = await refuseUnavailable(drivers, edits)
+  if (missing.length > 0) return { result: 'failed', edits: counts, failures: missing, seen }
+  for (const phase of orderEdits(edits)) {
+    if (signal.aborted) return { result: 'superseded', edits: counts, failures: [], seen }
+    const failures = await applyPhase(drivers, phase, signal)
+    await observeInto(seen, drivers, phase.driver)
+    if (signal.aborted) return { result: 'superseded', edits: counts, failures: [], seen }
+    const unmet = [...failures, ...findUnmet(phase, wanted, seen, failures)]
+    if (unmet.length > 0) return { result: 'failed', edits: counts, failures: unmet, seen }
+  }
+  return { result: 'applied', edits: counts, failures: [], seen }
+}
+
+async function applyPhase(drivers: Drivers, phase: Phase, signal: AbortSignal): Promise<EditFailure[]> {
+  const outcomes = await applyWith(drivers, phase, signal).catch((error: unknown) => {
+    const { code, message, hint, retryable } = asBallastError(error)
+    return phase.edits.map(({ key }) => ({ result: 'failed' as const, key, code, message, hint, retryable }))
+  })
+  return outcomes.flatMap(outcome => {
+    if (outcome.result === 'applied') return []
+    const { result: _, ...failure } = outcome
+    return [{ driver: phase.driver, ...failure }]
+  })
+}
+
+function applyWith(drivers: Drivers, phase: Phase, signal: AbortSignal) {
+  switch (phase.driver) {
+    case 'xdp':
+      return drivers.xdp!.apply(phase.edits, signal)
+    case 'ipvs':
+      return drivers.ipvs!.apply(phase.edits, signal)
+    case 'bgp':
+      return drivers.bgp!.apply(phase.edits, signal)
+  }
+}
+
+/** Edits whose call went through, but which are not there when read back. */
+function findUnmet(
+  phase: Phase,
+  wanted: NodeTables,
+  seen: Seen,
+  failures: readonly EditFailure[],
+): EditFailure[] {
+  const failed = new Set(failures.map(({ key }) => key))
+  const left = new Set(diffNode(wanted, seen.tables)[phase.driver].map(({ key }) => key))
+  return phase.edits
+    .filter(({ key }) => left.has(key) && !failed.has(key))
+    .map(({ key, op }) => ({
+      driver: phase.driver,
+      key,
+      code: 'NOT_READ_BACK',
+      message: `${op} of ${key} went through, but what is read back differs`,
+      hint: 'Someone else may be writing the same tables; compare `ballast status --node` with what holds them.',
+      retryable: true,
+    }))
+}
+
+async function refuseUnavailable(drivers: Drivers, edits: NodeEdits): Promise<EditFailure[]> {
+  const failures: EditFailure[] = []
+  for (const driver of DriverName.options) {
+    if (edits[driver].length === 0) continue
+    const capabilities = await drivers[driver]?.capabilities()
+    if (capabilities?.available) continue
+    const reason = capabilities?.reason ?? `this node has no ${driver} driver`
+    for (const { key } of edits[driver]) {
+      failures.push({
+        driver,
+        key,
+        code: 'DRIVER_UNAVAILABLE',
+        message: reason,
+        hint: `Nothing was touched. Mend it on the node, or take the node out of what needs ${driver}.`,
+        retryable: true,
+      })
+    }
+  }
+  return failures
+}
+
+async function observeInto(seen: Seen, drivers: Drivers, name: DriverName): Promise<void> {
+  const observation = await drivers[name]?.observe()
+  if (observation === undefined) return
+  Object.assign(seen.tables, { [name]: observation.rows })
+  seen.digests[name] = observation.digest
+  seen.facts[name] = observation.facts
+}
+
+function countEdits(edits: NodeEdits): Convergence['edits'] {
+  const all = DriverName.options.flatMap<{ op: 'create' | 'update' | 'delete' }>(name => edits[name])
+  const count = (op: string): number => all.filter(edit => edit.op === op).length
+  return { create: count('create'), update: count('update'), delete: count('delete') }
+}
+
+const asBallastError = (error: unknown): BallastError =>
+  error instanceof BallastError
+    ? error
+    : new BallastError({
+        code: 'INTERNAL',
+        message: error instanceof Error ? error.message : String(error),
+        hint: 'This is a fault of Ballast; please report it with the log.',
+        cause: error,
+      })

@@ -1,0 +1,170 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { NodeState } from '../../schemas/node-state.ts'
+import type { NodeReport } from '../../schemas/report.ts'
+import type { Digest, Want } from '../../schemas/want.ts'
+import type { HealthView } from '../effective/effective-tables.ts'
+import type { Log } from '../log/log.ts'
+import { acquireFileLock } from '../process/file-lock.ts'
+import { createLoop } from '../process/loop.ts'
+import type { Drivers } from './converge.ts'
+import { readLastGood } from './last-good-file.ts'
+import { makeReport } from './make-report.ts'
+import { createNode } from './node.ts'
+
+const WANT_INTERVAL_MS = 10_000
+const HEARTBEAT_MS = 10_000
+
+/** What the worker needs of the control plane. Every call may fail; the worker then goes on with what it has. */
+export interface ControlPlane {
+  readWant(node: string): Promise<Want | null>
+  /** Null when part of it is not there (yet). */
+  readState(digest: Digest, have: NodeState | null): Promise<NodeState | null>
+  publishReport(report: NodeReport): Promise<void>
+}
+
+export interface WorkerOptions {
+  readonly node: string
+  readonly stateDir: string
+  readonly version: string
+  readonly drivers: Drivers
+  readonly controlPlane: ControlPlane
+  readonly health: HealthView
+  readonly scanIntervalMs: number
+  readonly log: Log
+  readonly now: () => number
+}
+
+export interface Worker {
+  /** A want of this generation may be there: look. Settles when it was worked on. */
+  wake(generation: number): Promise<void>
+  /** Ends after the batch under way; the dataplane stays as it is. */
+  stop(): Promise<void>
+}
+
+/**
+ * Starts the worker of one node. First it restores what it kept on disk, with nothing reachable; then it
+ * follows the wants. Throws `LOCKED` when the node has a worker already, `LAST_GOOD_UNREADABLE`.
+ */
+export async function startWorker(options: WorkerOptions): Promise<Worker> {
+  const { log, now, drivers, controlPlane } = options
+  const file = join(options.stateDir, 'last-good.json')
+  const lock = acquireFileLock(join(options.stateDir, 'lock'), `worker of ${options.node}`)
+  const startedAt = now()
+  const node = createNode({
+    file,
+    drivers,
+    log,
+    now,
+    health: options.health,
+    lastGood: await readLastGood(file),
+    bootId: await readBootId(),
+    onNews: report,
+  })
+
+  let batch = new AbortController()
+  let wantReadAt = 0
+  let published = { text: '', at: 0 }
+  let reachable = true
+
+  async function adoptWant(): Promise<void> {
+    wantReadAt = now()
+    const want = await controlPlane.readWant(options.node)
+    if (want === null) return
+    const have = node.lastGood
+    if (have !== null && want.generation <= have.want.generation) {
+      if (want.generation < have.want.generation) {
+        log.warn({ offered: want.generation, have: have.want.generation }, 'refused an older want')
+      }
+      return
+    }
+    const state = await controlPlane.readState(want.stateDigest, have?.state ?? null)
+    if (state === null) {
+      log.warn({ generation: want.generation }, 'the state of a want is not there yet; asking again')
+      wantReadAt = 0
+      return
+    }
+    if (state.node !== options.node) {
+      log.error({ generation: want.generation, of: state.node }, 'refused a want for another node')
+      return
+    }
+    if (await node.adopt(want, state)) {
+      log.info({ generation: want.generation, revision: want.revision }, 'new want')
+    }
+  }
+
+  async function report(): Promise<void> {
+    const at = now()
+    const made = makeReport(
+      { node: options.node, at, worker: { pid: process.pid, startedAt, version: options.version } },
+      node.lastGood,
+      node.status,
+    )
+    const text = JSON.stringify({ ...made, at: 0 })
+    if (text === published.text && at - published.at < HEARTBEAT_MS) return
+    try {
+      await controlPlane.publishReport(made)
+      published = { text, at }
+      if (!reachable) log.info({}, 'control plane reachable again')
+      reachable = true
+    } catch (error) {
+      if (reachable) log.warn({ err: error }, 'control plane unreachable; the dataplane keeps forwarding')
+      reachable = false
+    }
+  }
+
+  async function work(reasons: ReadonlySet<string>): Promise<void> {
+    batch = new AbortController()
+    const due = now() - wantReadAt >= WANT_INTERVAL_MS
+    const restoring = reasons.has('start')
+    if (!restoring && (reasons.has('wake') || due)) {
+      await adoptWant().catch((error: unknown) => log.debug({ err: error }, 'no want could be read'))
+    }
+    const before = node.status.outcome
+    await node.step(batch.signal)
+    const { outcome, edits, failures } = node.status
+    if (outcome !== before && node.lastGood !== null) {
+      const { generation, revision } = node.lastGood.want
+      log.info({ generation, revision, outcome, ...edits, failures: failures.length }, 'outcome')
+    }
+    await report()
+    if (restoring || outcome === 'superseded') loop.trigger('wake')
+  }
+
+  const waiting: (() => void)[] = []
+  const loop = createLoop(
+    async reasons => {
+      const answered = reasons.has('wake') ? waiting.splice(0) : []
+      try {
+        await work(reasons)
+      } finally {
+        for (const answer of answered) answer()
+      }
+    },
+    error => log.error({ err: error }, 'could not look at the node'),
+  )
+  const timer = setInterval(() => loop.trigger('scan'), options.scanIntervalMs)
+  loop.trigger('start')
+
+  return {
+    async wake(generation) {
+      if (generation > (node.lastGood?.want.generation ?? 0)) batch.abort()
+      const { promise, resolve } = Promise.withResolvers<void>()
+      waiting.push(resolve)
+      loop.trigger('wake')
+      await promise
+    },
+    async stop() {
+      clearInterval(timer)
+      batch.abort()
+      await loop.stop()
+      for (const answer of waiting.splice(0)) answer()
+      for (const driver of Object.values(drivers)) await driver.close()
+      lock.release()
+    },
+  }
+}
+
+/** The kernel's id of this boot (random(4)); another boot means an empty dataplane. */
+const readBootId = async (): Promise<string> =>
+  (await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => 'unknown')).trim()

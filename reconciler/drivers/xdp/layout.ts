@@ -66,6 +66,7 @@ export const reasons = [
   'forwarded_untracked',
   'flow_rehashed',
   'flow_evicted',
+  'egress_unresolved',
   'pass_not_ip',
   'pass_not_vip',
   'pass_unmatched',

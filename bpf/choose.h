@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * The backend of a packet: that of its flow entry while it is a member of the
+ * service, else that of its slot in the ring. A SYN opens a connection and is
+ * always sent by the ring.
+ */
+#ifndef BALLAST_CHOOSE_H
+#define BALLAST_CHOOSE_H
+
+#include "flow_table.h"
+#include "hash.h"
+#include "maps.h"
+#include "parse.h"
+
+/* reason: REASON_FORWARDED_*, or REASON_DROP_NO_BACKEND and no member. */
+struct choice {
+	struct member *member;
+	enum reason reason;
+};
+
+/* A packet, as far as its flow entry goes. */
+struct attempt {
+	struct flow_bucket *first;
+	struct flow_bucket *second;
+	struct flow *place; /* of the flow's own entry, or NULL */
+	__u64 hash;
+	__u32 now;
+	enum flow_state state;
+	__u32 bytes;	    /* of the frame, for the counters */
+	enum reason reason; /* out: how it ended */
+};
+
+static __always_inline struct flow_bucket *bucket_at(__u32 hash)
+{
+	__u32 index = hash & (config.flow_buckets - 1);
+
+	return bpf_map_lookup_elem(&flows, &index);
+}
+
+static __always_inline enum flow_state state_of(__u8 protocol, __u8 tcp_flags)
+{
+	if (protocol == IPPROTO_UDP)
+		return FLOW_UDP;
+	if (tcp_flags & (TCP_FIN | TCP_RST))
+		return FLOW_FIN;
+	return (tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN ? FLOW_SYN : FLOW_CONFIRMED;
+}
+
+/* NULL: no such member any more, or its index has been given to another. */
+static __always_inline struct member *flow_member(struct ring *ring, __u64 data)
+{
+	__u32 index = flow_bits(data, FLOW_INDEX_SHIFT, FLOW_INDEX_BITS);
+
+	if (index >= RING_MEMBERS || ring->members[index].generation != flow_generation(data))
+		return NULL;
+	return &ring->members[index];
+}
+
+/* RFC 2663, 2.6: who keeps UDP sessions has nothing but idle time to end them by. */
+static __always_inline bool flow_forgotten(struct ring *ring, __u64 data, __u32 now)
+{
+	__u64 idle = flow_idle(data, now);
+
+	return flow_state(data) == FLOW_UDP &&
+	       idle << FLOW_TICK_SHIFT > ring->idle_timeout * 1000000000ULL;
+}
+
+/* A FIN stays: after it come the last acknowledgements, in any number. */
+static __always_inline void keep_flow(struct found_flow found, __u32 now, enum flow_state state)
+{
+	if (flow_state(found.data) == FLOW_FIN)
+		state = FLOW_FIN;
+	renew_flow(found, flow_data(found.data & FLOW_IDENTITY_MASK, now, state));
+}
+
+/* Where a flow without an entry may make one; NULL: all others are worth more. */
+static __always_inline struct flow *find_place(const struct attempt *attempt)
+{
+	__u64 first = find_victim(attempt->first, attempt->now);
+	__u64 second = find_victim(attempt->second, attempt->now);
+	__u64 victim = second < first ? second : first;
+	enum worth worth = victim_worth(victim);
+
+	if (worth > state_worth(attempt->state))
+		return NULL;
+	if (worth >= WORTH_SYN)
+		count_reason(REASON_FLOW_EVICTED, attempt->bytes);
+	return victim_place(second < first ? attempt->second : attempt->first, victim);
+}
+
+/* The member of the flow's slot, which gets an entry if it can; NULL: there is none. */
+static __noinline struct member *start_flow(struct ring *ring, struct attempt *attempt)
+{
+	__u32 index = ring->slots[ring_slot(attempt->hash)];
+	struct flow *place = attempt->place;
+	struct member *member;
+	__u64 data;
+
+	attempt->reason = REASON_DROP_NO_BACKEND;
+	if (index >= RING_MEMBERS)
+		return NULL;
+	member = &ring->members[index];
+	if (!member->generation)
+		return NULL;
+	if (!place)
+		place = find_place(attempt);
+	attempt->reason = place ? REASON_FORWARDED_RING : REASON_FORWARDED_UNTRACKED;
+	if (!place)
+		return member;
+	data = flow_data(flow_identity(index, member->generation), attempt->now, attempt->state);
+	write_flow(place, attempt->hash, data);
+	return member;
+}
+
+/* bytes: of the frame, for the counters. */
+static __always_inline struct choice choose_member(struct ring *ring, const struct packet *packet,
+						   __u8 protocol, __u64 hash, __u32 bytes)
+{
+	__u64 buckets = bucket_hash(hash, config.bucket_key);
+	struct attempt attempt = {
+		.first = bucket_at(buckets >> 32),
+		.second = bucket_at(buckets),
+		.hash = hash,
+		.now = flow_now(),
+		.state = state_of(protocol, packet->tcp_flags),
+		.bytes = bytes,
+	};
+	struct found_flow found;
+	struct member *member;
+
+	if (!attempt.first || !attempt.second)
+		return (struct choice){ .reason = REASON_DROP_NO_BACKEND };
+	found = find_in_bucket(attempt.first, hash);
+	if (!found.place)
+		found = find_in_bucket(attempt.second, hash);
+	if (found.place && attempt.state != FLOW_SYN) {
+		member = flow_member(ring, found.data);
+		if (!member) {
+			count_reason(REASON_FLOW_REHASHED, bytes);
+		} else if (!flow_forgotten(ring, found.data, attempt.now)) {
+			keep_flow(found, attempt.now, attempt.state);
+			return (struct choice){ member, REASON_FORWARDED_FLOW };
+		}
+	}
+	attempt.place = found.place;
+	member = start_flow(ring, &attempt);
+	return (struct choice){ member, attempt.reason };
+}
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * How the encapsulated frame leaves.
+ *
+ * Hairpin: back to the router that it came from, which knows the way. FIB: as
+ * the kernel would route it (with forwarding enabled, else the kernel does
+ * not tell). A next hop whose link address is unknown gets resolved when the
+ * kernel forwards a packet to it, and so it is given this one.
+ */
+#ifndef BALLAST_EGRESS_H
+#define BALLAST_EGRESS_H
+
+#include "encap.h"
+#include "maps.h"
+#include "parse.h"
+
+/* From the kernel's include/linux/socket.h, which user space does not see. */
+#define AF_INET 2
+#define AF_INET6 10
+
+/* reason: unless a drop, that of the choice. */
+struct verdict {
+	enum xdp_action action;
+	enum reason reason;
+};
+
+static __always_inline struct bpf_fib_lookup
+fib_query(struct xdp_md *ctx, const struct packet *packet, struct outer outer, bool ipv6)
+{
+	struct bpf_fib_lookup fib = {
+		.ifindex = ctx->ingress_ifindex,
+		.l4_protocol = inner_protocol(packet),
+	};
+
+	if (ipv6) {
+		fib.family = AF_INET6;
+		fib.tot_len = packet->length + sizeof(struct ipv6hdr);
+		fib.flowinfo = outer.ip[0] & bpf_htonl(0x0fffffff);
+		__builtin_memcpy(fib.ipv6_src, outer.ip + 2, sizeof(fib.ipv6_src));
+		__builtin_memcpy(fib.ipv6_dst, outer.ip + 6, sizeof(fib.ipv6_dst));
+	} else {
+		fib.family = AF_INET;
+		fib.tot_len = packet->length + sizeof(struct iphdr);
+		fib.tos = packet->traffic;
+		fib.ipv4_src = outer.ip[3];
+		fib.ipv4_dst = outer.ip[4];
+	}
+	return fib;
+}
+
+static __always_inline struct verdict route_by_fib(struct xdp_md *ctx, const struct packet *packet,
+						   struct outer outer, bool ipv6,
+						   enum reason reason, __u32 bytes)
+{
+	struct bpf_fib_lookup fib = fib_query(ctx, packet, outer, ipv6);
+
+	switch (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0)) {
+	case BPF_FIB_LKUP_RET_SUCCESS:
+		break;
+	case BPF_FIB_LKUP_RET_NO_NEIGH:
+		count_reason(REASON_EGRESS_UNRESOLVED, bytes);
+		store_link_address(outer.eth->h_dest, packet->to);
+		store_link_address(outer.eth->h_source, packet->from);
+		return (struct verdict){ XDP_PASS, reason };
+	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+		return (struct verdict){ XDP_DROP, REASON_DROP_TOO_BIG };
+	default:
+		return (struct verdict){ XDP_DROP, REASON_DROP_NO_ROUTE };
+	}
+	store_link_address(outer.eth->h_dest, load_link_address(fib.dmac));
+	store_link_address(outer.eth->h_source, load_link_address(fib.smac));
+	if (fib.ifindex == ctx->ingress_ifindex)
+		return (struct verdict){ XDP_TX, reason };
+	return (struct verdict){ bpf_redirect(fib.ifindex, 0), reason };
+}
+
+static __always_inline struct verdict send_outer(struct xdp_md *ctx, const struct packet *packet,
+						 struct outer outer, bool ipv6, enum reason reason,
+						 __u32 bytes)
+{
+	if (!outer.eth)
+		return (struct verdict){ XDP_DROP, REASON_DROP_TOO_BIG };
+	if (config.flags & LB_EGRESS_FIB)
+		return route_by_fib(ctx, packet, outer, ipv6, reason, bytes);
+	store_link_address(outer.eth->h_dest, packet->from);
+	store_link_address(outer.eth->h_source, packet->to);
+	return (struct verdict){ XDP_TX, reason };
+}
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * The one hash of a flow, 64 bits: it names the slot of the ring, the tag of
+ * the flow entry, the buckets that may hold it and what varies in the outer
+ * header. The same on every node of a fleet; reconciler/ring/flow-hash.ts is
+ * its mirror.
+ *
+ * Words, 8 bytes each, loaded little-endian from the header:
+ *
+ *   IPv4: source and VIP
+ *   IPv6: source 0-7, VIP 0-7, source 8-15, VIP 8-15
+ *   both: source port (2), destination port (2), protocol (1), family (1), 0 (2)
+ *
+ *   h = k0; for each word w: h = (h ^ w) * A; h ^= h >> 32
+ *   h ^= k1; h *= B; h ^= h >> 29; h *= C; h ^= h >> 32
+ *
+ * Multiplication carries upwards, the shift brings it down again. Every step
+ * can be inverted, so two flows that differ in one word never collide. The
+ * VIP's words stand between the source's, because flipping the highest bit of
+ * a word flips known bits after it: who chooses the next word too could undo
+ * that without knowing the key.
+ */
+#ifndef BALLAST_HASH_H
+#define BALLAST_HASH_H
+
+#include "parse.h"
+
+#define HASH_A 0x9e3779b97f4a7c15ULL
+#define HASH_B 0xbf58476d1ce4e5b9ULL
+#define HASH_C 0x94d049bb133111ebULL
+
+static __always_inline __u64 absorb(__u64 hash, __u64 word)
+{
+	hash = (hash ^ word) * HASH_A;
+	return hash ^ hash >> 32;
+}
+
+static __always_inline __u64 finish(__u64 hash)
+{
+	hash *= HASH_B;
+	hash ^= hash >> 29;
+	hash *= HASH_C;
+	return hash ^ hash >> 32;
+}
+
+static __always_inline __u64 flow_hash(const volatile __u64 fleet_key[2],
+				       const struct service_key *key, const struct packet *packet)
+{
+	const word64 *vip = (const word64 *)key->vip.bytes;
+	__u64 hash = fleet_key[0];
+
+	hash = absorb(hash, packet->source[0]);
+	if (packet->family == 6) {
+		hash = absorb(hash, vip[0]);
+		hash = absorb(hash, packet->source[1]);
+		hash = absorb(hash, vip[1]);
+	}
+	hash = absorb(hash,
+		      packet->ports | (__u64)key->protocol << 32 | (__u64)packet->family << 40);
+	return finish(hash ^ fleet_key[1]);
+}
+
+/* The upper half, scaled to RING_SLOTS: as even as a remainder, and no division. */
+static __always_inline __u32 ring_slot(__u64 hash)
+{
+	return (hash >> 32) * RING_SLOTS >> 32;
+}
+
+/* Both candidate buckets, one per half. Keyed, so that who knows the fleet key cannot fill one. */
+static __always_inline __u64 bucket_hash(__u64 hash, __u64 bucket_key)
+{
+	return finish(hash ^ bucket_key);
+}
+
+#endif

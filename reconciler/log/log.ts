@@ -29,6 +29,9 @@ export function createLog(options: LogOptions): Log {
   return pino({ ...settings, base: null, formatters: { level: levelName } }, lines)
 }
 
+/** For whoever was given no log. */
+export const silentLog = (): Log => pino({ level: 'silent' })
+
 const levelName = (label: string): { level: string } => ({ level: label })
 
 /** What a person needs of a `BallastError` is its code, message and hint; of any other error the stack. */

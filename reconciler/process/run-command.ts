@@ -59,7 +59,8 @@ export interface ProgramOptions {
   readonly cwd?: string
   /** The whole environment of the program; this process's own when left out. */
   readonly env?: Readonly<Record<string, string | undefined>>
-  /** Where its output goes; `ignore` when left out. Its standard input can always be written. */
+  /** `ignore` when left out: nothing to read, output thrown away. */
+  readonly stdin?: 'pipe' | 'inherit' | 'ignore'
   readonly stdout?: 'pipe' | 'inherit' | 'ignore'
   readonly stderr?: 'pipe' | 'inherit' | 'ignore'
   /** In a process group of its own: Ctrl-C on the terminal does not reach it, nor does it end with this process. */
@@ -75,8 +76,8 @@ export interface ProgramExit {
 /** A program that goes on running beside this one. */
 export interface Program {
   readonly pid: number
-  readonly stdin: NodeJS.WritableStream
-  /** Null unless asked for as `pipe`. */
+  /** These are null unless asked for as `pipe`. */
+  readonly stdin: NodeJS.WritableStream | null
   readonly stdout: NodeJS.ReadableStream | null
   readonly stderr: NodeJS.ReadableStream | null
   /** Never rejects. */
@@ -98,7 +99,7 @@ export async function startProgram(
 ): Promise<Program> {
   const child = execa(file, args, {
     ...place(options),
-    stdin: 'pipe',
+    stdin: options.stdin ?? 'ignore',
     stdout: options.stdout ?? 'ignore',
     stderr: options.stderr ?? 'ignore',
     detached: options.detached ?? false,
@@ -110,7 +111,7 @@ export async function startProgram(
   const { pid } = child
   if (pid === undefined) throw commandError(file, 0, (await child) as unknown as ExecaError)
   // A program that ends with its input half read is told by `exited`, not by a broken pipe.
-  child.stdin.on('error', () => {})
+  child.stdin?.on('error', () => {})
   return {
     pid,
     stdin: child.stdin,

@@ -65,8 +65,8 @@ suite('running a command', () => {
 
 suite('a program that goes on running', () => {
   test('can be spoken to, and ends when stopped', async () => {
-    const program = await startProgram('cat', [], { stdout: 'pipe' })
-    program.stdin.write('hello\n')
+    const program = await startProgram('cat', [], { stdin: 'pipe', stdout: 'pipe' })
+    program.stdin?.write('hello\n')
     const heard = await new Promise(resolve => program.stdout?.once('data', data => resolve(String(data))))
     assert.equal(heard, 'hello\n')
     assert.deepEqual(await program.stop(), { exitCode: null, signal: 'SIGTERM' })

@@ -1,0 +1,23 @@
+import type { Digest } from '../../schemas/want.ts'
+import type { BlobKind } from './state-tree.ts'
+
+/** Of everything that Ballast keeps in Redis. The braces put all of it on one node of a Redis Cluster. */
+export const KEY_PREFIX = '{ballast}'
+
+export const wantKey = (node: string): string => `${KEY_PREFIX}:want:${node}`
+/** The nodes that have a want. */
+export const WANTS_KEY = `${KEY_PREFIX}:wants`
+
+export const reportKey = (node: string): string => `${KEY_PREFIX}:report:${node}`
+/** The nodes that have reported. */
+export const REPORTERS_KEY = `${KEY_PREFIX}:reporters`
+/** One entry per report, with the node's name: `report:<node>` holds what it said. */
+export const REPORT_STREAM_KEY = `${KEY_PREFIX}:reports`
+
+export const stateKey = (kind: BlobKind, digest: Digest): string => `${KEY_PREFIX}:state:${kind}:${digest}`
+export const STATE_KEYS = `${KEY_PREFIX}:state:*`
+
+export const REVISION_KEY = `${KEY_PREFIX}:revision`
+
+/** Of BullMQ, which refuses names with a colon. */
+export const wakeQueue = (node: string): string => `wake-${node}`

@@ -1,0 +1,213 @@
+import { z } from 'zod'
+import { BallastError } from '../../schemas/ballast-error.ts'
+import { sha256 } from '../../schemas/digest.ts'
+import type { NodeState } from '../../schemas/node-state.ts'
+import type { Digest } from '../../schemas/want.ts'
+import { answersOf, type RedisConnection } from './connection.ts'
+import { STATE_KEYS, stateKey } from './keys.ts'
+import {
+  assembleState,
+  BLOB_KINDS,
+  type Blob,
+  type BlobRef,
+  blobChildren,
+  collectTexts,
+  type RowMemo,
+  stateTree,
+} from './state-tree.ts'
+
+/**
+ * States of nodes in Redis, in parts by their digest, so that what is the same is there once and a push
+ * moves what changed. One process writes; any number read.
+ */
+export interface StateStore {
+  /** Writes the parts that are not there yet; calls made together share the work. Gives what a want's `stateDigest` is. */
+  put(state: NodeState): Promise<Digest>
+  /**
+   * Fetches the parts that `have` lacks and checks their digests. Null when a part is missing (the writer
+   * will put it again). Throws `STATE_CORRUPT`; `STATE_UNREADABLE` when a newer Ballast wrote it.
+   */
+  get(digest: Digest, have?: NodeState | null): Promise<NodeState | null>
+  /** Deletes every part that none of these states needs; gives how many. Deletes nothing when it cannot read. */
+  prune(keep: readonly Digest[]): Promise<number>
+}
+
+interface Put {
+  readonly node: string
+  readonly tree: Blob
+}
+
+/** Parts that one call asks for or writes; keeps each call well within its deadline. */
+const CHUNK = 500
+
+export function createStateStore(connection: RedisConnection): StateStore {
+  const memo: RowMemo = new Map()
+  const checked = new Set<string>()
+  let last: Promise<unknown> = Promise.resolve()
+  let waiting: Put[] = []
+  let batch: Promise<void> | null = null
+  // Redis may have come back with less than it had.
+  connection.onReady(() => checked.clear())
+
+  /** Pruning beside a put could delete a part that the put has just found to be there. */
+  function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = last.then(work)
+    last = result.catch(() => {})
+    return result
+  }
+
+  async function findMissing(blobs: readonly Blob[]): Promise<Blob[]> {
+    const found = await inChunks(blobs, part =>
+      connection.call(redis => {
+        const pipeline = redis.pipeline()
+        for (const { kind, digest } of part) pipeline.exists(stateKey(kind, digest))
+        return answersOf(pipeline)
+      }),
+    )
+    return blobs.filter((_, index) => found[index] !== 1)
+  }
+
+  async function write(blobs: readonly Blob[]): Promise<void> {
+    await inChunks(blobs, part =>
+      connection.call(redis => {
+        const pipeline = redis.pipeline()
+        for (const { kind, digest, text } of part) pipeline.set(stateKey(kind, digest), text)
+        return answersOf(pipeline)
+      }),
+    )
+  }
+
+  const read = (refs: readonly BlobRef[]): Promise<(string | null)[]> =>
+    inChunks(refs, part =>
+      connection.call(redis => redis.mget(part.map(({ kind, digest }) => stateKey(kind, digest)))),
+    )
+
+  /**
+   * What is below a part that is there is there too: parts are written from the rows up, and pruned from the
+   * root down. All the same, a node's first state after a connection is looked at in every part.
+   */
+  async function putAll(puts: readonly Put[]): Promise<void> {
+    const levels: Blob[][] = []
+    const unchecked = puts.filter(({ node }) => !checked.has(node))
+    const thorough = new Set(unchecked.map(({ tree }) => tree.digest))
+    for (let level = distinct(puts.map(({ tree }) => tree)); level.length > 0; ) {
+      const missing = new Set(await findMissing(level))
+      levels.unshift([...missing])
+      const entered = level.filter(blob => missing.has(blob) || thorough.has(blob.digest))
+      for (const { digest, children } of entered) {
+        if (thorough.has(digest)) for (const child of children) thorough.add(child.digest)
+      }
+      level = distinct(entered.flatMap(({ children }) => children))
+    }
+    for (const level of levels) await write(level)
+    for (const { node } of puts) checked.add(node)
+  }
+
+  async function put(state: NodeState): Promise<Digest> {
+    const tree = stateTree(state, memo)
+    waiting.push({ node: state.node, tree })
+    batch ??= inTurn(async () => {
+      const puts = waiting
+      waiting = []
+      batch = null
+      await putAll(puts)
+    })
+    await batch
+    return tree.digest
+  }
+
+  async function get(digest: Digest, have: NodeState | null = null): Promise<NodeState | null> {
+    const texts = have === null ? new Map<Digest, string>() : collectTexts(stateTree(have, memo))
+    for (let level: BlobRef[] = [{ kind: 'root', digest }]; level.length > 0; ) {
+      const wanted = level.filter(ref => !texts.has(ref.digest))
+      const found = await read(wanted)
+      for (const [index, ref] of wanted.entries()) {
+        const text = found[index] ?? null
+        if (text === null) return null
+        if (sha256(text) !== ref.digest) throw corrupt(ref)
+        texts.set(ref.digest, text)
+      }
+      level = readable(digest, () =>
+        distinct(wanted.flatMap(ref => blobChildren(ref.kind, texts.get(ref.digest)!))),
+      )
+    }
+    return readable(digest, () => assembleState(digest, texts))
+  }
+
+  async function prune(keep: readonly Digest[]): Promise<number> {
+    const kept = new Set<string>()
+    for (let level = keep.map((digest): BlobRef => ({ kind: 'root', digest })); level.length > 0; ) {
+      for (const { kind, digest } of level) kept.add(stateKey(kind, digest))
+      const parents = level.filter(({ kind }) => kind !== 'row')
+      const texts = await read(parents)
+      level = distinct(
+        parents.flatMap(({ kind }, index) => {
+          const text = texts[index] ?? null
+          return text === null
+            ? []
+            : readable(stateKey(kind, parents[index]!.digest), () => blobChildren(kind, text))
+        }),
+      )
+    }
+    const unreachable = (await scanKeys(connection)).filter(key => !kept.has(key))
+    for (const kind of BLOB_KINDS) {
+      const keys = unreachable.filter(key => key.startsWith(stateKey(kind, '')))
+      await inChunks(keys, async part => {
+        await connection.call(redis => redis.unlink(part))
+        return []
+      })
+    }
+    return unreachable.length
+  }
+
+  return {
+    put,
+    get,
+    prune: keep => inTurn(() => prune(keep)),
+  }
+}
+
+async function scanKeys(connection: RedisConnection): Promise<string[]> {
+  // A scan may give a key more than once.
+  const keys = new Set<string>()
+  let cursor = '0'
+  do {
+    const [next, found] = await connection.call(redis =>
+      redis.scan(cursor, 'MATCH', STATE_KEYS, 'COUNT', 1_000),
+    )
+    for (const key of found) keys.add(key)
+    cursor = next
+  } while (cursor !== '0')
+  return [...keys]
+}
+
+async function inChunks<T, R>(items: readonly T[], work: (part: T[]) => Promise<R[]>): Promise<R[]> {
+  const results: R[] = []
+  for (let at = 0; at < items.length; at += CHUNK) results.push(...(await work(items.slice(at, at + CHUNK))))
+  return results
+}
+
+const distinct = <Ref extends BlobRef>(refs: readonly Ref[]): Ref[] => [
+  ...new Map(refs.map(ref => [`${ref.kind} ${ref.digest}`, ref])).values(),
+]
+
+const corrupt = ({ kind, digest }: BlobRef): BallastError =>
+  new BallastError({
+    code: 'STATE_CORRUPT',
+    message: `Redis holds something else under ${stateKey(kind, digest)} than was written there`,
+    hint: 'Delete that key; the reconciler writes it again when it starts.',
+  })
+
+function readable<T>(what: string, work: () => T): T {
+  try {
+    return work()
+  } catch (cause) {
+    const why = cause instanceof z.ZodError ? z.prettifyError(cause).replaceAll('\n', ' ') : String(cause)
+    throw new BallastError({
+      code: 'STATE_UNREADABLE',
+      message: `the state ${what} is not one that this version of Ballast can read: ${why}`,
+      hint: 'Run the same version of Ballast everywhere.',
+      cause,
+    })
+  }
+}

@@ -1,20 +1,22 @@
 import type { RowBackend } from '../../schemas/node-state.ts'
 import type { BackendShare, Impact } from '../../schemas/plan.ts'
-import { compareRings, countSlots, RING_SLOTS } from '../ring/maglev.ts'
+import { RING_SLOTS } from '../../schemas/ring-limits.ts'
+import { compareRings } from '../ring/compare-rings.ts'
+import { countSlots } from '../ring/maglev.ts'
+import type { BuildRing } from '../ring/ring-cache.ts'
 
 type Backends = readonly RowBackend[]
 
 /**
- * What a change of backends does to a service's traffic. Shares are exact (slots of the ring); only a change of
- * backends that both sides have needs the rings themselves.
+ * What a change of backends does to a service's traffic. Shares are exact (slots of the ring); the rings themselves
+ * are only built where both sides have backends and they differ.
  */
-export function measureImpact(before: Backends, after: Backends): Impact {
+export function measureImpact(before: Backends, after: Backends, buildRing: BuildRing): Impact {
   const backends = joinShares(before, after)
-  if (before.length === 0 || after.length === 0 || before === after) {
-    return { slots: RING_SLOTS, moved: 0, minimum: 0, backends }
-  }
-  const { moved, minimum } = compareRings(before, after)
-  return { slots: RING_SLOTS, moved, minimum, backends }
+  const standing = { slots: RING_SLOTS, moved: 0, minimum: 0, backends }
+  if (before.length === 0 || after.length === 0 || before === after) return standing
+  const { moved, minimum } = compareRings(before, after, buildRing)
+  return { ...standing, moved, minimum }
 }
 
 function joinShares(before: Backends, after: Backends): BackendShare[] {

@@ -10,10 +10,12 @@ import {
 import {
   type Change,
   type FleetPlan,
+  type Impact,
   type NodePlan,
   PLAN_VERSION,
   type ServicePlan,
 } from '../../schemas/plan.ts'
+import { createRingCache } from '../ring/ring-cache.ts'
 import { assessRisk } from './assess-risk.ts'
 import { diffNode, type NodeEdits } from './diff.ts'
 import { measureImpact } from './measure-impact.ts'
@@ -95,13 +97,28 @@ const groupId = ({ key, change, before, after }: Omit<ServiceChange, 'nodes'>): 
 function planServices(groups: readonly ServiceChange[], names: PlanInput['names']): ServicePlan[] {
   const nodeCount = new Map<RowKey, number>()
   for (const { key, nodes } of groups) nodeCount.set(key, (nodeCount.get(key) ?? 0) + nodes.length)
-  return groups.map(group => planService(group, names, nodeCount.get(group.key) ?? 0)).sort(byWeight)
+  const buildRing = createRingCache(RINGS_KEPT)
+  return groups
+    .map(group => {
+      const impact = measureImpact(group.before?.backends ?? [], group.after?.backends ?? [], buildRing)
+      return planService({ group, impact, names, nodeCount: nodeCount.get(group.key) ?? 0 })
+    })
+    .sort(byWeight)
 }
 
-function planService(group: ServiceChange, names: PlanInput['names'], nodeCount: number): ServicePlan {
+/** Services of one pool follow each other, so few rings serve many. */
+const RINGS_KEPT = 64
+
+interface ServiceInput {
+  readonly group: ServiceChange
+  readonly impact: Impact
+  readonly names: PlanInput['names']
+  readonly nodeCount: number
+}
+
+function planService({ group, impact, names, nodeCount }: ServiceInput): ServicePlan {
   const { key, change, before, after, nodes } = group
   const { vip, port, protocol } = (after ?? before)!
-  const impact = measureImpact(before?.backends ?? [], after?.backends ?? [])
   return {
     service: names[key] ?? serviceId(vip, port, protocol),
     vip,

@@ -1,0 +1,111 @@
+import { styleText } from 'node:util'
+import Table from 'cli-table3'
+import type { FleetStatus, NodeCondition, NodeStatus } from '../../schemas/fleet-status.ts'
+import type { DriftItem } from '../../schemas/report.ts'
+import { renderDiagnostic } from '../manifest/render-diagnostic.ts'
+import { renderAge, shortRevision } from './print.ts'
+
+const COLORS: { readonly [S in NodeCondition]: Parameters<typeof styleText>[0] } = {
+  'in-sync': 'green',
+  converging: 'yellow',
+  drifted: 'red',
+  failed: 'red',
+  silent: 'red',
+  unseen: 'yellow',
+  leaving: 'yellow',
+}
+
+type Paint = (style: Parameters<typeof styleText>[0], text: string) => string
+
+/** For a terminal: the repository, a table of nodes, then each thing that is wrong, with the difference itself. */
+export function renderStatus(status: FleetStatus, { color }: { color: boolean }): string {
+  const paint: Paint = (style, text) => (color ? styleText(style, text, { validateStream: false }) : text)
+  const details = status.nodes.flatMap(node => renderDetails(node, status.at, paint))
+  const parts = [renderRepository(status, paint), renderNodes(status, paint), details.join('\n')]
+  return `${parts.filter(part => part !== '').join('\n\n')}\n`
+}
+
+function renderRepository({ repository, at }: FleetStatus, paint: Paint): string {
+  if (repository === null) return 'No reconciler has written here yet.'
+  const lines = [
+    `accepted  ${shortRevision(repository.accepted)}   (looked ${renderAge(at - repository.at)} ago)`,
+  ]
+  if (repository.rejected !== null) {
+    const { revision, diagnostics, at: since } = repository.rejected
+    lines.push(
+      paint(
+        'red',
+        `refused   ${shortRevision(revision)}   ${renderAge(at - since)} ago; what was accepted stays`,
+      ),
+    )
+    lines.push(...diagnostics.map(each => `  ${renderDiagnostic(each)}`))
+  }
+  return lines.join('\n')
+}
+
+function renderNodes({ nodes }: FleetStatus, paint: Paint): string {
+  if (nodes.length === 0) return 'No nodes yet.'
+  const table = new Table({
+    head: ['node', 'state', 'revision', 'generation', 'rings', 'report'],
+    style: { head: [], border: [], compact: true },
+    chars: BORDERLESS,
+  })
+  for (const node of nodes) {
+    table.push([
+      node.name,
+      paint(COLORS[node.state], node.state),
+      shortRevision(node.reported?.revision ?? null),
+      String(node.reported?.generation ?? '–'),
+      node.ringsDigest?.slice(0, 8) ?? '–',
+      node.reportAge === null ? 'never' : `${renderAge(node.reportAge)} ago`,
+    ])
+  }
+  return table
+    .toString()
+    .split('\n')
+    .map(line => line.trimEnd())
+    .join('\n')
+}
+
+const BORDERLESS = Object.fromEntries(
+  ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right']
+    .concat(['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'])
+    .map(part => [part, '']),
+)
+
+function renderDetails(node: NodeStatus, now: number, paint: Paint): string[] {
+  return [
+    ...node.failures.map(({ key, code, message, hint }) =>
+      paint('red', `${node.name}  failed  ${key}  ${code}: ${message}. ${hint}`),
+    ),
+    ...node.drift.flatMap(item => renderDrift(node.name, item, now, paint)),
+  ]
+}
+
+function renderDrift(node: string, item: DriftItem, now: number, paint: Paint): string[] {
+  const { driver, key, kind, since, healedAt } = item
+  const when =
+    healedAt === null
+      ? `for ${renderAge(now - since)}`
+      : `healed ${renderAge(now - healedAt)} ago, after ${renderAge(healedAt - since)}`
+  const head = `${node}  drift  ${driver} ${key}  ${kind}  ${when}`
+  return [
+    paint(healedAt === null ? 'red' : 'dim', head),
+    ...differingFields(item).map(
+      ([field, desired, observed]) => `    ${field}: wanted ${desired}, found ${observed}`,
+    ),
+  ]
+}
+
+/** The fields that differ, as JSON; for what is missing or unexpected the whole row, under the name `row`. */
+function differingFields({ desired, observed }: DriftItem): [string, string, string][] {
+  const text = (value: unknown): string =>
+    value === undefined || value === null ? 'nothing' : JSON.stringify(value)
+  if (!isObject(desired) || !isObject(observed)) return [['row', text(desired), text(observed)]]
+  return [...new Set([...Object.keys(desired), ...Object.keys(observed)])]
+    .map((field): [string, string, string] => [field, text(desired[field]), text(observed[field])])
+    .filter(([, wanted, found]) => wanted !== found)
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)

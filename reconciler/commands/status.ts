@@ -1,0 +1,42 @@
+import { Command } from 'commander'
+import type { FleetStatus } from '../../schemas/fleet-status.ts'
+import { makeFleetStatus } from '../drift/make-fleet-status.ts'
+import { openBoard } from './open-board.ts'
+import { addSettings, readSettings } from './options.ts'
+import { createCommandLog, printJson, useColor } from './print.ts'
+import { renderStatus } from './render-status.ts'
+
+const SETTINGS = ['stateDir', 'redis', 'redisPasswordFile'] as const
+
+export const statusCommand = (): Command =>
+  addSettings(new Command('status'), SETTINGS)
+    .description('Show what the nodes want, what they hold, and what differs.')
+    .option('--node <name>', 'this node alone')
+    .option('--json', 'print one JSON value (schemas/fleet-status.ts)')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 all as Git wants, 2 something differs, 1 the status cannot be read.',
+    )
+    .action(async ({ node, json }: { node?: string; json?: boolean }, command: Command) => {
+      const status = await readStatus(command, node)
+      if (json === true) printJson(status)
+      else process.stdout.write(renderStatus(status, { color: useColor(process.stdout) }))
+      process.exitCode = status.inSync ? 0 : 2
+    })
+
+async function readStatus(command: Command, node: string | undefined): Promise<FleetStatus> {
+  const board = openBoard(readSettings(command, SETTINGS), createCommandLog())
+  try {
+    const [revisions, wants, reports] = await Promise.all([
+      board.revisions.read(),
+      board.wants.readAll(),
+      board.reports.readAll(),
+    ])
+    const status = makeFleetStatus({ revisions, wants, reports, now: Date.now() })
+    if (node === undefined) return status
+    const nodes = status.nodes.filter(({ name }) => name === node)
+    return { ...status, nodes, inSync: nodes.length > 0 && nodes.every(({ state }) => state === 'in-sync') }
+  } finally {
+    board.close()
+  }
+}

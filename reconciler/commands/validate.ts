@@ -1,0 +1,40 @@
+import { Command } from 'commander'
+import { checkRules } from '../manifest/check-rules.ts'
+import { parseManifests } from '../manifest/parse-manifests.ts'
+import { sortDiagnostics } from '../manifest/render-diagnostic.ts'
+import { printJson, renderDiagnostics } from './print.ts'
+import { readFolder } from './read-folder.ts'
+
+export const validateCommand = (): Command =>
+  new Command('validate')
+    .description(
+      'Check the manifests in a folder, as they are on disk. Says everything that is wrong, at once.',
+    )
+    .argument('[dir]', 'the folder', '.')
+    .option('--json', 'print one JSON value: {ok, files, manifests, ignored, diagnostics}')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 valid (there may be warnings), 1 invalid, or the folder cannot be read.',
+    )
+    .action(async (dir: string, { json }: { json?: boolean }) => {
+      process.exitCode = await validate(dir, json === true)
+    })
+
+async function validate(dir: string, json: boolean): Promise<number> {
+  const files = await readFolder(dir)
+  const tree = parseManifests(files)
+  const diagnostics = sortDiagnostics([...tree.diagnostics, ...checkRules(tree)])
+  const errors = diagnostics.filter(({ severity }) => severity === 'error').length
+  const counts = { files: files.length, manifests: tree.manifests.length, ignored: tree.ignored }
+  if (json) printJson({ ok: errors === 0, ...counts, diagnostics })
+  else {
+    if (diagnostics.length > 0) process.stderr.write(`${renderDiagnostics(diagnostics)}\n`)
+    const warnings = diagnostics.length - errors
+    const verdict = errors === 0 ? 'valid' : 'not valid'
+    process.stdout.write(
+      `${counts.manifests} manifests in ${counts.files} files: ${verdict}, ${errors} errors, ${warnings} warnings` +
+        `${counts.ignored > 0 ? `; ${counts.ignored} documents of others passed over` : ''}\n`,
+    )
+  }
+  return errors === 0 ? 0 : 1
+}

@@ -1,0 +1,84 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Command } from 'commander'
+import { createSimulatedDriver } from '../drivers/simulated/driver.ts'
+import { createXdpDriver } from '../drivers/xdp/driver.ts'
+import { allHealthy } from '../effective/effective-tables.ts'
+import { createLog } from '../log/log.ts'
+import { listenForWakes } from '../queue/wake.ts'
+import type { Drivers } from '../worker/converge.ts'
+import { startWorker } from '../worker/worker.ts'
+import { openBoard } from './open-board.ts'
+import { addSettings, readSettings } from './options.ts'
+import { untilAskedToStop } from './until-asked-to-stop.ts'
+import { VERSION } from './version.ts'
+
+const SETTINGS = [
+  'node',
+  'stateDir',
+  'redis',
+  'redisPasswordFile',
+  'driver',
+  'bpffs',
+  'bpfObject',
+  'fleetKeyFile',
+  'scanInterval',
+  'logLevel',
+  'logFormat',
+] as const
+
+export const workerCommand = (): Command =>
+  addSettings(new Command('worker'), SETTINGS)
+    .description('Keep this node as Git wants it: apply, read back, report, watch for drift.')
+    .addHelpText('after', '\nExit codes: 0 asked to stop (the dataplane stays), 1 could not start.')
+    .action(async (_options, command: Command) => {
+      await runWorker(readSettings(command, SETTINGS, ['node']))
+    })
+
+type WorkerSettings = ReturnType<typeof readSettings<(typeof SETTINGS)[number], 'node'>>
+
+async function runWorker(settings: WorkerSettings): Promise<void> {
+  const { node } = settings
+  const log = createLog({ level: settings.logLevel, format: settings.logFormat, destination: process.stderr })
+  const stateDir = join(settings.stateDir, 'nodes', node)
+  await mkdir(stateDir, { recursive: true })
+  const board = openBoard(settings, log)
+  const worker = await startWorker({
+    node,
+    stateDir,
+    version: VERSION,
+    drivers: openDrivers(settings, stateDir),
+    controlPlane: {
+      readWant: name => board.wants.read(name),
+      readState: (digest, have) => board.states.get(digest, have),
+      publishReport: report => board.reports.publish(report),
+    },
+    health: allHealthy,
+    scanIntervalMs: settings.scanInterval,
+    log,
+    now: Date.now,
+  })
+  const wakes = await listenForWakes({ connection: board.connection, node, onWake: worker.wake })
+  log.info({ node, driver: settings.driver }, 'worker started')
+
+  await untilAskedToStop()
+  log.info({}, 'stopping; the dataplane stays as it is')
+  await wakes.close()
+  await worker.stop()
+  board.close()
+}
+
+function openDrivers(settings: WorkerSettings, stateDir: string): Drivers {
+  if (settings.driver === 'simulated') {
+    return { xdp: createSimulatedDriver({ name: 'xdp', file: join(stateDir, 'simulated-xdp.json') }) }
+  }
+  const { node, bpffs, bpfObject: objectFile, fleetKeyFile } = settings
+  return {
+    xdp: createXdpDriver({
+      node,
+      bpffs,
+      objectFile,
+      ...(fleetKeyFile === undefined ? {} : { fleetKeyFile }),
+    }),
+  }
+}

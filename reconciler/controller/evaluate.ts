@@ -1,0 +1,43 @@
+import type { Diagnostic } from '../../schemas/diagnostic.ts'
+import type { Revision } from '../../schemas/want.ts'
+import { buildDesired, type DesiredFleet } from '../desired/build-desired.ts'
+import { checkRules } from '../manifest/check-rules.ts'
+import { createManifestCache, type ManifestCache } from '../manifest/manifest-cache.ts'
+import { parseManifests } from '../manifest/parse-manifests.ts'
+import { sortDiagnostics } from '../manifest/render-diagnostic.ts'
+import type { Repository, Snapshot } from '../repo/repository.ts'
+
+/** What a revision asks for; `fleet` is null when it is refused, and the diagnostics say why. */
+export interface Evaluation {
+  readonly revision: Revision
+  readonly fleet: DesiredFleet | null
+  readonly diagnostics: readonly Diagnostic[]
+}
+
+export type Evaluate = (revision: Revision) => Promise<Evaluation>
+
+/** Evaluates one revision after the other; what a revision shares with the last one is neither read nor parsed again. */
+export function createEvaluator(repository: Repository, path: string): Evaluate {
+  const cache: ManifestCache = createManifestCache()
+  let previous: Snapshot | undefined
+  return async revision => {
+    const snapshot = await repository.snapshot(
+      revision,
+      previous === undefined ? { path } : { path, previous },
+    )
+    previous = snapshot
+    return evaluateSnapshot(snapshot, cache)
+  }
+}
+
+function evaluateSnapshot(snapshot: Snapshot, cache: ManifestCache): Evaluation {
+  const files = Array.from(snapshot.files, ([file, { oid, text }]) => ({ path: file, text, id: oid }))
+  const tree = parseManifests(files, { cache })
+  const diagnostics = sortDiagnostics([...snapshot.diagnostics, ...tree.diagnostics, ...checkRules(tree)])
+  const refused = diagnostics.some(({ severity }) => severity === 'error')
+  return {
+    revision: snapshot.revision,
+    fleet: refused ? null : buildDesired(tree.manifests),
+    diagnostics,
+  }
+}

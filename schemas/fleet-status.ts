@@ -1,0 +1,46 @@
+import { z } from 'zod'
+import { EditFailure } from './edit.ts'
+import { DriverName } from './node-state.ts'
+import { DriftItem, Facts } from './report.ts'
+import { RevisionState } from './revision-state.ts'
+import { Digest, Revision } from './want.ts'
+
+/**
+ * - `in-sync`: holds what it should. - `converging`: at work on its want, or about to be.
+ * - `drifted`: held it, and something changed it. - `failed`: could not apply it.
+ * - `silent`: no report for a while; it forwards as it did. - `unseen`: never reported.
+ * - `leaving`: has no manifest any more and is being emptied.
+ */
+export const NodeCondition = z.enum([
+  'in-sync',
+  'converging',
+  'drifted',
+  'failed',
+  'silent',
+  'unseen',
+  'leaving',
+])
+export type NodeCondition = z.infer<typeof NodeCondition>
+
+export const NodeStatus = z.strictObject({
+  name: z.string(),
+  state: NodeCondition,
+  wanted: z.strictObject({ generation: z.int(), revision: Revision, stateDigest: Digest }).nullable(),
+  reported: z.strictObject({ generation: z.int(), revision: Revision, stateDigest: Digest }).nullable(),
+  /** ms since the last report; null: none. */
+  reportAge: z.int().nullable(),
+  failures: z.array(EditFailure),
+  drift: z.array(DriftItem),
+  ringsDigest: Digest.nullable(),
+  facts: z.partialRecord(DriverName, Facts),
+})
+export type NodeStatus = z.infer<typeof NodeStatus>
+
+/** What `ballast status` prints. */
+export const FleetStatus = z.strictObject({
+  inSync: z.boolean(),
+  repository: RevisionState.nullable(),
+  nodes: z.array(NodeStatus),
+  at: z.int(),
+})
+export type FleetStatus = z.infer<typeof FleetStatus>

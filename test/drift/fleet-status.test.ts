@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { makeFleetStatus } from '../../reconciler/drift/make-fleet-status.ts'
+import { type DriftItem, type NodeReport, REPORT_VERSION } from '../../schemas/report.ts'
+import { REVISION_STATE_VERSION, type RevisionState } from '../../schemas/revision-state.ts'
+import { WANT_VERSION, type Want } from '../../schemas/want.ts'
+
+const NOW = 1_000_000
+const revision = 'a'.repeat(40)
+const stateDigest = 'b'.repeat(64)
+
+const want = (generation: number): Want => ({
+  version: WANT_VERSION,
+  node: 'lb-1',
+  generation,
+  revision,
+  stateDigest,
+  drift: 'repair',
+  at: NOW,
+})
+
+const report = (change: Partial<NodeReport> = {}): NodeReport => ({
+  version: REPORT_VERSION,
+  node: 'lb-1',
+  at: NOW - 100,
+  worker: { pid: 1, startedAt: 0, version: '0' },
+  want: { generation: 5, revision, stateDigest },
+  outcome: 'applied',
+  outcomeAt: NOW - 100,
+  edits: { create: 0, update: 0, delete: 0 },
+  failures: [],
+  pending: [],
+  drift: [],
+  observedDigest: stateDigest,
+  ringsDigest: null,
+  facts: {},
+  ...change,
+})
+
+const drift = (healedAt: number | null): DriftItem => ({
+  driver: 'xdp',
+  key: 'settings',
+  kind: 'missing',
+  desired: null,
+  observed: null,
+  since: NOW - 10,
+  healedAt,
+})
+
+const cases: [string, Want | null, NodeReport | null, string][] = [
+  ['a node that reports what is wanted is in sync', want(5), report(), 'in-sync'],
+  ['a node that has not come to the newest want converges', want(6), report(), 'converging'],
+  ['a node that never reported is unseen', want(5), null, 'unseen'],
+  ['a node that stopped reporting is silent', want(5), report({ at: NOW - 31_000 }), 'silent'],
+  ['a node that failed says so', want(5), report({ outcome: 'failed' }), 'failed'],
+  ['open drift is drift', want(5), report({ drift: [drift(null)] }), 'drifted'],
+  ['healed drift is history', want(5), report({ drift: [drift(NOW)] }), 'in-sync'],
+  ['held drift is drift', want(5), report({ outcome: 'held', drift: [drift(null)] }), 'drifted'],
+  ['a node that reports without being wanted is leaving', null, report(), 'leaving'],
+]
+
+for (const [title, wanted, reported, state] of cases) {
+  test(title, () => {
+    const status = makeFleetStatus({
+      revisions: null,
+      wants: new Map(wanted === null ? [] : [['lb-1', wanted]]),
+      reports: new Map(reported === null ? [] : [['lb-1', reported]]),
+      now: NOW,
+    })
+    assert.equal(status.nodes[0]?.state, state)
+    assert.equal(status.inSync, state === 'in-sync')
+  })
+}
+
+test('a refused head is out of sync, though every node holds the last good revision', () => {
+  const revisions: RevisionState = {
+    version: REVISION_STATE_VERSION,
+    seen: 'c'.repeat(40),
+    accepted: revision,
+    rejected: { revision: 'c'.repeat(40), diagnostics: [], at: NOW },
+    at: NOW,
+  }
+  const status = makeFleetStatus({
+    revisions,
+    wants: new Map([['lb-1', want(5)]]),
+    reports: new Map([['lb-1', report()]]),
+    now: NOW,
+  })
+  assert.equal(status.inSync, false)
+})

@@ -1,0 +1,60 @@
+import { globSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { relative, resolve } from 'node:path'
+import { run } from 'node:test'
+import { spec } from 'node:test/reporters'
+
+/**
+ * `node test/run.ts [glob...]`: runs test files, says what failed, and ends with the line
+ * `N passed, N failed, N skipped`. Exit code 1 when a test failed, or when none passed.
+ */
+
+const TEST_LIMIT_MS = 120_000
+/** Ends a file that does not end by itself, which is a failure. */
+const GROUP_LIMIT_MS = 300_000
+
+/** Tests that share the kernel and measure nothing well when the CPUs are taken: one file after another. */
+const KERNEL = /^test\/(lab|bpf|drivers|system)\//
+
+interface Counts {
+  passed: number
+  failed: number
+  skipped: number
+}
+
+async function runGroup(files: readonly string[], concurrency: number): Promise<Counts> {
+  const counts: Counts = { passed: 0, failed: 0, skipped: 0 }
+  if (files.length === 0) return counts
+  const signal = AbortSignal.timeout(GROUP_LIMIT_MS)
+  const events = run({ cwd: root, files, concurrency, timeout: TEST_LIMIT_MS, signal })
+  events.on('test:pass', ({ skip, details }) => {
+    if (details.type === 'suite' && skip !== undefined) counts.skipped += 1
+  })
+  events.on('test:summary', ({ file, counts: { tests, passed, skipped, todo } }) => {
+    if (file !== undefined) return
+    counts.passed += passed
+    counts.skipped += skipped + todo
+    counts.failed += tests - passed - skipped - todo
+  })
+  for await (const text of events.compose(new spec())) process.stdout.write(text)
+  return counts
+}
+
+const root = resolve(import.meta.dirname, '..')
+const patterns = process.argv.length > 2 ? process.argv.slice(2) : ['test/**/*.test.ts']
+const files = globSync(patterns, { cwd: root })
+  .map(file => relative(root, resolve(root, file)))
+  .sort()
+const groups = [
+  await runGroup(
+    files.filter(file => !KERNEL.test(file)),
+    availableParallelism(),
+  ),
+  await runGroup(
+    files.filter(file => KERNEL.test(file)),
+    1,
+  ),
+]
+const total = (key: keyof Counts): number => groups.reduce((sum, counts) => sum + counts[key], 0)
+process.exitCode = total('failed') > 0 || total('passed') === 0 ? 1 : 0
+console.log(`${total('passed')} passed, ${total('failed')} failed, ${total('skipped')} skipped`)

@@ -1,0 +1,97 @@
+import { HOST_INTERFACE, type Host, hostsOf, ROUTER, type Topology } from './topology.ts'
+
+/** What makes one namespace into a host; all of it is input of a tool, so that a namespace costs few processes. */
+export interface HostSetup {
+  readonly host: string
+  /** Kernel settings, a path below /proc/sys with its value, set before the addresses. */
+  readonly sysctls: readonly (readonly [path: string, value: string])[]
+  /** Lines for `ip -batch`. */
+  readonly ip: readonly string[]
+  /** Arguments for `ethtool`. */
+  readonly ethtool: readonly (readonly string[])[]
+  /** Programs for interfaces: `pass` or `decap`, native. */
+  readonly xdp: readonly { readonly interface: string; readonly program: 'pass' | 'decap' }[]
+}
+
+/** Lines for `ip -batch` outside all namespaces: the namespaces and the links between them. */
+export function composeLinks({ hosts }: Topology, namespace: (host: string) => string): string[] {
+  return [
+    ...[ROUTER, ...hosts.map(({ name }) => name)].map(name => `netns add ${namespace(name)}`),
+    ...hosts.map(
+      ({ name, mtu }) =>
+        `link add ${HOST_INTERFACE} mtu ${mtu} netns ${namespace(name)} type veth peer name ${name} mtu ${mtu} netns ${namespace(ROUTER)}`,
+    ),
+  ]
+}
+
+export const composeHosts = (topology: Topology): HostSetup[] => [
+  composeRouter(topology),
+  ...topology.hosts.map(host => composeHost(topology, host)),
+]
+
+const settings = (interfaces: readonly string[]): HostSetup['sysctls'] => [
+  // Load balancers send with addresses of their own prefixes, backends answer with a VIP: no filter may mind.
+  ...['all', 'default', ...interfaces].map(name => [`net/ipv4/conf/${name}/rp_filter`, '0'] as const),
+  // Link-local addresses serve at once, without a second of looking for duplicates.
+  ...interfaces.map(name => [`net/ipv6/conf/${name}/accept_dad`, '0'] as const),
+]
+
+function composeRouter(topology: Topology): HostSetup {
+  const balancers = hostsOf(topology, 'lb')
+  const over = (family: 'ipv4' | 'ipv6'): string =>
+    balancers.map(({ name, addresses }) => `nexthop via ${addresses[family]} dev ${name}`).join(' ')
+  return {
+    host: ROUTER,
+    sysctls: [
+      ...settings(topology.hosts.map(({ name }) => name)),
+      ['net/ipv4/ip_forward', '1'],
+      ['net/ipv6/conf/all/forwarding', '1'],
+      // By addresses and ports, so that connections of one client spread.
+      ['net/ipv4/fib_multipath_hash_policy', '1'],
+      ['net/ipv6/fib_multipath_hash_policy', '1'],
+    ],
+    ip: [
+      'link set lo up',
+      ...topology.hosts.flatMap(({ name, gateway }) => composeInterface(name, gateway)),
+      `route add ${topology.vipPrefixes.ipv4} ${over('ipv4')}`,
+      `route add ${topology.vipPrefixes.ipv6} ${over('ipv6')}`,
+    ],
+    ethtool: [],
+    // veth delivers what a program sends back (XDP_TX) only to a peer that has a program too.
+    xdp: balancers.map(({ name }) => ({ interface: name, program: 'pass' })),
+  }
+}
+
+function composeHost(topology: Topology, { name, role, addresses, gateway }: Host): HostSetup {
+  const { ipv4, ipv6 } = topology.vipPrefixes
+  const backend = role === 'backend'
+  return {
+    host: name,
+    sysctls: [
+      ...settings([HOST_INTERFACE]),
+      // A server may bind to any address of the VIP prefixes.
+      ...(backend
+        ? ([
+            ['net/ipv4/ip_nonlocal_bind', '1'],
+            ['net/ipv6/ip_nonlocal_bind', '1'],
+          ] as const)
+        : []),
+    ],
+    ip: [
+      'link set lo up',
+      ...composeInterface(HOST_INTERFACE, addresses),
+      `route add default via ${gateway.ipv4}`,
+      `route add ::/0 via ${gateway.ipv6}`,
+      ...(backend ? [`route add local ${ipv4} dev lo`, `route add local ${ipv6} dev lo`] : []),
+    ],
+    // veth leaves checksums to the receiver, who cannot complete them once the packet was encapsulated.
+    ethtool: role === 'client' ? [['-K', HOST_INTERFACE, 'tx', 'off']] : [],
+    xdp: backend ? [{ interface: HOST_INTERFACE, program: 'decap' }] : [],
+  }
+}
+
+const composeInterface = (name: string, { ipv4, ipv6 }: Host['addresses']): string[] => [
+  `link set ${name} up`,
+  `address add ${ipv4}/24 dev ${name}`,
+  `address add ${ipv6}/64 dev ${name} nodad`,
+]

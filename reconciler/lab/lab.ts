@@ -1,0 +1,143 @@
+import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { BallastError } from '../../schemas/ballast-error.ts'
+import { LabRecord } from '../../schemas/lab.ts'
+import { runCommand } from '../process/run-command.ts'
+import { composeHosts, composeLinks, type HostSetup } from './compose-network.ts'
+import { endProcessesIn } from './end-processes.ts'
+import { ROUTER, TOPOLOGY, type Topology } from './topology.ts'
+
+/** A network of namespaces on this machine, with a BPF file system of its own. */
+export interface Lab {
+  readonly name: string
+  /** Everything that belongs to it on disk; gone when it is taken down. */
+  readonly dir: string
+  readonly bpffs: string
+  readonly topology: Topology
+  /** The command that runs `command` on a host. The file systems stay those of this process. */
+  on(host: string, command: readonly [file: string, ...args: string[]]): [file: string, args: string[]]
+}
+
+const LABS = '/run/ballast/labs'
+const OBJECTS = resolve(import.meta.dirname, '../../bpf/build')
+
+const dirOf = (name: string): string => join(LABS, name)
+const namespaceOf = (name: string, host: string): string => `bl-${name}-${host}`
+const recordFile = (name: string): string => join(dirOf(name), 'lab.json')
+
+function describeLab(name: string): Lab {
+  const dir = dirOf(name)
+  return {
+    name,
+    dir,
+    bpffs: join(dir, 'bpf'),
+    topology: TOPOLOGY,
+    // Not `ip netns exec`, which mounts another /sys and hides what is pinned.
+    on: (host, command) => ['nsenter', [`--net=/run/netns/${namespaceOf(name, host)}`, ...command]],
+  }
+}
+
+/**
+ * Makes a lab, or finds the complete one of that name. What a crash left of one is taken down first. Names
+ * are short: lower-case letters, digits, hyphens. Needs root. Throws `LAB_NOT_BUILT`.
+ */
+export async function labUp(name: string): Promise<Lab> {
+  const record = await readRecord(name)
+  if (record?.complete && (await Promise.all(record.namespaces.map(namespaceExists))).every(Boolean)) {
+    return describeLab(name)
+  }
+  await labDown(name)
+  try {
+    return await build(name)
+  } catch (cause) {
+    await labDown(name)
+    throw new BallastError({
+      code: 'LAB_NOT_BUILT',
+      message: `the lab ${name} could not be built: ${(cause as Error).message}`,
+      hint: 'It needs root, network namespaces, native XDP on veth, and the BPF objects (npm run build:bpf).',
+      cause,
+    })
+  }
+}
+
+/** Ends what runs in a lab and removes all of it. False when there was none. Safe to repeat, also after a crash. */
+export async function labDown(name: string): Promise<boolean> {
+  const record = await readRecord(name)
+  if (record === null) return false
+  await endProcessesIn(record.namespaces)
+  for (const mount of record.mounts)
+    await runCommand('umount', ['--quiet', mount], { okExitCodes: [0, 1, 32] })
+  for (const namespace of record.namespaces) {
+    if (await namespaceExists(namespace)) await runCommand('ip', ['netns', 'delete', namespace])
+  }
+  await rm(dirOf(name), { recursive: true, force: true })
+  return true
+}
+
+/** The lab of that name if it is up and complete. */
+export async function findLab(name: string): Promise<Lab | null> {
+  const record = await readRecord(name)
+  return record?.complete ? describeLab(name) : null
+}
+
+async function build(name: string): Promise<Lab> {
+  const lab = describeLab(name)
+  const hosts = [ROUTER, ...lab.topology.hosts.map(host => host.name)]
+  const record: LabRecord = {
+    version: 1,
+    name,
+    namespaces: hosts.map(host => namespaceOf(name, host)),
+    mounts: [lab.bpffs],
+    complete: false,
+  }
+  await mkdir(lab.bpffs, { recursive: true })
+  await writeRecord(record)
+  await runCommand('mount', ['-t', 'bpf', 'bpf', lab.bpffs])
+  await runBatch(
+    [],
+    composeLinks(lab.topology, host => namespaceOf(name, host)),
+  )
+  await Promise.all(composeHosts(lab.topology).map(setup => buildHost(lab, setup)))
+  await writeRecord({ ...record, complete: true })
+  return lab
+}
+
+async function buildHost(lab: Lab, setup: HostSetup): Promise<void> {
+  const sysctls = setup.sysctls.map(([path, value]) => `echo ${value} > /proc/sys/${path}`)
+  await runCommand(...lab.on(setup.host, ['sh', '-ec', sysctls.join('\n')]))
+  await runBatch(['-n', namespaceOf(lab.name, setup.host)], setup.ip)
+  for (const args of setup.ethtool) await runCommand(...lab.on(setup.host, ['ethtool', ...args]))
+  for (const { interface: name, program } of setup.xdp) {
+    const object = join(OBJECTS, `${program}.bpf.o`)
+    const attach = ['link', 'set', 'dev', name, 'xdpdrv', 'object', object, 'section', 'xdp']
+    await runCommand(...lab.on(setup.host, ['ip', ...attach]))
+  }
+}
+
+const runBatch = (args: readonly string[], lines: readonly string[]) =>
+  runCommand('ip', [...args, '-batch', '-'], { input: `${lines.join('\n')}\n` })
+
+const namespaceExists = (namespace: string): Promise<boolean> =>
+  access(`/run/netns/${namespace}`).then(
+    () => true,
+    () => false,
+  )
+
+const writeRecord = (record: LabRecord): Promise<void> =>
+  writeFile(recordFile(record.name), `${JSON.stringify(record, null, 2)}\n`)
+
+async function readRecord(name: string): Promise<LabRecord | null> {
+  if (!/^[a-z0-9][-a-z0-9]{0,30}$/.test(name)) {
+    throw new BallastError({
+      code: 'LAB_NAME_INVALID',
+      message: `${JSON.stringify(name)} is no name for a lab`,
+      hint: 'Use up to 31 lower-case letters, digits and hyphens.',
+    })
+  }
+  try {
+    return LabRecord.parse(JSON.parse(await readFile(recordFile(name), 'utf8')))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+}

@@ -15,122 +15,91 @@ export interface SchemaProblem {
 
 export type SchemaRule = 'field-unknown' | 'field-missing' | 'field-type' | 'field-value'
 
-/** What zod found, in words for the person who wrote the manifest. */
-export function findSchemaProblems(
-  schema: z.ZodType,
-  value: unknown,
-  issues: readonly z.core.$ZodIssue[],
-): SchemaProblem[] {
-  return issues.flatMap(issue => explain(schema, value, issue, []))
-}
+type Issue = z.core.$ZodIssue
 
-function explain(
+/** What zod found, in words for the person who wrote the manifest. Made as they are asked for. */
+export function* findSchemaProblems(
   schema: z.ZodType,
   root: unknown,
-  issue: z.core.$ZodIssue,
-  base: ValuePath,
-): SchemaProblem[] {
-  const path = [...base, ...(issue.path as (string | number)[])]
-  const value = valueAt(root, path)
-  const description = descriptionAt(schema, path)
-  const name = nameOf(path)
-  if (value === undefined)
-    return [
-      { rule: 'field-missing', message: `${name} is missing.`, hint: `Add it. ${description}`.trim(), path },
-    ]
-  switch (issue.code) {
-    case 'unrecognized_keys':
-      return issue.keys.map(key => unknownKey(schema, path, key))
-    case 'invalid_union':
-      return bestBranch(issue).flatMap(inner => explain(schema, root, inner, path))
-    case 'invalid_type':
-      return [
-        {
-          rule: 'field-type',
-          message: `${name} must be ${EXPECTED[issue.expected] ?? issue.expected}, not ${inWords(value)}.`,
-          hint: typeHint(issue.expected, value, description),
-          path,
-        },
-      ]
-    case 'invalid_key':
-      return [
-        {
-          rule: 'field-value',
-          message: `The key ${JSON.stringify(path.at(-1))} in ${nameOf(path.slice(0, -1))} cannot be used.`,
-          hint: 'Use a word of letters, digits, "-", "_" and ".", after a DNS name and "/" if need be.',
-          path: path.slice(0, -1),
-          key: String(path.at(-1)),
-        },
-      ]
-    case 'invalid_value':
-      return [
-        {
-          rule: 'field-value',
-          message: `${name} is ${inWords(value)}, which is none of ${issue.values.join(', ')}.`,
-          hint: suggest(String(value), issue.values.map(String), `Choose one. ${description}`.trim()),
-          path,
-        },
-      ]
-    case 'too_small':
-    case 'too_big':
-      return [
-        {
-          rule: 'field-value',
-          message: sizeMessage(name, value, issue),
-          hint: description || 'Change it.',
-          path,
-        },
-      ]
-    case 'custom':
-      return [
-        {
-          rule: 'field-value',
-          message: `${name} ${issue.message}: ${inWords(value)}.`,
-          hint: description || 'Change it.',
-          path,
-        },
-      ]
-    default:
-      return [
-        {
-          rule: 'field-value',
-          message: `${name} cannot be ${inWords(value)}.`,
-          hint: description || 'Change it.',
-          path,
-        },
-      ]
+  issues: readonly Issue[],
+  base: ValuePath = [],
+): Iterable<SchemaProblem> {
+  for (const issue of issues) {
+    const path = [...base, ...(issue.path as (string | number)[])]
+    const value = valueAt(root, path)
+    if (issue.code === 'unrecognized_keys') for (const key of issue.keys) yield unknownKey(schema, path, key)
+    else if (issue.code === 'invalid_key') yield unusableKey(path.slice(0, -1), String(path.at(-1)))
+    else if (issue.code === 'invalid_union' && value !== undefined)
+      yield* findSchemaProblems(schema, root, closestBranch(issue), path)
+    else yield { ...explain(issue, nameOf(path), value, descriptionAt(schema, path)), path }
   }
 }
 
 function unknownKey(schema: z.ZodType, path: ValuePath, key: string): SchemaProblem {
   const known = keysAt(schema, path)
-  const where = path.length === 0 ? 'A manifest' : nameOf(path)
   return {
     rule: 'field-unknown',
-    message: `${where} has no field ${JSON.stringify(key)}.`,
-    hint: suggest(key, known, `Remove it. Its fields are ${known.join(', ')}.`),
+    message: `${nameOf(path)} has no field ${JSON.stringify(key)}.`,
+    hint: suggest(key, known, `Remove it. The fields here are ${known.join(', ')}.`),
     path,
     key,
   }
 }
 
+const unusableKey = (path: ValuePath, key: string): SchemaProblem => ({
+  rule: 'field-value',
+  message: `${nameOf(path)} cannot have the key ${JSON.stringify(key)}.`,
+  hint: 'Use letters, digits, "-", "_" and ".", after a DNS name and "/" if need be.',
+  path,
+  key,
+})
+
 /** Of the alternatives, the one that the value came closest to: it has the right type. */
-function bestBranch(issue: z.core.$ZodIssueInvalidUnion): readonly z.core.$ZodIssue[] {
-  const fits = issue.errors.find(
-    errors => !errors.some(each => each.code === 'invalid_type' && each.path.length === 0),
-  )
-  return fits ?? issue.errors[0] ?? []
+function closestBranch(issue: z.core.$ZodIssueInvalidUnion): readonly Issue[] {
+  const ofItsType = (errors: readonly Issue[]) =>
+    !errors.some(({ code, path }) => code === 'invalid_type' && path.length === 0)
+  return issue.errors.find(ofItsType) ?? issue.errors[0] ?? []
 }
 
-function sizeMessage(
+/** `value` is undefined when it was not written; `description` is what the schema says of it. */
+function explain(
+  issue: Issue,
   name: string,
   value: unknown,
-  issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig,
-): string {
-  const bound = issue.code === 'too_small' ? `at least ${issue.minimum}` : `at most ${issue.maximum}`
-  if (Array.isArray(value)) return `${name} must have ${bound} entries, and has ${value.length}.`
-  if (typeof value === 'string') return `${name} must have ${bound} characters, and has ${value.length}.`
-  return `${name} must be ${bound}, and is ${String(value)}.`
+  description: string,
+): Pick<SchemaProblem, 'rule' | 'message' | 'hint'> {
+  const hint = description || 'Change it.'
+  const found = inWords(value)
+  if (value === undefined)
+    return { rule: 'field-missing', message: `${name} is missing.`, hint: `Add it. ${description}`.trim() }
+  switch (issue.code) {
+    case 'invalid_type': {
+      const expected = EXPECTED[issue.expected] ?? issue.expected
+      const message = `${name} must be ${expected}, not ${found}.`
+      return { rule: 'field-type', message, hint: typeHint(issue.expected, value) ?? hint }
+    }
+    case 'invalid_value': {
+      const values = issue.values.map(String)
+      const message = `${name} is ${found}, which is none of ${values.join(', ')}.`
+      return { rule: 'field-value', message, hint: suggest(String(value), values, hint) }
+    }
+    case 'too_small':
+      return { rule: 'field-value', message: sizeMessage(name, value, 'at least', issue.minimum), hint }
+    case 'too_big':
+      return { rule: 'field-value', message: sizeMessage(name, value, 'at most', issue.maximum), hint }
+    case 'custom':
+      return { rule: 'field-value', message: `${name} ${issue.message}: ${found}.`, hint }
+    default:
+      return { rule: 'field-value', message: `${name} cannot be ${found}.`, hint }
+  }
+}
+
+function sizeMessage(name: string, value: unknown, side: string, bound: number | bigint): string {
+  if (Array.isArray(value))
+    return `${name} must have ${side} ${bound} ${bound === 1 ? 'entry' : 'entries'}, and has ${value.length}.`
+  if (typeof value === 'string')
+    return `${name} must have ${side} ${bound} characters, and has ${value.length}.`
+  return `${name} must be ${side} ${bound}, not ${inWords(value)}.`
 }
 
 const EXPECTED: Readonly<Record<string, string>> = {
@@ -143,14 +112,14 @@ const EXPECTED: Readonly<Record<string, string>> = {
   record: 'a mapping',
 }
 
-function typeHint(expected: string, value: unknown, description: string): string {
+function typeHint(expected: string, value: unknown): string | null {
   if (value === null) return 'Remove the key, or give it a value.'
   if (expected === 'string' && (typeof value === 'number' || typeof value === 'boolean'))
-    return `Quote it: "${value}".`
+    return 'Put it in quotes.'
   if (expected === 'number' && typeof value === 'string' && /^\d+$/.test(value)) return 'Remove the quotes.'
   if (expected === 'boolean') return 'Write true or false, without quotes.'
   if (expected === 'array') return 'Put "- " in front of each entry.'
-  return description || 'Change it.'
+  return null
 }
 
 function inWords(value: unknown): string {
@@ -162,7 +131,7 @@ function inWords(value: unknown): string {
 }
 
 /** `spec.ports[0].port` */
-export function nameOf(path: ValuePath): string {
+function nameOf(path: ValuePath): string {
   if (path.length === 0) return 'The manifest'
   return path
     .map((step, i) => (typeof step === 'number' ? `[${step}]` : `${i === 0 ? '' : '.'}${step}`))

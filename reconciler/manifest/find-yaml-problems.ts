@@ -1,4 +1,5 @@
-import { type Document, isAlias, isCollection, isMap, isScalar, type Node, type Scalar } from 'yaml'
+import { type Alias, type Document, isAlias, isMap, isScalar, isSeq, type Node, type Scalar } from 'yaml'
+import { otherReading } from './other-reading.ts'
 
 /** Something that YAML allows, or should not, and that would surprise the person who wrote it. */
 export interface YamlProblem {
@@ -26,173 +27,141 @@ const CORE_TAG = /^tag:yaml\.org,2002:(str|int|float|bool|null|map|seq)$/
 
 /** What is wrong with a document before its meaning is looked at. Linear in its size. */
 export function findYamlProblems(document: Document.Parsed): YamlProblem[] {
-  const problems: YamlProblem[] = document.errors.map(error => ({
-    rule: 'yaml-syntax',
-    message: `This is not YAML: ${error.message}.`,
-    hint: SYNTAX_HINTS[error.code] ?? 'Compare the indentation, quotes and brackets with a line that works.',
-    offset: error.pos[0],
-  }))
-  if (document.directives.yaml.version !== '1.2')
-    problems.push({
-      rule: 'yaml-ambiguous',
-      message: `The document asks for YAML ${document.directives.yaml.version}, and manifests are YAML 1.2.`,
-      hint: 'Remove the line that starts with %YAML.',
-      offset: document.range[0],
-    })
-  inspect(document.contents, problems)
-  return problems
+  const inspection = new Inspection()
+  // The parser ran out of stack.
+  for (const { code, message, pos } of document.errors)
+    if (code === 'RESOURCE_EXHAUSTION') inspection.reportDepth(pos[0])
+    else inspection.report('yaml-syntax', pos[0], `This is not YAML: ${message}.`, syntaxHint(code))
+  const { version } = document.directives.yaml
+  if (version !== '1.2')
+    inspection.report(
+      'yaml-ambiguous',
+      document.range[0],
+      `The document asks for YAML ${version}, and manifests are YAML 1.2.`,
+      'Remove the line that starts with %YAML.',
+    )
+  inspection.visit(document.contents, 0)
+  return inspection.problems
 }
 
-const SYNTAX_HINTS: Readonly<Record<string, string>> = {
-  TAB_AS_INDENT: 'Indent with spaces.',
-  BAD_INDENT: 'Indent what belongs together by the same number of spaces.',
-  MISSING_CHAR: 'Add the character that is missing.',
-  BLOCK_AS_IMPLICIT_KEY: 'Put each key on a line of its own, and quote a value that contains ": ".',
+function syntaxHint(code: string): string {
+  const hints: Readonly<Record<string, string>> = {
+    TAB_AS_INDENT: 'Indent with spaces.',
+    BAD_INDENT: 'Indent what belongs together by the same number of spaces.',
+    MISSING_CHAR: 'Add the character that is missing.',
+    BLOCK_AS_IMPLICIT_KEY: 'Put each key on a line of its own, and quote a value that contains ": ".',
+  }
+  return hints[code] ?? 'Compare the indentation, quotes and brackets with a line that works.'
 }
 
-/** An anchored value: how many values it stands for, null while it is still being read. */
-type Anchors = Map<string, number | null>
+/** One walk over a document. Sizes count values, with each alias counted for what it stands for. */
+class Inspection {
+  readonly problems: YamlProblem[] = []
+  /** The size of every anchored value so far; null while the walk is inside it. */
+  readonly #anchors = new Map<string, number | null>()
+  #aliased = 0
+  #tooDeep = false
 
-function inspect(contents: Node | null, problems: YamlProblem[]): void {
-  const anchors: Anchors = new Map()
-  let aliased = 0
-  const report = (rule: YamlRule, node: Node, message: string, hint: string) =>
-    problems.push({ rule, message, hint, offset: node.range?.[0] ?? 0 })
+  report(rule: YamlRule, offset: number, message: string, hint: string): void {
+    this.problems.push({ rule, message, hint, offset })
+  }
 
-  /** Gives the number of values in it, aliases counted for what they stand for. */
-  function visit(node: Node | null | undefined, depth: number): number {
-    if (node === null || node === undefined) return 0
-    if (isAlias(node)) return visitAlias(node)
-    if (node.tag !== undefined && !CORE_TAG.test(node.tag))
-      report('yaml-tag', node, `The tag ${node.tag} means nothing here.`, 'Remove it.')
-    if (node.anchor !== undefined) anchors.set(node.anchor, null)
-    const size = isScalar(node) ? visitScalar(node) : visitCollection(node, depth)
-    if (node.anchor !== undefined) anchors.set(node.anchor, size)
+  reportDepth(offset: number): void {
+    if (!this.#tooDeep)
+      this.report('yaml-depth', offset, `This is nested more than ${MAX_DEPTH} deep.`, 'Flatten it.')
+    this.#tooDeep = true
+  }
+
+  visit(node: unknown, depth: number): number {
+    if (isAlias(node)) return this.#visitAlias(node)
+    if (!isScalar(node) && !isMap(node) && !isSeq(node)) return 0
+    const { tag, anchor } = node
+    if (tag !== undefined && !CORE_TAG.test(tag))
+      this.report('yaml-tag', startOf(node), `The tag ${tag} means nothing here.`, 'Remove it.')
+    if (anchor !== undefined) this.#anchors.set(anchor, null)
+    const size = isScalar(node) ? this.#visitScalar(node) : this.#visitItems(node, depth)
+    if (anchor !== undefined) this.#anchors.set(anchor, size)
     return size
   }
 
-  function visitAlias(node: Node & { source: string }): number {
-    const size = anchors.get(node.source)
-    if (size === undefined)
-      report(
-        'yaml-alias',
-        node,
-        `No anchor &${node.source} stands before this alias.`,
-        'Write the value out.',
-      )
-    if (size === null)
-      report('yaml-alias', node, `The value &${node.source} contains itself.`, 'Write the value out.')
-    const before = aliased
-    aliased += size ?? 0
-    if (before <= MAX_ALIASED && aliased > MAX_ALIASED)
-      report(
-        'yaml-alias',
-        node,
+  #visitAlias(node: Alias): number {
+    const size = this.#anchors.get(node.source)
+    const refuse = (message: string, hint = 'Write the value out.') =>
+      this.report('yaml-alias', startOf(node), message, hint)
+    if (size === undefined) refuse(`No anchor &${node.source} stands before this alias.`)
+    if (size === null) refuse(`The value &${node.source} contains itself.`)
+    const before = this.#aliased
+    this.#aliased += size ?? 0
+    if (before <= MAX_ALIASED && this.#aliased > MAX_ALIASED)
+      refuse(
         `The aliases of this document stand for more than ${MAX_ALIASED} values.`,
         'Use a BackendPool for what services share.',
       )
     return size ?? 0
   }
 
-  function visitScalar(node: Scalar): number {
-    const reading = node.tag === undefined && node.type === 'PLAIN' ? otherReading(node.source ?? '') : null
+  #visitScalar(node: Scalar): number {
+    const source = node.source ?? ''
+    const reading = node.tag === undefined && node.type === 'PLAIN' ? otherReading(source) : null
     if (reading !== null)
-      report('yaml-ambiguous', node, `Programs disagree about ${node.source}: ${reading.why}.`, reading.hint)
+      this.report(
+        'yaml-ambiguous',
+        startOf(node),
+        `Programs disagree about ${source}: ${reading.why}.`,
+        reading.hint,
+      )
     return 1
   }
 
-  function visitCollection(node: Node, depth: number): number {
-    if (!isCollection(node)) return 0
-    if (depth >= MAX_DEPTH) {
-      report(
-        'yaml-depth',
-        node,
-        `This is nested more than ${MAX_DEPTH} deep.`,
-        'No manifest needs that: flatten it.',
-      )
-      return 1
-    }
+  #visitItems(node: Node, depth: number): number {
     let size = 1
-    if (!isMap(node)) {
-      for (const item of node.items) size += visit(item as Node, depth + 1)
-      return size
-    }
-    const seen = new Set<string>()
-    for (const { key, value } of node.items) {
-      visitKey(key as Node | null, value as Node | null, seen, node)
-      size += 1 + visit(value as Node, depth + 1)
+    if (depth >= MAX_DEPTH) this.reportDepth(startOf(node))
+    else if (isSeq(node)) for (const item of node.items) size += this.visit(item, depth + 1)
+    else if (isMap(node)) {
+      const seen = new Set<string>()
+      for (const { key, value } of node.items) {
+        if (!isScalar(key) || typeof key.value !== 'string' || key.value === '__proto__')
+          this.report(
+            'yaml-key',
+            startOf(key ?? node),
+            'A key must be a plain word or quoted text.',
+            'Quote the key, or remove it.',
+          )
+        else {
+          this.#visitKey(key as Scalar<string>, value, seen)
+          seen.add(key.value)
+        }
+        size += 1 + this.visit(value, depth + 1)
+      }
     }
     return size
   }
 
-  function visitKey(key: Node | null, value: Node | null, seen: Set<string>, map: Node): void {
-    if (!isScalar(key) || typeof key.value !== 'string' || key.value === '__proto__') {
-      report(
-        'yaml-key',
-        key ?? map,
-        'A key must be a plain word or quoted text.',
-        'Quote the key, or remove it.',
-      )
-      return
-    }
-    if (key.type === 'PLAIN' && key.value === '<<')
-      report(
+  #visitKey(key: Scalar<string>, value: unknown, seen: ReadonlySet<string>): void {
+    const plain = key.type === 'PLAIN'
+    if (plain && key.value === '<<')
+      this.report(
         'yaml-merge-key',
-        key,
+        startOf(key),
         'Merge keys are not part of YAML 1.2.',
         'Write the fields out; services share backends by a BackendPool.',
       )
-    else if (
-      key.type === 'PLAIN' &&
-      /^[0-9a-f:]+:$/i.test(key.value) &&
-      isScalar(value) &&
-      value.source === ''
-    )
-      report(
+    else if (plain && /^[0-9a-f:]+:$/i.test(key.value) && isScalar(value) && value.source === '')
+      this.report(
         'yaml-ambiguous',
-        key,
+        startOf(key),
         `${key.value}: is a key without a value, because of the colon at its end.`,
         'Quote the address.',
       )
     else if (seen.has(key.value))
-      report(
+      this.report(
         'yaml-duplicate-key',
-        key,
+        startOf(key),
         `The key ${key.value} stands here for the second time.`,
         'Remove one of the two.',
       )
-    else visitScalar(key)
-    seen.add(key.value)
+    else this.visit(key, 0)
   }
-
-  visit(contents, 0)
 }
 
-/** What YAML 1.1 makes of a plain scalar, if it is another thing than in YAML 1.2. */
-function otherReading(source: string): { why: string; hint: string } | null {
-  if (/^(y|yes|on|n|no|off)$/i.test(source)) {
-    const meaning = /^[yY]|^on$/i.test(source)
-    return {
-      why: `it is text in YAML 1.2 and ${meaning} in YAML 1.1`,
-      hint: `Write ${meaning}, or quote it if it is text.`,
-    }
-  }
-  if (/^[-+]?0\d+$/.test(source))
-    return {
-      why: 'the zero in front makes it octal in YAML 1.1',
-      hint: 'Remove the zero, or quote it if it is text.',
-    }
-  if (/^0o[0-7]+$/.test(source))
-    return {
-      why: 'it is octal in YAML 1.2 and text in YAML 1.1',
-      hint: `Write ${Number(source)}, or quote it if it is text.`,
-    }
-  if (/^[-+]?(\d[\d_]*_[\d_]*|0b[01_]+|0x[\da-f]*_[\da-f_]*)$/i.test(source))
-    return {
-      why: 'it is text in YAML 1.2 and a number in YAML 1.1',
-      hint: 'Write the number in plain digits, or quote it if it is text.',
-    }
-  if (/^[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?$/.test(source))
-    return { why: 'it is text in YAML 1.2 and a number to the base of 60 in YAML 1.1', hint: 'Quote it.' }
-  return null
-}
+const startOf = (node: unknown): number => (node as Node).range?.[0] ?? 0

@@ -38,7 +38,7 @@ export function parseText(text: string): ParsedText {
   const problems: Problem[] = []
   let ignored = 0
   for (const [index, document] of yaml.documents.entries()) {
-    if (document.contents === null && document.errors.length === 0) continue
+    if (isEmpty(document)) continue
     const written = { apiVersion: scalarAt(document, 'apiVersion'), kind: scalarAt(document, 'kind') }
     if (!isOurs(document, written.apiVersion, text)) {
       ignored += 1
@@ -116,15 +116,11 @@ function parseDocument(
   const value: unknown = document.toJS({ maxAliasCount: -1 })
   const parsed = schema.safeParse(value)
   if (!parsed.success)
-    for (const { rule, message, hint, path, key } of findSchemaProblems(schema, value, parsed.error.issues))
-      problems.push(
-        error(
-          rule,
-          message,
-          hint,
-          key === undefined ? offsetOf(document, path) : offsetOfKey(document, path, key),
-        ),
-      )
+    for (const { rule, message, hint, path, key } of findSchemaProblems(schema, value, parsed.error.issues)) {
+      if (problems.length > MAX_PROBLEMS) break
+      const offset = key === undefined ? offsetOf(document, path) : offsetOfKey(document, path, key)
+      problems.push(error(rule, message, hint, offset))
+    }
   return { resource: parsed.success && problems.length === 0 ? parsed.data : null, problems }
 }
 
@@ -153,19 +149,19 @@ function scalarAt(document: Document.Parsed, ...path: string[]): string | null {
   return isScalar(node) && typeof node.value === 'string' ? node.value : null
 }
 
+const isEmpty = ({ contents, errors }: Document.Parsed) =>
+  errors.length === 0 && (contents === null || (isScalar(contents) && contents.source === ''))
+
 const nameOf = (document: Document.Parsed) => scalarAt(document, 'metadata', 'name')
 
 function limit(problems: Problem[]): Problem[] {
-  const last = problems[MAX_PROBLEMS - 1]
-  if (last === undefined || problems.length === MAX_PROBLEMS) return problems
-  const more = problems.length - MAX_PROBLEMS + 1
-  return [
-    ...problems.slice(0, MAX_PROBLEMS - 1),
-    {
-      ...last,
-      rule: 'too-many',
-      message: `There are ${more} more problems in this file.`,
-      hint: 'Mend these first.',
-    },
-  ]
+  const last = problems[MAX_PROBLEMS]
+  if (last === undefined) return problems
+  const rest: Problem = {
+    ...last,
+    rule: 'too-many',
+    message: `More is wrong in this file than the ${MAX_PROBLEMS} problems before this line.`,
+    hint: 'Mend those first.',
+  }
+  return [...problems.slice(0, MAX_PROBLEMS), rest]
 }

@@ -2,8 +2,16 @@ import ignore from 'ignore'
 
 /** The files that are read as manifests: `*.yaml` and `*.yml` that `.ballastignore` (gitignore syntax) lets by. */
 export function selectFiles(paths: Iterable<string>, ignoreText = ''): string[] {
+  const isIgnored = createIgnore(ignoreText)
+  return [...paths].filter(path => isManifestName(path) && !isIgnored(path))
+}
+
+export const isManifestName = (path: string): boolean => /\.ya?ml$/.test(path)
+
+/** Tells whether `.ballastignore` keeps a path out; one that ends with `/` is a folder. */
+export function createIgnore(ignoreText: string): (path: string) => boolean {
   const ignored = ignore({ ignorecase: false, allowRelativePaths: true }).add(ignoreText)
-  return [...paths].filter(path => /\.ya?ml$/.test(path) && !ignored.ignores(path))
+  return path => ignored.ignores(path)
 }
 
 /**

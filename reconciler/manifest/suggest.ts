@@ -9,5 +9,5 @@ export function suggest(written: string, choices: readonly string[], otherwise: 
 function nearest(written: string, choices: readonly string[]): string | undefined {
   const lower = written.slice(0, 64).toLowerCase()
   const same = choices.find(choice => choice.toLowerCase() === lower)
-  return same ?? closestMatch(lower, choices, { maxDistance: Math.max(1, Math.floor(lower.length / 3)) })
+  return same ?? closestMatch(lower, choices, { maxDistance: lower.length < 3 ? 1 : 2 })
 }

@@ -67,8 +67,8 @@ static __always_inline struct verdict route_by_fib(struct xdp_md *ctx, const str
 	default:
 		return (struct verdict){ XDP_DROP, REASON_DROP_NO_ROUTE };
 	}
-	store_link_address(outer.eth->h_dest, load_link_address(fib.dmac));
-	store_link_address(outer.eth->h_source, load_link_address(fib.smac));
+	__builtin_memcpy(outer.eth->h_dest, fib.dmac, ETH_ALEN);
+	__builtin_memcpy(outer.eth->h_source, fib.smac, ETH_ALEN);
 	if (fib.ifindex == ctx->ingress_ifindex)
 		return (struct verdict){ XDP_TX, reason };
 	return (struct verdict){ bpf_redirect(fib.ifindex, 0), reason };

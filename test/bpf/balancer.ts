@@ -1,0 +1,217 @@
+import { encodeConfig } from '../../reconciler/drivers/xdp/config.ts'
+import {
+  encodeIndex,
+  encodeRing,
+  encodeServiceKey,
+  type Member,
+  type Ring,
+  reasons,
+  structs,
+} from '../../reconciler/drivers/xdp/layout.ts'
+import type { Descriptor } from '../../reconciler/drivers/xdp/libbpf/descriptor.ts'
+import { countPossibleCpus } from '../../reconciler/drivers/xdp/libbpf/features.ts'
+import { readMapInfo } from '../../reconciler/drivers/xdp/libbpf/info.ts'
+import {
+  createMap,
+  deleteEntry,
+  lookupEntry,
+  MapFlag,
+  MapType,
+  updateEntries,
+  updateEntry,
+} from '../../reconciler/drivers/xdp/libbpf/maps.ts'
+import { openObject } from '../../reconciler/drivers/xdp/libbpf/object.ts'
+import { runProgram } from '../../reconciler/drivers/xdp/libbpf/test-run.ts'
+import { runCommand } from '../../reconciler/process/run-command.ts'
+import { RING_SLOTS } from '../../reconciler/ring/maglev.ts'
+import { addressToBytes } from '../../schemas/address.ts'
+import type { Protocol, XdpSettingsRow } from '../../schemas/node-state.ts'
+import { decodeFlow, encodeFlow, type FlowEntry } from './flow-entry.ts'
+
+/** The program under test, loaded with maps of its own, attached to nothing. */
+
+export const needsRoot = process.getuid?.() === 0 ? false : 'BPF needs root'
+
+const BPF = new URL('../../bpf/', import.meta.url).pathname
+export const objectFile = (program: string): string => `${BPF}build/${program}.bpf.o`
+
+/** Does nothing when the objects are newer than their sources. */
+export async function buildObjects(): Promise<void> {
+  await runCommand('make', ['-s', '-C', BPF], { timeout: 60_000 })
+}
+
+export const ACTIONS = ['aborted', 'drop', 'pass', 'tx', 'redirect'] as const
+export type Action = (typeof ACTIONS)[number]
+export type Reason = (typeof reasons)[number]
+
+export interface ServiceFields {
+  readonly vip: string
+  readonly port: number
+  readonly protocol: Protocol
+  readonly members: Ring['members']
+  /** The member index of every slot, or one for all. */
+  readonly slots: number | Uint16Array
+  readonly idleTimeout?: number
+}
+
+export interface BalancerFields {
+  readonly services: readonly ServiceFields[]
+  readonly settings?: Partial<XdpSettingsRow>
+  readonly fleetKey?: Uint8Array
+  readonly bucketKey?: bigint
+  readonly flowBuckets?: number
+}
+
+/** 16 bytes; nothing is special about them. */
+export const FLEET_KEY = Uint8Array.from({ length: 16 }, (_, i) => 17 * i + 3)
+
+export interface Balancer extends Disposable {
+  send(frame: Uint8Array, context?: Uint8Array): { action: Action; frame: Buffer; duration: number }
+  /** What was counted since the last call, without the zeros. */
+  counted(): Partial<Record<Reason, number>>
+  countedBytes(reason: Reason): number
+  countedFor(member: Member): { packets: number; bytes: number; newFlows: number }
+  /** Services are numbered in their order. */
+  swapRing(service: number, fields: ServiceFields): Promise<void>
+  removeService(fields: ServiceFields): void
+  removeRing(service: number): void
+  flows(): FlowEntry[]
+  writeFlow(entry: FlowEntry): void
+}
+
+const SETTINGS: Omit<XdpSettingsRow, 'kind' | 'fleetKey'> = {
+  fleet: 'test',
+  sources: { ipv4: '10.64.0.1/32', ipv6: '2001:db8:64::1/128' },
+  mtu: 1500,
+  egress: 'hairpin',
+  unmatched: 'drop',
+  capacity: { flows: 64, services: 8, members: 1024 },
+}
+
+export const member = (address: string, fields: Partial<Member> = {}): Member => ({
+  address,
+  generation: 1,
+  counter: 0,
+  weight: 1,
+  ...fields,
+})
+
+export async function openBalancer(fields: BalancerFields): Promise<Balancer> {
+  const flowBuckets = fields.flowBuckets ?? 16
+  const object = openObject(objectFile('lb'), 'lb')
+  try {
+    object.setMaxEntries('flows', flowBuckets)
+    object.setConstant(
+      'config',
+      encodeConfig({
+        fleetKey: fields.fleetKey ?? FLEET_KEY,
+        bucketKey: fields.bucketKey ?? 0x0123456789abcdefn,
+        flowBuckets,
+        settings: { ...SETTINGS, ...fields.settings },
+      }),
+    )
+    await object.load()
+  } catch (error) {
+    object.close()
+    throw error
+  }
+  const program = object.programFd('lb')
+  const vips = object.mapFd('vips')
+  const services = object.mapFd('services')
+  const rings = object.mapFd('rings')
+  const flows = object.mapFd('flows')
+  const reasonCounters = object.mapFd('reason_counters')
+  const memberCounters = object.mapFd('member_counters')
+  const seen = new Map<Reason, number>()
+
+  async function installRings(rows: readonly (readonly [service: number, ServiceFields])[]) {
+    const maps = rows.map(([, service]) => createRing(service))
+    await updateEntries(rings, readMapInfo(rings), {
+      count: rows.length,
+      keys: Buffer.concat(rows.map(([id]) => encodeIndex(id))),
+      values: Buffer.concat(maps.map(({ fd }) => encodeIndex(fd))),
+    })
+    for (const map of maps) map.close()
+  }
+
+  const countersOf = (reason: Reason) =>
+    sumCounters(reasonCounters, reasons.indexOf(reason), structs.reason_counters.size)
+
+  await installRings([...fields.services.entries()])
+  for (const [id, service] of fields.services.entries()) {
+    updateEntry(vips, addressToBytes(service.vip), encodeIndex(1))
+    updateEntry(services, encodeServiceKey(service), encodeIndex(id))
+  }
+
+  return {
+    send(frame, context) {
+      const { result, packet, duration } = runProgram(program, frame, context && { context })
+      return { action: ACTIONS[result] ?? 'aborted', frame: packet, duration }
+    },
+    counted() {
+      const since: Partial<Record<Reason, number>> = {}
+      for (const reason of reasons) {
+        const [packets] = countersOf(reason)
+        const grown = packets! - (seen.get(reason) ?? 0)
+        if (grown !== 0) since[reason] = grown
+        seen.set(reason, packets!)
+      }
+      return since
+    },
+    countedBytes: reason => countersOf(reason)[1]!,
+    countedFor({ counter }) {
+      const [packets, bytes, newFlows] = sumCounters(memberCounters, counter, structs.member_counters.size)
+      return { packets: packets!, bytes: bytes!, newFlows: newFlows! }
+    },
+    swapRing: (service, row) => installRings([[service, row]]),
+    removeService: service => void deleteEntry(services, encodeServiceKey(service)),
+    removeRing: service => void deleteEntry(rings, encodeIndex(service)),
+    flows() {
+      return Array.from({ length: flowBuckets }, (_, bucket) => {
+        const bytes = Buffer.alloc(structs.flow_bucket.size)
+        lookupEntry(flows, encodeIndex(bucket), bytes)
+        return decodeFlow(bytes, bucket)
+      }).flat()
+    },
+    writeFlow(entry) {
+      const bytes = Buffer.alloc(structs.flow_bucket.size)
+      lookupEntry(flows, encodeIndex(entry.bucket), bytes)
+      bytes.set(encodeFlow(entry), entry.way * structs.flow.size)
+      updateEntry(flows, encodeIndex(entry.bucket), bytes)
+    },
+    [Symbol.dispose]: () => object.close(),
+  }
+}
+
+function createRing({ vip, port, protocol, members, slots, idleTimeout }: ServiceFields): Descriptor {
+  const ring = createMap({
+    type: MapType.array,
+    name: 'ring',
+    keySize: 4,
+    valueSize: structs.ring.size,
+    maxEntries: 1,
+    flags: MapFlag.mmapable,
+  })
+  const bytes = encodeRing({
+    generation: 1,
+    encapsulation: 'ipip',
+    idleTimeout: idleTimeout ?? 60,
+    key: { vip, port, protocol },
+    members,
+    slots: typeof slots === 'number' ? new Uint16Array(RING_SLOTS).fill(slots) : slots,
+  })
+  updateEntry(ring.fd, encodeIndex(0), bytes)
+  return ring
+}
+
+/** The `__u64` fields of a per-CPU value, each summed over all CPUs. */
+function sumCounters(map: number, index: number, size: number): number[] {
+  const cpus = countPossibleCpus()
+  const bytes = Buffer.alloc(size * cpus)
+  lookupEntry(map, encodeIndex(index), bytes)
+  return Array.from({ length: size / 8 }, (_, field) => {
+    let sum = 0n
+    for (let cpu = 0; cpu < cpus; cpu++) sum += bytes.readBigUInt64LE(cpu * size + field * 8)
+    return Number(sum)
+  })
+}

@@ -1,0 +1,130 @@
+import { BallastError } from '../../schemas/ballast-error.ts'
+import { Revision } from '../../schemas/want.ts'
+import { findRepository } from './find-repository.ts'
+import { revisionNotFound, runGit } from './git-command.ts'
+import { openObjects } from './objects.ts'
+import { readSnapshot, type Snapshot, type SnapshotRequest } from './snapshot.ts'
+import { watchRef } from './watch-ref.ts'
+
+export type { Snapshot, SnapshotFile, SnapshotRequest } from './snapshot.ts'
+
+/** What people know a commit by. */
+export interface Description {
+  readonly revision: Revision
+  /** The first paragraph of its message, on one line. */
+  readonly subject: string
+  /** `Ada <ada@example.org>` */
+  readonly author: string
+  /** When it was committed, ms since the epoch. */
+  readonly at: number
+}
+
+/**
+ * A local repository, bare or with a work tree, which is never looked at. All of it throws `GIT_FAILED`,
+ * `COMMAND_…` and what is named.
+ */
+export interface Repository {
+  readonly dir: string
+  /** A branch, a ref, a commit's id, also abbreviated, or whatever gitrevisions(7) knows. Null: no such commit. */
+  resolve(ref: string): Promise<Revision | null>
+  /** What HEAD names, without `refs/heads/`; the branch need not have commits. Null when HEAD is detached. */
+  defaultBranch(): Promise<string | null>
+  /** Throws `REVISION_NOT_FOUND`, `OBJECT_MISSING`, `OBJECT_UNREADABLE`. */
+  snapshot(revision: Revision, request: SnapshotRequest): Promise<Snapshot>
+  /** A commit is its own ancestor; one that is gone is nobody's. Throws `REVISION_NOT_FOUND` for the descendant. */
+  isAncestor(ancestor: Revision, descendant: Revision): Promise<boolean>
+  /** Throws `REVISION_NOT_FOUND`. */
+  describe(revision: Revision): Promise<Description>
+  /** The last good revision: `refs/ballast/accepted`, which keeps it from being collected. */
+  accepted(): Promise<Revision | null>
+  /** Throws `ACCEPTED_MOVED` when the accepted revision is not `previous`. */
+  accept(revision: Revision, previous: Revision | null): Promise<void>
+  /** Yields at once and whenever the ref may have moved; see `watchRef`. Throws `REPO_WATCH_FAILED`. */
+  watch(ref: string, signal: AbortSignal): AsyncIterable<void>
+}
+
+const ACCEPTED_REF = 'refs/ballast/accepted'
+
+/** Throws `REPO_NOT_FOUND`, `REPO_UNSUPPORTED`, `GIT_NOT_INSTALLED`. */
+export async function openRepository({ dir }: { readonly dir: string }): Promise<Repository> {
+  const place = await findRepository(dir)
+
+  /**
+   * By the git command: isomorphic-git looks into `packed-refs` before it looks for the ref's own file, and
+   * gives an old value when `git pack-refs` comes between; an old head would look like a rewritten branch.
+   */
+  async function parse(name: string): Promise<Revision | null> {
+    const args = ['rev-parse', '--verify', '--quiet', '--end-of-options', `${name}^{commit}`]
+    const { exitCode, stdout } = await runGit(place, args, { okExitCodes: [0, 1, 128] })
+    // 128 is also what git says when it finds no repository any more, and then this throws.
+    if (exitCode === 128) await runGit(place, ['rev-parse', '--git-dir'])
+    return Revision.safeParse(stdout.trim()).data ?? null
+  }
+
+  async function resolve(ref: string): Promise<Revision | null> {
+    if (ref === '') return null
+    const isName = !ref.startsWith('refs/') && ref !== 'HEAD'
+    return (isName ? await parse(`refs/heads/${ref}`) : null) ?? (await parse(ref))
+  }
+
+  const accepted = (): Promise<Revision | null> => parse(ACCEPTED_REF)
+
+  return {
+    dir: place.dir,
+    resolve,
+    accepted,
+    watch: (ref, signal) => watchRef(place, ref, signal),
+
+    async defaultBranch() {
+      const args = ['symbolic-ref', '--quiet', 'HEAD']
+      const { stdout } = await runGit(place, args, { okExitCodes: [0, 1] })
+      return stdout.trim().replace(/^refs\/heads\//, '') || null
+    },
+
+    async snapshot(revision, request) {
+      const objects = await openObjects(place, place.isomorphic)
+      try {
+        const root = await objects.treeOf(revision)
+        if (root === null) throw revisionNotFound(place, revision)
+        return await readSnapshot(objects, { revision, root }, request)
+      } finally {
+        await objects.close()
+      }
+    },
+
+    async isAncestor(ancestor, descendant) {
+      const args = ['merge-base', '--is-ancestor', ancestor, descendant]
+      const { exitCode } = await runGit(place, args, { okExitCodes: [0, 1, 128] })
+      if (exitCode !== 128) return exitCode === 0
+      if ((await parse(descendant)) === null) throw revisionNotFound(place, descendant)
+      return false
+    },
+
+    async describe(revision) {
+      const args = ['log', '-1', '--no-show-signature', '--format=%an <%ae>%x00%ct%x00%s', revision, '--']
+      const { stdout } = await runGit(place, args).catch((cause: unknown) => {
+        throw revisionNotFound(place, revision, cause)
+      })
+      const [author = '', seconds = '', subject = ''] = stdout.trimEnd().split('\0')
+      return { revision, subject, author, at: Number(seconds) * 1000 }
+    },
+
+    async accept(revision, previous) {
+      const none = '0'.repeat(revision.length)
+      const args = ['update-ref', '-m', 'ballast: accepted', ACCEPTED_REF, revision, previous ?? none]
+      try {
+        await runGit(place, args)
+      } catch (cause) {
+        const now = await accepted()
+        if (now === previous) throw cause
+        throw new BallastError({
+          code: 'ACCEPTED_MOVED',
+          message: `the accepted revision of ${place.dir} is ${now ?? 'gone'}, and not ${previous ?? 'unset'} any more`,
+          hint: 'Another reconciler may follow this repository; start again from what is accepted now.',
+          retryable: true,
+          cause,
+        })
+      }
+    },
+  }
+}

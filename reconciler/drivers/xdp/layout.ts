@@ -1,5 +1,6 @@
 import { addressFamily, addressFromBytes, addressToBytes } from '../../../schemas/address.ts'
 import type { Protocol } from '../../../schemas/node-state.ts'
+import { RING_SLOTS } from '../../ring/maglev.ts'
 
 /**
  * What the program and user space both see, as bpf/lb_types.h lays it out; a test compares the two. Host
@@ -7,7 +8,6 @@ import type { Protocol } from '../../../schemas/node-state.ts'
  */
 export const LAYOUT_VERSION = 1
 
-export const RING_SLOTS = 65537
 export const RING_MEMBERS = 1024
 export const GENERATION_BITS = 24
 export const FLOW_WAYS = 4

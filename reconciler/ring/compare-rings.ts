@@ -1,0 +1,80 @@
+import { buildRing, RING_SLOTS, type RingBackend, SLOT_NONE } from './maglev.ts'
+
+type Backends = readonly RingBackend[]
+
+/** A backend's slots; null stands for nobody. */
+export interface ShareChange {
+  readonly address: string | null
+  readonly before: number
+  readonly after: number
+}
+
+export interface SlotMove {
+  readonly from: string | null
+  readonly to: string | null
+  readonly slots: number
+}
+
+export interface RingComparison {
+  readonly slots: number
+  /** Slots that name someone else than before: the share of new flows that go elsewhere. */
+  readonly moved: number
+  /** What no table could do without: the slots that backends have lost, in sum. */
+  readonly minimum: number
+  /** Everyone who has or had slots, by address as text, nobody last. */
+  readonly backends: readonly ShareChange[]
+  /** Who took whose, most slots first. */
+  readonly moves: readonly SlotMove[]
+}
+
+/**
+ * What a change of backends does to new flows, by address. `ringOf` gives the rings: `buildRing`, or a cache of
+ * what it gave.
+ */
+export function compareRings(before: Backends, after: Backends, ringOf = buildRing): RingComparison {
+  const shares = new Map<string | null, { before: number; after: number }>()
+  const moves = new Map<string | null, Map<string | null, number>>()
+  for (const [{ from, to }, slots] of countPairs(before, after, ringOf)) {
+    shareOf(shares, from).before += slots
+    shareOf(shares, to).after += slots
+    if (from === to) continue
+    const taken = moves.get(from) ?? new Map<string | null, number>()
+    moves.set(from, taken.set(to, (taken.get(to) ?? 0) + slots))
+  }
+  const backends = [...shares].map(([address, share]) => ({ address, ...share }))
+  const list = [...moves].flatMap(([from, taken]) => [...taken].map(([to, slots]) => ({ from, to, slots })))
+  return {
+    slots: RING_SLOTS,
+    moved: list.reduce((sum, { slots }) => sum + slots, 0),
+    minimum: backends.reduce((sum, share) => sum + Math.max(0, share.before - share.after), 0),
+    backends: backends.sort((a, b) => compareNames(a.address, b.address)),
+    moves: list.sort((a, b) => b.slots - a.slots || compareNames(a.from, b.from) || compareNames(a.to, b.to)),
+  }
+}
+
+type Pair = { readonly from: string | null; readonly to: string | null }
+
+/** How many slots have each pair of old and new owner; counted as numbers, since there are 65537. */
+function countPairs(before: Backends, after: Backends, ringOf: typeof buildRing): [Pair, number][] {
+  const [old, young] = [ringOf(before), ringOf(after)]
+  const counts = new Map<number, number>()
+  for (let slot = 0; slot < RING_SLOTS; slot++) {
+    const pair = old[slot]! * (SLOT_NONE + 1) + young[slot]!
+    counts.set(pair, (counts.get(pair) ?? 0) + 1)
+  }
+  return [...counts].map(([pair, slots]) => {
+    const from = nameOf(before, Math.floor(pair / (SLOT_NONE + 1)))
+    return [{ from, to: nameOf(after, pair % (SLOT_NONE + 1)) }, slots]
+  })
+}
+
+const nameOf = (backends: Backends, index: number): string | null => backends[index]?.address ?? null
+
+function shareOf(shares: Map<string | null, { before: number; after: number }>, address: string | null) {
+  const share = shares.get(address) ?? { before: 0, after: 0 }
+  shares.set(address, share)
+  return share
+}
+
+const compareNames = (a: string | null, b: string | null): number =>
+  a === b ? 0 : a === null ? 1 : b === null ? -1 : a < b ? -1 : 1

@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict'
+import { before, suite, test } from 'node:test'
+import { FLOW_WAYS, RING_MEMBERS, reasons, structs } from '../../reconciler/drivers/xdp/layout.ts'
+import { runCommand } from '../../reconciler/process/run-command.ts'
+import { RING_SLOTS } from '../../reconciler/ring/maglev.ts'
+import { buildObjects, objectFile } from './balancer.ts'
+
+/** As `bpftool -j btf dump` prints it. */
+interface BtfType {
+  readonly id: number
+  readonly kind: string
+  readonly name: string
+  readonly size?: number
+  readonly type_id?: number
+  readonly nr_elems?: number
+  readonly members?: readonly {
+    readonly name: string
+    readonly type_id: number
+    readonly bits_offset: number
+  }[]
+  readonly values?: readonly { readonly name: string; readonly val: number }[]
+}
+
+suite("the layout that TypeScript has of the program's data", () => {
+  let types: readonly BtfType[]
+  before(async () => {
+    await buildObjects()
+    const { stdout } = await runCommand('bpftool', ['-j', 'btf', 'dump', 'file', objectFile('lb')])
+    types = JSON.parse(stdout).types
+  })
+
+  const typeOf = (kind: string, name: string): BtfType => {
+    const found = types.find(type => type.kind === kind && type.name === name)
+    assert.ok(found, `the object has no ${kind.toLowerCase()} ${name}`)
+    return found
+  }
+
+  const elementsOf = (struct: string, field: string): number => {
+    const member = typeOf('STRUCT', struct).members?.find(({ name }) => name === field)
+    const array = types.find(({ id }) => id === member?.type_id)
+    assert.equal(array?.kind, 'ARRAY')
+    return array.nr_elems!
+  }
+
+  for (const [name, { size, fields }] of Object.entries(structs)) {
+    test(`has the size and the fields of struct ${name}, in their places`, () => {
+      const struct = typeOf('STRUCT', name)
+      const members = struct.members!.map(member => [member.name, member.bits_offset / 8])
+      assert.deepEqual({ size, fields }, { size: struct.size, fields: Object.fromEntries(members) })
+    })
+  }
+
+  test('has the lengths of arrays', () => {
+    assert.equal(RING_SLOTS, elementsOf('ring', 'slots'))
+    assert.equal(RING_MEMBERS, elementsOf('ring', 'members'))
+    assert.equal(FLOW_WAYS, elementsOf('flow_bucket', 'ways'))
+  })
+
+  test('names the reasons as the program does, in the same order', () => {
+    const values = typeOf('ENUM', 'reason').values!
+    assert.deepEqual(
+      [...reasons.map(reason => `REASON_${reason.toUpperCase()}`), 'REASON_COUNT'],
+      values.toSorted((a, b) => a.val - b.val).map(({ name }) => name),
+    )
+    assert.equal(values.at(-1)!.val, reasons.length)
+  })
+})

@@ -199,7 +199,7 @@ struct lb_config {
 	__u32 capacity_flows;
 	__u32 capacity_services;
 	__u32 capacity_members;
-	__u32 reserved;
+	__u32 object; /* first 4 bytes of the SHA-256 of the object file; another one is another program */
 };
 
 _Static_assert(sizeof(struct service_key) == 20, "service_key");

@@ -16,12 +16,20 @@ export interface ProgramConfig {
   readonly bucketKey: bigint
   /** A power of two. */
   readonly flowBuckets: number
+  /** Of the object file that the program came from: the first 4 bytes of its SHA-256. */
+  readonly object?: number
   readonly settings: Omit<XdpSettingsRow, 'kind' | 'fleetKey'>
 }
 
 const { size, fields } = structs.lb_config
 
-export function encodeConfig({ fleetKey, bucketKey, flowBuckets, settings }: ProgramConfig): Buffer {
+export function encodeConfig({
+  fleetKey,
+  bucketKey,
+  flowBuckets,
+  object = 0,
+  settings,
+}: ProgramConfig): Buffer {
   const bytes = Buffer.alloc(size)
   bytes.set(fleetKey, fields.fleet_key)
   bytes.writeBigUInt64LE(bucketKey, fields.bucket_key)
@@ -45,10 +53,11 @@ export function encodeConfig({ fleetKey, bucketKey, flowBuckets, settings }: Pro
   bytes.writeUInt32LE(settings.capacity.flows, fields.capacity_flows)
   bytes.writeUInt32LE(settings.capacity.services, fields.capacity_services)
   bytes.writeUInt32LE(settings.capacity.members, fields.capacity_members)
+  bytes.writeUInt32LE(object, fields.object)
   return bytes
 }
 
-export function decodeConfig(bytes: Buffer): ProgramConfig {
+export function decodeConfig(bytes: Buffer): Required<ProgramConfig> {
   const flags = bytes.readUInt32LE(fields.flags)
   const fleet = bytes.subarray(fields.fleet, fields.fleet + FLEET_BYTES)
   const hasSource4 = bytes.readUInt32LE(fields.source4) !== 0
@@ -57,6 +66,7 @@ export function decodeConfig(bytes: Buffer): ProgramConfig {
     fleetKey: Uint8Array.from(bytes.subarray(fields.fleet_key, fields.fleet_key + 16)),
     bucketKey: bytes.readBigUInt64LE(fields.bucket_key),
     flowBuckets: bytes.readUInt32LE(fields.flow_buckets),
+    object: bytes.readUInt32LE(fields.object),
     settings: {
       fleet: fleet.toString('utf8', 0, fleet.indexOf(0)),
       sources: {

@@ -54,7 +54,7 @@ export const structs = {
       capacity_flows: 144,
       capacity_services: 148,
       capacity_members: 152,
-      reserved: 156,
+      object: 156,
     },
   },
 } as const

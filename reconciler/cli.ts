@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command } from 'commander'
 import { BallastError } from '../schemas/ballast-error.ts'
+import { labCommand } from './commands/lab.ts'
 import { CommandFailure } from './commands/outcome.ts'
 import { planCommand } from './commands/plan.ts'
 import { reconcilerCommand } from './commands/reconciler.ts'
@@ -20,6 +21,7 @@ const program = new Command('ballast')
   .addCommand(reconcilerCommand())
   .addCommand(workerCommand())
   .addCommand(redisCommand())
+  .addCommand(labCommand())
 
 try {
   await program.parseAsync()

@@ -4,6 +4,8 @@ import { z } from 'zod'
 export const LabRecord = z.strictObject({
   version: z.literal(1),
   name: z.string(),
+  /** The process that takes it down; null: it stays until someone does. */
+  owner: z.int().nullable(),
   namespaces: z.array(z.string()),
   mounts: z.array(z.string()),
   /** All of it was made. */

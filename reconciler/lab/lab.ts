@@ -1,4 +1,5 @@
-import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { BallastError } from '../../schemas/ballast-error.ts'
 import { LabRecord } from '../../schemas/lab.ts'
@@ -14,9 +15,13 @@ export interface Lab {
   readonly dir: string
   readonly bpffs: string
   readonly topology: Topology
+  namespace(host: string): string
   /** The command that runs `command` on a host. The file systems stay those of this process. */
   on(host: string, command: readonly [file: string, ...args: string[]]): [file: string, args: string[]]
 }
+
+/** A host of the lab without a network, for what talks through files alone; whatever runs on a host ends with the lab. */
+export const CONTROL = 'control'
 
 const LABS = '/run/ballast/labs'
 const OBJECTS = resolve(import.meta.dirname, '../../bpf/build')
@@ -32,6 +37,7 @@ function describeLab(name: string): Lab {
     dir,
     bpffs: join(dir, 'bpf'),
     topology: TOPOLOGY,
+    namespace: host => namespaceOf(name, host),
     // Not `ip netns exec`, which mounts another /sys and hides what is pinned.
     on: (host, command) => ['nsenter', [`--net=/run/netns/${namespaceOf(name, host)}`, ...command]],
   }
@@ -39,16 +45,24 @@ function describeLab(name: string): Lab {
 
 /**
  * Makes a lab, or finds the complete one of that name. What a crash left of one is taken down first. Names
- * are short: lower-case letters, digits, hyphens. Needs root. Throws `LAB_NOT_BUILT`.
+ * are short: lower-case letters, digits, hyphens. `owner`: a process whose end makes it an orphan, for
+ * `removeOrphans`. Needs root. Throws `LAB_NOT_BUILT`, `LAB_IN_USE`.
  */
-export async function labUp(name: string): Promise<Lab> {
+export async function labUp(name: string, owner: number | null = null): Promise<Lab> {
   const record = await readRecord(name)
-  if (record?.complete && (await Promise.all(record.namespaces.map(namespaceExists))).every(Boolean)) {
+  if (record !== null && isOwned(record)) {
+    throw new BallastError({
+      code: 'LAB_IN_USE',
+      message: `the lab ${name} belongs to process ${record.owner}, which still runs`,
+      hint: 'Stop it, or give this lab another name.',
+    })
+  }
+  if (record?.complete && record.namespaces.every(namespaceExists)) {
     return describeLab(name)
   }
   await labDown(name)
   try {
-    return await build(name)
+    return await build(name, owner)
   } catch (cause) {
     await labDown(name)
     throw new BallastError({
@@ -68,24 +82,28 @@ export async function labDown(name: string): Promise<boolean> {
   for (const mount of record.mounts)
     await runCommand('umount', ['--quiet', mount], { okExitCodes: [0, 1, 32] })
   for (const namespace of record.namespaces) {
-    if (await namespaceExists(namespace)) await runCommand('ip', ['netns', 'delete', namespace])
+    if (namespaceExists(namespace)) await runCommand('ip', ['netns', 'delete', namespace])
   }
   await rm(dirOf(name), { recursive: true, force: true })
   return true
 }
 
-/** The lab of that name if it is up and complete. */
-export async function findLab(name: string): Promise<Lab | null> {
-  const record = await readRecord(name)
-  return record?.complete ? describeLab(name) : null
+/** Takes down every lab whose owner has ended without doing so. */
+export async function removeOrphans(): Promise<void> {
+  const names = await readdir(LABS).catch(() => [])
+  for (const name of names) {
+    const record = await readRecord(name)
+    if (record !== null && record.owner !== null && !isOwned(record)) await labDown(name)
+  }
 }
 
-async function build(name: string): Promise<Lab> {
+async function build(name: string, owner: number | null): Promise<Lab> {
   const lab = describeLab(name)
-  const hosts = [ROUTER, ...lab.topology.hosts.map(host => host.name)]
+  const hosts = [CONTROL, ROUTER, ...lab.topology.hosts.map(host => host.name)]
   const record: LabRecord = {
     version: 1,
     name,
+    owner,
     namespaces: hosts.map(host => namespaceOf(name, host)),
     mounts: [lab.bpffs],
     complete: false,
@@ -117,11 +135,9 @@ async function buildHost(lab: Lab, setup: HostSetup): Promise<void> {
 const runBatch = (args: readonly string[], lines: readonly string[]) =>
   runCommand('ip', [...args, '-batch', '-'], { input: `${lines.join('\n')}\n` })
 
-const namespaceExists = (namespace: string): Promise<boolean> =>
-  access(`/run/netns/${namespace}`).then(
-    () => true,
-    () => false,
-  )
+const isOwned = ({ owner }: LabRecord): boolean => owner !== null && existsSync(`/proc/${owner}`)
+
+const namespaceExists = (namespace: string): boolean => existsSync(`/run/netns/${namespace}`)
 
 const writeRecord = (record: LabRecord): Promise<void> =>
   writeFile(recordFile(record.name), `${JSON.stringify(record, null, 2)}\n`)

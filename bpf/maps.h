@@ -33,12 +33,13 @@ struct {
 	__type(value, struct service);
 } services SEC(".maps");
 
+/* Sizes and no types: behind two pointers, clang 14 leaves struct ring incomplete. */
 struct ring_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ring);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct ring));
 };
 
 struct {

@@ -18,7 +18,7 @@ import {
 import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 import type { Want } from '../../schemas/want.ts'
 import { selectNodes } from '../manifest/select-nodes.ts'
-import { fingerprintFromName } from './fleet-key.ts'
+import { fleetKeyFingerprint, fleetKeyFromName } from '../ring/flow-hash.ts'
 
 /** What the manifests of one revision ask of every node. Rows and lists of backends are shared: do not change them. */
 export interface DesiredFleet {
@@ -64,7 +64,7 @@ function startNode(node: Node, fleet: Fleet): { state: NodeState; names: Record<
   const settings: XdpSettingsRow = {
     kind: 'settings',
     fleet: fleet.metadata.name,
-    fleetKey: fleet.spec.fleetKey?.fingerprint ?? fingerprintFromName(fleet.metadata.name),
+    fleetKey: fleet.spec.fleetKey?.fingerprint ?? fleetKeyFingerprint(fleetKeyFromName(fleet.metadata.name)),
     sources: { ipv4: spec.sources.ipv4 ?? '', ipv6: spec.sources.ipv6 ?? '' },
     mtu: spec.mtu,
     egress: spec.egress,

@@ -1,5 +1,6 @@
 import { type Alias, type Document, isAlias, isMap, isScalar, isSeq, type Node, type Scalar } from 'yaml'
 import { otherReading } from './other-reading.ts'
+import { isBlank } from './read-yaml.ts'
 
 /** Something that YAML allows, or should not, and that would surprise the person who wrote it. */
 export interface YamlProblem {
@@ -146,7 +147,7 @@ class Inspection {
         'Merge keys are not part of YAML 1.2.',
         'Write the fields out; services share backends by a BackendPool.',
       )
-    else if (plain && /^[0-9a-f:]+:$/i.test(key.value) && isScalar(value) && value.source === '')
+    else if (plain && /^[0-9a-f:]+:$/i.test(key.value) && isBlank(value))
       this.report(
         'yaml-ambiguous',
         startOf(key),

@@ -6,7 +6,7 @@ import { KINDS, type Kind, type Resource } from '../../schemas/manifest/resource
 import { findSchemaProblems, type SchemaRule } from './find-schema-problems.ts'
 import { findYamlProblems, type YamlRule } from './find-yaml-problems.ts'
 import type { Broken } from './manifest.ts'
-import { offsetOf, offsetOfKey, readYaml, type Spot, type YamlText } from './read-yaml.ts'
+import { isBlank, offsetOf, offsetOfKey, readYaml, type Spot, type YamlText } from './read-yaml.ts'
 import { suggest } from './suggest.ts'
 
 export type ParseRule = YamlRule | SchemaRule | 'yaml-bom' | 'api-version' | 'kind' | 'too-many'
@@ -150,7 +150,7 @@ function scalarAt(document: Document.Parsed, ...path: string[]): string | null {
 }
 
 const isEmpty = ({ contents, errors }: Document.Parsed) =>
-  errors.length === 0 && (contents === null || (isScalar(contents) && contents.source === ''))
+  errors.length === 0 && (contents === null || isBlank(contents))
 
 const nameOf = (document: Document.Parsed) => scalarAt(document, 'metadata', 'name')
 

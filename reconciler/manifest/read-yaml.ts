@@ -54,13 +54,18 @@ export function offsetOf(document: Document.Parsed, path: ValuePath): number {
     const next = stepInto(node, step)
     if (next === null) return offset
     node = next.value
-    offset = isWritten(node) || next.key === null ? (startOf(node) ?? next.key ?? offset) : next.key
+    offset =
+      (isScalar(node) && !isBlank(node)) || next.key === null
+        ? (startOf(node) ?? next.key ?? offset)
+        : next.key
     if (isAlias(node)) return startOf(node) ?? offset
   }
   return offset
 }
 
-const isWritten = (node: unknown) => isScalar(node) && node.source !== ''
+/** A value that was left empty. */
+export const isBlank = (node: unknown): boolean =>
+  isScalar(node) && node.type === 'PLAIN' && node.source === ''
 
 /** The offset of a key in the mapping at a path. */
 export function offsetOfKey(document: Document.Parsed, path: ValuePath, key: string): number {

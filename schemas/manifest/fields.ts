@@ -49,21 +49,32 @@ export const Address = z
     context.issues.push({ code: 'custom', input: text, message: 'is no IPv4 or IPv6 address' })
     return z.NEVER
   })
-  .meta({ anyOf: [{ format: 'ipv4' }, { format: 'ipv6' }] })
+  .meta({
+    anyOf: [
+      { type: 'string', format: 'ipv4' },
+      { type: 'string', format: 'ipv6' },
+    ],
+  })
   .describe('An IPv4 or IPv6 address.')
 
-const prefixOf = (family: 'IPv4' | 'IPv6' | 'IPv4 or IPv6', pattern: string) =>
-  z
+const V4 = { type: 'string', format: 'cidrv4', pattern: '^[0-9.]+/[0-9]{1,2}$' } as const
+const V6 = { type: 'string', format: 'cidrv6', pattern: '^[0-9a-fA-F:.]+/[0-9]{1,3}$' } as const
+
+function prefixOf(family: 'IPv4' | 'IPv6' | 'IPv4 or IPv6') {
+  return z
     .string()
     .transform((text, context) => {
       const prefix = canonicalPrefix(text)
-      if (prefix !== null && (family === 'IPv4 or IPv6' || (family === 'IPv6') === prefix.includes(':')))
-        return prefix
-      context.issues.push({ code: 'custom', input: text, message: `is no ${family} prefix in CIDR notation` })
+      if (prefix !== null && family.includes(prefix.includes(':') ? 'IPv6' : 'IPv4')) return prefix
+      context.issues.push({
+        code: 'custom',
+        input: text,
+        message: `is no ${family} prefix in CIDR notation`,
+      })
       return z.NEVER
     })
-    .meta({ pattern })
     .describe(`An ${family} prefix in CIDR notation.`)
+}
 
 /** `address/bits`, the address in canonical text with its host bits as written; null for what is no prefix. */
 function canonicalPrefix(text: string): string | null {
@@ -74,6 +85,6 @@ function canonicalPrefix(text: string): string | null {
   return `${ipaddr.IPv6.parse(address).toRFC5952String()}/${bits}`
 }
 
-export const Prefix = prefixOf('IPv4 or IPv6', '^[0-9a-fA-F:.]+/[0-9]{1,3}$')
-export const Prefix4 = prefixOf('IPv4', '^[0-9.]+/[0-9]{1,2}$')
-export const Prefix6 = prefixOf('IPv6', '^[0-9a-fA-F:.]+/[0-9]{1,3}$')
+export const Prefix = prefixOf('IPv4 or IPv6').meta({ anyOf: [V4, V6] })
+export const Prefix4 = prefixOf('IPv4').meta(V4)
+export const Prefix6 = prefixOf('IPv6').meta(V6)

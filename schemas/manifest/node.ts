@@ -6,7 +6,7 @@ export const NodeInterface = z
   .strictObject({
     name: z
       .string()
-      .regex(/^(?!\.{1,2}$)[^\s/:]{1,15}$/)
+      .regex(/^[^\s/:.][^\s/:]{0,14}$/)
       .describe('The name of a network interface, as `ip link` shows it: at most 15 characters.'),
     attach: z
       .enum(['native', 'generic', 'auto'])

@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { test } from 'node:test'
+import { RULES } from '../../reconciler/manifest/rules/rules.ts'
+import { renderJsonSchemas } from '../../schemas/json-schema.ts'
+
+const root = resolve(import.meta.dirname, '../..')
+const reference = readFileSync(resolve(root, 'docs/manifests.md'), 'utf8')
+
+test('the reference lists every rule with its severity, and no other', () => {
+  const listed = [...reference.matchAll(/^\| `([a-z-]+)` \| (error|warning) \|/gm)].map(
+    ([, id, severity]) => `${id} ${severity}`,
+  )
+  const reading = [
+    'yaml-syntax',
+    'yaml-ambiguous',
+    'yaml-duplicate-key',
+    'yaml-key',
+    'yaml-merge-key',
+    'yaml-alias',
+    'yaml-tag',
+    'yaml-depth',
+    'api-version',
+    'kind',
+    'field-unknown',
+    'field-missing',
+    'field-type',
+    'field-value',
+    'too-many',
+  ]
+  const known = [
+    ...reading.map(id => `${id} error`),
+    'yaml-bom warning',
+    ...RULES.map(({ id, severity }) => `${id} ${severity}`),
+  ]
+  assert.deepEqual(listed.toSorted(), known.toSorted())
+})
+
+test('the reference names every field that can be written', () => {
+  const schema = JSON.parse(renderJsonSchemas().get('ballast.schema.json')!)
+  for (const field of fieldsOf(schema))
+    assert.ok(reference.includes(`\`${field}\``) || reference.includes(`.${field}\``), field)
+})
+
+function* fieldsOf(schema: unknown): Iterable<string> {
+  if (typeof schema !== 'object' || schema === null) return
+  for (const [key, value] of Object.entries(schema)) {
+    if (key === 'properties') yield* Object.keys(value)
+    yield* fieldsOf(value)
+  }
+}

@@ -16,6 +16,8 @@ export function createIsomorphicObjects({ commonDir }: GitPlace): ObjectReader {
       Promise.all(
         oids.map(async oid => {
           const { tree } = await git.readTree({ ...at, oid })
+          // A tree that breaks off is read as if it were whole.
+          if (tree.some(entry => entry.oid.length !== 40)) throw new SyntaxError(`malformed tree ${oid}`)
           return tree.map(entry => ({ kind: entryKind(entry.mode), name: entry.path, oid: entry.oid }))
         }),
       ),

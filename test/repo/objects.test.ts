@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict'
+import { Readable } from 'node:stream'
+import { suite, test } from 'node:test'
+import fc from 'fast-check'
+import { createByteReader } from '../../reconciler/repo/byte-reader.ts'
+import { findRepository } from '../../reconciler/repo/find-repository.ts'
+import { openGitObjects, parseTree } from '../../reconciler/repo/git-objects.ts'
+import { createIsomorphicObjects } from '../../reconciler/repo/isomorphic-objects.ts'
+import { makeRepository } from './make-repository.ts'
+
+suite('the two readers of objects', () => {
+  test('give the same trees and blobs, loose and packed', async t => {
+    const work = makeRepository(t)
+    for (let index = 0; index < 20; index++) work.write(`${index % 3}/ü ${index}.yaml`, `name: ${index}\n`)
+    work.write('empty.yaml', '')
+    work.write('binary.yaml', Buffer.from([0, 255, 10, 0]))
+    work.commit()
+    const ids = (type: string): string[] =>
+      work
+        .git('cat-file', '--batch-all-objects', '--batch-check')
+        .split('\n')
+        .map(line => line.split(' '))
+        .filter(([, found]) => found === type)
+        .map(([oid]) => oid!)
+    const place = await findRepository(work.dir)
+    for (const packed of [false, true]) {
+      if (packed) work.git('gc', '--quiet')
+      const git = await openGitObjects(place)
+      t.after(() => git.close())
+      const isomorphic = createIsomorphicObjects(place)
+      const [trees, blobs] = [ids('tree'), ids('blob')]
+      assert.equal(trees.length, 4)
+      assert.equal(blobs.length, 22)
+      assert.deepEqual(await isomorphic.readTrees(trees), await git.readTrees(trees))
+      const texts = (found: Uint8Array[]): string[] => found.map(bytes => Buffer.from(bytes).toString('hex'))
+      assert.deepEqual(texts(await isomorphic.readBlobs(blobs)), texts(await git.readBlobs(blobs)))
+      assert.deepEqual(
+        await git.sizes(blobs),
+        (await git.readBlobs(blobs)).map(({ length }) => length),
+      )
+    }
+  })
+
+  test('answer questions that are asked at the same time each with its own', async t => {
+    const work = makeRepository(t)
+    for (let index = 0; index < 50; index++) work.write(`${index}.yaml`, `${index}`.repeat(index + 1))
+    work.commit()
+    const git = await openGitObjects(await findRepository(work.dir))
+    t.after(() => git.close())
+    const oids = Array.from({ length: 50 }, (_, index) => work.git('rev-parse', `HEAD:${index}.yaml`))
+    const answers = await Promise.all([
+      git.readBlobs(oids),
+      git.sizes(oids),
+      git.readBlobs(['1'.repeat(40)]).catch(({ code }) => code),
+      git.readTrees(oids.slice(0, 1)).catch(({ code }) => code),
+      git.readBlobs(oids.toReversed()),
+    ])
+    assert.equal(answers[0].length, 50)
+    assert.deepEqual(
+      answers[1],
+      answers[0].map(({ length }) => length),
+    )
+    assert.deepEqual([answers[2], answers[3]], ['OBJECT_MISSING', 'OBJECT_UNREADABLE'])
+    assert.deepEqual(answers[4].toReversed(), answers[0])
+  })
+
+  test('fail, and do not wait for ever, when git ends', async t => {
+    const work = makeRepository(t)
+    work.commit()
+    const git = await openGitObjects(await findRepository(work.dir))
+    await git.close()
+    await assert.rejects(git.sizes(['1'.repeat(40)]), { code: 'GIT_FAILED', retryable: true })
+  })
+})
+
+suite('taking answers apart', () => {
+  test('lines and bytes come out the same, however the stream was cut', async () => {
+    const part = fc.oneof(
+      fc.string().map(text => ({ line: text.replaceAll('\n', ' ') })),
+      fc.uint8Array({ maxLength: 40 }).map(bytes => ({ bytes })),
+    )
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(part),
+        fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1 }),
+        async (parts, cuts) => {
+          const whole = Buffer.concat(
+            parts.map(given => ('line' in given ? Buffer.from(`${given.line}\n`) : Buffer.from(given.bytes))),
+          )
+          const chunks: Buffer[] = []
+          for (let at = 0, turn = 0; at < whole.length; turn++) {
+            const next = at + cuts[turn % cuts.length]!
+            chunks.push(whole.subarray(at, next))
+            at = next
+          }
+          const reader = createByteReader(Readable.from(chunks))
+          for (const given of parts) {
+            if ('line' in given) assert.equal(await reader.line(), Buffer.from(given.line).toString())
+            else
+              assert.deepEqual(Buffer.from(await reader.bytes(given.bytes.length)), Buffer.from(given.bytes))
+          }
+          await assert.rejects(reader.line(), /ended early/)
+        },
+      ),
+      { numRuns: 60 },
+    )
+  })
+
+  test('a tree that is none is told from one, whatever its bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), bytes => {
+        const entries = parseTree(bytes, 20)
+        assert.ok(entries === null || entries.every(({ oid }) => /^[0-9a-f]{40}$/.test(oid)))
+      }),
+    )
+    assert.deepEqual(parseTree(new Uint8Array(), 20), [])
+    assert.equal(parseTree(Buffer.from('100644 a.yaml\0short'), 20), null)
+  })
+})

@@ -9,7 +9,7 @@ import { Digest, Revision } from './want.ts'
  * - `in-sync`: holds what it should. - `converging`: at work on its want, or about to be.
  * - `drifted`: held it, and something changed it. - `failed`: could not apply it.
  * - `silent`: no report for a while; it forwards as it did. - `unseen`: never reported.
- * - `leaving`: has no manifest any more and is being emptied.
+ * - `leaving`: has no manifest any more and is being emptied. - `unassigned`: reports, but nothing is asked of it.
  */
 export const NodeCondition = z.enum([
   'in-sync',
@@ -19,6 +19,7 @@ export const NodeCondition = z.enum([
   'silent',
   'unseen',
   'leaving',
+  'unassigned',
 ])
 export type NodeCondition = z.infer<typeof NodeCondition>
 

@@ -78,7 +78,8 @@ const missing = (name: string): string =>
 
 function describe(name: SettingName, value: unknown, error: z.ZodError): string[] {
   const issues = error.issues.map(issue => ({ ...issue, path: [name, ...issue.path] }))
-  return findSchemaProblems(Settings, { [name]: value }, issues).map(
+  return Array.from(
+    findSchemaProblems(Settings, { [name]: value }, issues),
     ({ message, hint }) => `--${kebab(name)}: ${message} ${hint}`,
   )
 }

@@ -25,4 +25,5 @@ export function renderAge(ms: number): string {
 }
 
 /** For commands that answer one question: what goes wrong on the way, on stderr. */
-export const createCommandLog = (): Log => createLog({ level: 'error', format: 'text', destination: process.stderr })
+export const createCommandLog = (): Log =>
+  createLog({ level: 'error', format: 'text', destination: process.stderr })

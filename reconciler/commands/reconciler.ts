@@ -2,8 +2,9 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { startController } from '../controller/controller.ts'
-import { createLog } from '../log/log.ts'
+import { createLog, type Log } from '../log/log.ts'
 import { acquireFileLock } from '../process/file-lock.ts'
+import { createLoop } from '../process/loop.ts'
 import { startEmbeddedRedis } from '../queue/embedded-redis.ts'
 import { createWaker } from '../queue/wake.ts'
 import { openRepository } from '../repo/repository.ts'
@@ -22,6 +23,9 @@ const SETTINGS = [
   'logFormat',
 ] as const
 
+/** How often a redis-server of our own is looked after, ms. */
+const REDIS_LOOK_MS = 1000
+
 export const reconcilerCommand = (): Command =>
   addSettings(new Command('reconciler'), SETTINGS)
     .description('Follow a branch and keep every node wanting the last valid revision of it.')
@@ -36,9 +40,7 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
   const lock = acquireFileLock(join(settings.stateDir, 'reconciler.lock'), 'reconciler')
   const repository = await openRepository({ dir: settings.repo })
   const redis =
-    settings.redis === undefined
-      ? await startEmbeddedRedis({ dir: embeddedRedisDir(settings.stateDir) })
-      : null
+    settings.redis === undefined ? await keepRedis(embeddedRedisDir(settings.stateDir), log) : null
   const board = openBoard(settings, log)
   const waker = createWaker(board.connection)
   const controller = await startController({
@@ -59,4 +61,24 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
   board.close()
   await redis?.stop()
   lock.release()
+}
+
+/** Runs a redis-server of our own, and starts it again when it is gone. */
+async function keepRedis(dir: string, log: Log): Promise<{ stop(): Promise<void> }> {
+  let server = await startEmbeddedRedis({ dir })
+  const loop = createLoop(
+    async () => {
+      const found = await startEmbeddedRedis({ dir })
+      if (found.pid !== server.pid) server = found
+    },
+    error => log.error({ err: error }, 'our redis-server does not start; trying again'),
+  )
+  const timer = setInterval(() => loop.trigger('look'), REDIS_LOOK_MS)
+  return {
+    async stop() {
+      clearInterval(timer)
+      await loop.stop()
+      await server.stop()
+    },
+  }
 }

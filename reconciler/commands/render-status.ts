@@ -13,6 +13,7 @@ const COLORS: { readonly [S in NodeCondition]: Parameters<typeof styleText>[0] }
   silent: 'red',
   unseen: 'yellow',
   leaving: 'yellow',
+  unassigned: 'yellow',
 }
 
 type Paint = (style: Parameters<typeof styleText>[0], text: string) => string

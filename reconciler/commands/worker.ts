@@ -2,7 +2,6 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { createSimulatedDriver } from '../drivers/simulated/driver.ts'
-import { createXdpDriver } from '../drivers/xdp/driver.ts'
 import { allHealthy } from '../effective/effective-tables.ts'
 import { createLog } from '../log/log.ts'
 import { listenForWakes } from '../queue/wake.ts'
@@ -47,7 +46,7 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
     node,
     stateDir,
     version: VERSION,
-    drivers: openDrivers(settings, stateDir),
+    drivers: await openDrivers(settings, stateDir),
     controlPlane: {
       readWant: name => board.wants.read(name),
       readState: (digest, have) => board.states.get(digest, have),
@@ -68,10 +67,12 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
   board.close()
 }
 
-function openDrivers(settings: WorkerSettings, stateDir: string): Drivers {
+async function openDrivers(settings: WorkerSettings, stateDir: string): Promise<Drivers> {
   if (settings.driver === 'simulated') {
     return { xdp: createSimulatedDriver({ name: 'xdp', file: join(stateDir, 'simulated-xdp.json') }) }
   }
+  // Only now: a laptop has no libbpf.
+  const { createXdpDriver } = await import('../drivers/xdp/driver.ts')
   const { node, bpffs, bpfObject: objectFile, fleetKeyFile } = settings
   return {
     xdp: createXdpDriver({

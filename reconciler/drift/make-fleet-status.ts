@@ -52,7 +52,7 @@ function makeNodeStatus(
 function judgeNode(want: Want | undefined, report: NodeReport | undefined, now: number): NodeCondition {
   if (report === undefined) return 'unseen'
   if (now - report.at > SILENT_AFTER_MS) return 'silent'
-  if (want === undefined) return 'leaving'
+  if (want === undefined) return report.want === null ? 'unassigned' : 'leaving'
   if (report.want === null || report.want.generation < want.generation) return 'converging'
   if (report.drift.some(({ healedAt }) => healedAt === null)) return 'drifted'
   if (report.outcome === 'applied') return 'in-sync'

@@ -1,4 +1,4 @@
-import { canonicalJson } from '../../schemas/digest.ts'
+import { isDeepStrictEqual } from 'node:util'
 import type { Edit } from '../../schemas/edit.ts'
 import { DriverName, type NodeTables, type Rows, type Table, type XdpRow } from '../../schemas/node-state.ts'
 
@@ -37,7 +37,8 @@ export function diffNode(desired: NodeTables, observed: NodeTables): NodeEdits {
 export const isEmpty = (edits: NodeEdits): boolean =>
   DriverName.options.every(name => edits[name].length === 0)
 
-export const sameRow = (a: unknown, b: unknown): boolean => canonicalJson(a) === canonicalJson(b)
+/** Whatever the order of their fields. */
+export const sameRow = (a: unknown, b: unknown): boolean => isDeepStrictEqual(a, b)
 
 function matchesXdp(desired: XdpRow, observed: XdpRow): boolean {
   if (desired.kind === 'interface' && observed.kind === 'interface' && desired.attach === 'auto') {

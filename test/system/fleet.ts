@@ -8,7 +8,7 @@ import { type Program, runCommand, startProgram } from '../../reconciler/process
 import { FleetStatus } from '../../schemas/fleet-status.ts'
 
 const CLI = fileURLToPath(new URL('../../reconciler/cli.ts', import.meta.url))
-const WAIT_MS = 30_000
+const WAIT_MS = 15_000
 
 export type Files = Readonly<Record<string, string>>
 
@@ -100,15 +100,27 @@ export async function createFleet(t: TestContext): Promise<TestFleet> {
         }
         await delay(50)
       }
-      throw new Error(`${what}: not within ${WAIT_MS} ms; last: ${JSON.stringify(last, null, 1)}\n${said.slice(-6000)}`)
+      throw new Error(
+        `${what}: not within ${WAIT_MS} ms; last: ${JSON.stringify(last, null, 1)}\n${said.slice(-6000)}`,
+      )
     },
     untilApplied: revision =>
-      fleet.until(`every node applies ${revision}`, ({ inSync, repository, nodes }) =>
-        inSync && repository?.accepted === revision && nodes.length > 0,
+      fleet.until(
+        `every node applies ${revision}`,
+        ({ inSync, repository, nodes }) => inSync && repository?.accepted === revision && nodes.length > 0,
       ),
     log: () => said,
   }
   return fleet
+}
+
+/** Asks again until it is so; fails after 30 s. */
+export async function waitFor(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  const end = Date.now() + WAIT_MS
+  while (!(await isSo())) {
+    if (Date.now() > end) throw new Error(`${what}: not within ${WAIT_MS} ms`)
+    await delay(50)
+  }
 }
 
 export interface FleetShape {
@@ -121,7 +133,11 @@ export interface FleetShape {
 
 /** A valid fleet, small enough to read. */
 export function makeFiles(shape: FleetShape = {}): Files {
-  const { nodes = ['lb-1', 'lb-2'], services = { web: { vip: 10, backends: [1, 2] } }, drift = 'repair' } = shape
+  const {
+    nodes = ['lb-1', 'lb-2'],
+    services = { web: { vip: 10, backends: [1, 2] } },
+    drift = 'repair',
+  } = shape
   const document = (kind: string, name: string, spec: object): string =>
     JSON.stringify({ apiVersion: 'ballast.dev/v1', kind, metadata: { name }, spec }, null, 2)
   const files: Record<string, string> = { 'fleet.yaml': document('Fleet', 'test', { drift }) }
@@ -129,7 +145,7 @@ export function makeFiles(shape: FleetShape = {}): Files {
     files[`nodes/${node}.yaml`] = document('Node', node, {
       interfaces: [{ name: shape.interfaces ?? 'eth0' }],
       sources: { ipv4: `10.0.0.${index + 1}/32` },
-      capacity: { flows: 1000, services: 1024, members: 4096 },
+      capacity: { flows: 4096, services: 1024, members: 4096 },
     })
   }
   for (const [name, { vip, backends }] of Object.entries(services)) {

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import { runCommand } from '../../reconciler/process/run-command.ts'
 import type { NodeTables } from '../../schemas/node-state.ts'
-import { createFleet, makeFiles, type TestFleet } from './fleet.ts'
+import { createFleet, makeFiles, type TestFleet, waitFor } from './fleet.ts'
 
 const A = makeFiles()
 const B = makeFiles({ services: { web: { vip: 10, backends: [1, 2, 3] } } })
@@ -45,10 +47,16 @@ test('a broken, an empty and a rewritten branch are refused, said, and change no
   await fleet.untilApplied(good)
 
   const refused = async (revision: string, rule: string): Promise<void> => {
-    const status = await fleet.until(`${rule} is refused`, ({ repository }) => repository?.rejected?.revision === revision)
+    const status = await fleet.until(
+      `${rule} is refused`,
+      ({ repository }) => repository?.rejected?.revision === revision,
+    )
     assert.equal(status.repository?.accepted, good)
     assert.equal(status.inSync, false)
-    assert.ok(status.repository?.rejected?.diagnostics.some(each => each.rule === rule), rule)
+    assert.ok(
+      status.repository?.rejected?.diagnostics.some(each => each.rule === rule),
+      rule,
+    )
     assert.deepEqual(await backendsOf(fleet, 'lb-1'), ['10.0.1.1', '10.0.1.2'])
   }
   const broken = { ...A, 'services/web.yaml': A['services/web.yaml']!.replace('"vip"', '"vpi"') }
@@ -61,37 +69,81 @@ test('a start with a broken head and an empty Redis goes on with the last good r
   const fleet = await createFleet(t)
   const good = await fleet.push(A)
   const reconciler = await fleet.startReconciler()
-  const worker = await fleet.startWorker('lb-1')
-  await fleet.until('lb-1 applies', ({ nodes }) => nodes.some(({ name, state }) => name === 'lb-1' && state === 'in-sync'))
-  await worker.stop()
+  await fleet.until('the push is accepted', ({ repository }) => repository?.accepted === good)
   await reconciler.stop()
-  await fleet.push({ ...A, 'fleet.yaml': 'kind: [' })
+  await rm(fleet.stateDir, { recursive: true })
+  const broken = await fleet.push({ ...A, 'services/web.yaml': 'apiVersion: ballast.dev/v1\nkind: [' })
 
-  // Another state directory: no Redis data, no memory but the repository's.
-  await fleet.startReconciler('--state-dir', join(fleet.dir, 'other'))
-  await fleet.startWorker('lb-2', {
-    flags: ['--driver', 'simulated', '--redis', `unix:${join(fleet.dir, 'other/redis/redis.sock')}`],
-  })
-  await fleet.until('lb-2 has applied the last good revision', () => false || fleet.log().includes('outcome=applied') && fleet.log().split('outcome=applied').length > 2)
-    .catch(() => {})
-  const { stdout } = await fleet.ballast('status', '--state-dir', join(fleet.dir, 'other'), '--json')
-  const status = JSON.parse(stdout)
-  assert.equal(status.repository.accepted, good)
-  assert.notEqual(status.repository.rejected, null)
+  await start(fleet)
+  await fleet.until(
+    'both nodes hold the last good revision',
+    ({ repository, nodes }) =>
+      repository?.accepted === good &&
+      repository.rejected?.revision === broken &&
+      nodes.length === 2 &&
+      nodes.every(({ state, reported }) => state === 'in-sync' && reported?.revision === good),
+  )
+  assert.deepEqual(await backendsOf(fleet, 'lb-2'), ['10.0.1.1', '10.0.1.2'])
 })
 
-test('Redis killed and emptied between two pushes loses no want and applies no older state (rule 7)', async t => {
+for (const fault of ['emptied', 'killed'] as const) {
+  test(`Redis ${fault} between two pushes loses no want and applies no older state (rule 7)`, async t => {
+    const fleet = await createFleet(t)
+    await start(fleet)
+    const before = await fleet.untilApplied(await fleet.push(A))
+    const socket = join(fleet.stateDir, 'redis/redis.sock')
+    if (fault === 'emptied') await runCommand('redis-cli', ['-s', socket, 'flushall'])
+    else {
+      const { stdout } = await runCommand('redis-cli', ['-s', socket, 'info', 'server'])
+      process.kill(Number(/process_id:(\d+)/.exec(stdout)?.[1]), 'SIGKILL')
+    }
+    const after = await fleet.untilApplied(await fleet.push(B))
+    for (const node of ['lb-1', 'lb-2']) {
+      assert.deepEqual(await backendsOf(fleet, node), ['10.0.1.1', '10.0.1.2', '10.0.1.3'])
+    }
+    assert.ok(after.nodes[0]!.wanted!.generation > before.nodes[0]!.wanted!.generation)
+  })
+}
+
+test('workers whose Redis and reconciler are gone restore what they held, and nothing else (rule 1)', async t => {
+  const fleet = await createFleet(t)
+  const reconciler = await fleet.startReconciler()
+  const worker = await fleet.startWorker('lb-1')
+  await fleet.startWorker('lb-2')
+  await fleet.untilApplied(await fleet.push(A))
+  await worker.stop()
+  await reconciler.stop()
+  const table = join(fleet.stateDir, 'nodes/lb-1/simulated-xdp.json')
+  await rm(table)
+  await fleet.startWorker('lb-1')
+  await waitFor('lb-1 restores its table', async () => (await readFile(table, 'utf8').catch(() => '')) !== '')
+  assert.deepEqual(await backendsOf(fleet, 'lb-1'), ['10.0.1.1', '10.0.1.2'])
+})
+
+test('a worker killed again and again while pushes go on ends in the last one (rule 5)', async t => {
+  const fleet = await createFleet(t)
+  await fleet.startReconciler()
+  await fleet.startWorker('lb-2')
+  let last = ''
+  for (let round = 0; round < 5; round++) {
+    const worker = await fleet.startWorker('lb-1')
+    last = await fleet.push(makeFiles({ services: { web: { vip: 10, backends: [1, 2 + round] } } }))
+    await setTimeout(round * 150)
+    process.kill(worker.pid, 'SIGKILL')
+    await worker.exited
+  }
+  await fleet.startWorker('lb-1')
+  await fleet.untilApplied(last)
+  assert.deepEqual(await backendsOf(fleet, 'lb-1'), ['10.0.1.1', '10.0.1.6'])
+})
+
+test('a second worker of one node is refused, and the first goes on', async t => {
   const fleet = await createFleet(t)
   await start(fleet)
-  const first = await fleet.push(A)
-  const before = await fleet.untilApplied(first)
-  const socket = join(fleet.stateDir, 'redis/redis.sock')
-  const { runCommand } = await import('../../reconciler/process/run-command.ts')
-  await runCommand('redis-cli', ['-s', socket, 'flushall'])
-  const second = await fleet.push(B)
-  const after = await fleet.untilApplied(second)
-  assert.deepEqual(await backendsOf(fleet, 'lb-1'), ['10.0.1.1', '10.0.1.2', '10.0.1.3'])
-  assert.ok(after.nodes[0]!.wanted!.generation > before.nodes[0]!.wanted!.generation)
+  await fleet.untilApplied(await fleet.push(A))
+  const second = await fleet.startWorker('lb-1')
+  assert.equal((await second.exited).exitCode, 1)
+  assert.match(fleet.log(), /LOCKED: another process already runs as worker of lb-1/)
 })
 
 test('a node whose manifest is gone is emptied, and then forgotten', async t => {
@@ -99,8 +151,11 @@ test('a node whose manifest is gone is emptied, and then forgotten', async t => 
   await start(fleet)
   await fleet.untilApplied(await fleet.push(A))
   const gone = await fleet.push(makeFiles({ nodes: ['lb-1'] }))
-  await fleet.until('lb-2 is leaving', ({ repository, nodes }) =>
-    repository?.accepted === gone && nodes.some(({ name, state }) => name === 'lb-2' && state === 'leaving'),
+  await fleet.until(
+    'lb-2 is leaving',
+    ({ repository, nodes }) =>
+      repository?.accepted === gone &&
+      nodes.some(({ name, state }) => name === 'lb-2' && state === 'leaving'),
   )
   assert.deepEqual(await backendsOf(fleet, 'lb-2'), [])
   assert.deepEqual(await backendsOf(fleet, 'lb-1'), ['10.0.1.1', '10.0.1.2'])

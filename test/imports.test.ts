@@ -4,12 +4,12 @@ import { posix, resolve } from 'node:path'
 import { describe, test } from 'node:test'
 import { init, parse } from 'es-module-lexer'
 
-/** Each may import itself and those before it; of `ring` and `effective`, neither the other. No I/O, clock, randomness or log. */
+/** Each may import itself and those before it; of `manifest` and `ring`, neither the other. No I/O, clock, randomness or log. */
 const PURE = [
   ['schemas'],
-  ['reconciler/manifest'],
+  ['reconciler/manifest', 'reconciler/ring'],
   ['reconciler/desired'],
-  ['reconciler/effective', 'reconciler/ring'],
+  ['reconciler/effective'],
   ['reconciler/plan'],
   ['reconciler/drift'],
 ]

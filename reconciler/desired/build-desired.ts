@@ -26,7 +26,7 @@ export interface DesiredFleet {
   readonly fleet: { readonly name: string; readonly drift: Want['drift'] }
 }
 
-export interface DesiredNode {
+interface DesiredNode {
   readonly state: NodeState
   /** The Service that each row of a service came from. */
   readonly names: Readonly<Record<RowKey, string>>

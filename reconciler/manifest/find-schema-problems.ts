@@ -13,7 +13,8 @@ export interface SchemaProblem {
   readonly key?: string
 }
 
-export type SchemaRule = 'field-unknown' | 'field-missing' | 'field-type' | 'field-value'
+export const SCHEMA_RULES = ['field-unknown', 'field-missing', 'field-type', 'field-value'] as const
+type SchemaRule = (typeof SCHEMA_RULES)[number]
 
 type Issue = z.core.$ZodIssue
 

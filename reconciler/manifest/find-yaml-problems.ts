@@ -10,15 +10,17 @@ export interface YamlProblem {
   readonly offset: number
 }
 
-export type YamlRule =
-  | 'yaml-syntax'
-  | 'yaml-ambiguous'
-  | 'yaml-duplicate-key'
-  | 'yaml-key'
-  | 'yaml-merge-key'
-  | 'yaml-alias'
-  | 'yaml-tag'
-  | 'yaml-depth'
+export const YAML_RULES = [
+  'yaml-syntax',
+  'yaml-ambiguous',
+  'yaml-duplicate-key',
+  'yaml-key',
+  'yaml-merge-key',
+  'yaml-alias',
+  'yaml-tag',
+  'yaml-depth',
+] as const
+type YamlRule = (typeof YAML_RULES)[number]
 
 const MAX_DEPTH = 32
 /** How many values the aliases of a document may stand for, all together. */

@@ -13,7 +13,7 @@ export interface ManifestFile {
 export type ValuePath = readonly (string | number)[]
 
 /** A value that was read, with the place that it came from. */
-export interface Place {
+interface Place {
   /** Where the name stands. */
   readonly at: Position
   /**

@@ -3,16 +3,25 @@ import { type Document, isMap, isScalar } from 'yaml'
 import type { Diagnostic } from '../../schemas/diagnostic.ts'
 import { API_GROUP, API_VERSION } from '../../schemas/manifest/metadata.ts'
 import { KINDS, type Kind, type Resource } from '../../schemas/manifest/resource.ts'
-import { findSchemaProblems, type SchemaRule } from './find-schema-problems.ts'
-import { findYamlProblems, type YamlRule } from './find-yaml-problems.ts'
+import { findSchemaProblems, SCHEMA_RULES } from './find-schema-problems.ts'
+import { findYamlProblems, YAML_RULES } from './find-yaml-problems.ts'
 import type { Broken } from './manifest.ts'
 import { isBlank, offsetOf, offsetOfKey, readYaml, type Spot, type YamlText } from './read-yaml.ts'
 import { suggest } from './suggest.ts'
 
-export type ParseRule = YamlRule | SchemaRule | 'yaml-bom' | 'api-version' | 'kind' | 'too-many'
+/** Ids of what can be wrong with a text by itself. All are errors but `yaml-bom`. */
+export const PARSE_RULES = [
+  ...YAML_RULES,
+  ...SCHEMA_RULES,
+  'yaml-bom',
+  'api-version',
+  'kind',
+  'too-many',
+] as const
+type ParseRule = (typeof PARSE_RULES)[number]
 
 /** A diagnostic that does not know its file. */
-export interface Problem extends Omit<Diagnostic, 'at'>, Spot {
+interface Problem extends Omit<Diagnostic, 'at'>, Spot {
   readonly rule: ParseRule
 }
 

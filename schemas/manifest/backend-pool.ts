@@ -12,4 +12,3 @@ export const BackendPool = z
   })
   .describe('Backends that several services share by naming the pool.')
 export type BackendPool = z.output<typeof BackendPool>
-export type BackendPoolWritten = z.input<typeof BackendPool>

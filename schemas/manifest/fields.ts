@@ -10,12 +10,12 @@ export const Name = z
   .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/)
   .describe('A name: 1 to 63 lower-case letters, digits and hyphens, with no hyphen at either end.')
 
-export const LabelKey = z
+const LabelKey = z
   .string()
   .regex(/^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/)
   .describe('A label key: letters, digits, "-", "_" and ".", after a DNS name and "/" if need be.')
 
-export const LabelValue = z
+const LabelValue = z
   .string()
   .regex(/^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$/)
   .describe('A label value: at most 63 letters, digits, "-", "_" and ".".')

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { Prefix } from './fields.ts'
 import { ApiVersion, Metadata } from './metadata.ts'
 
-export const VipPrefix = z
+const VipPrefix = z
   .strictObject({
     prefix: Prefix.describe('VIPs inside it may be claimed.'),
     paths: z
@@ -14,9 +14,8 @@ export const VipPrefix = z
       ),
   })
   .describe('A prefix of VIPs and who may claim them.')
-export type VipPrefix = z.output<typeof VipPrefix>
 
-export const FleetSpec = z.strictObject({
+const FleetSpec = z.strictObject({
   vipPrefixes: z
     .array(VipPrefix)
     .default([])
@@ -41,7 +40,6 @@ export const FleetSpec = z.strictObject({
       'What a node does when its tables differ from Git without a push. repair: puts them right; hold: only reports.',
     ),
 })
-export type FleetSpec = z.output<typeof FleetSpec>
 
 /** What holds for all nodes. There is exactly one. */
 export const Fleet = z
@@ -53,4 +51,3 @@ export const Fleet = z
   })
   .describe('What holds for all nodes. There is exactly one.')
 export type Fleet = z.output<typeof Fleet>
-export type FleetWritten = z.input<typeof Fleet>

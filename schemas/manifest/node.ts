@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { Address, Prefix4, Prefix6 } from './fields.ts'
 import { ApiVersion, Metadata } from './metadata.ts'
 
-export const NodeInterface = z
+const NodeInterface = z
   .strictObject({
     name: z
       .string()
@@ -16,7 +16,6 @@ export const NodeInterface = z
       ),
   })
   .describe('An interface on which packets for VIPs arrive.')
-export type NodeInterface = z.output<typeof NodeInterface>
 
 /** Each number bounds kernel memory that is taken when the maps are made. */
 const Capacity = z
@@ -42,7 +41,7 @@ const Capacity = z
   })
   .describe('What the maps in the kernel are sized for.')
 
-export const NodeSpec = z.strictObject({
+const NodeSpec = z.strictObject({
   interfaces: z.array(NodeInterface).min(1).describe('The interfaces on which packets for VIPs arrive.'),
   egress: z
     .enum(['hairpin', 'fib'])
@@ -79,7 +78,6 @@ export const NodeSpec = z.strictObject({
     .describe("The node's own addresses. None of them may be a VIP: the node would lose it."),
   capacity: Capacity.prefault({}),
 })
-export type NodeSpec = z.output<typeof NodeSpec>
 
 /** A load balancer: a machine that forwards packets for VIPs. */
 export const Node = z
@@ -91,4 +89,3 @@ export const Node = z
   })
   .describe('A load balancer: a machine that forwards packets for VIPs.')
 export type Node = z.output<typeof Node>
-export type NodeWritten = z.input<typeof Node>

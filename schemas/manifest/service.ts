@@ -4,14 +4,13 @@ import { Backends } from './backend.ts'
 import { Address, Labels, Name, Port } from './fields.ts'
 import { ApiVersion, Metadata } from './metadata.ts'
 
-export const ServicePort = z
+const ServicePort = z
   .strictObject({
     port: Port,
     protocol: Protocol.describe('tcp or udp.'),
     name: Name.optional().describe('What the port is for, for people.'),
   })
   .describe('A port of the VIP.')
-export type ServicePort = z.output<typeof ServicePort>
 
 /** Nodes that meet all of what is given; an empty selector selects every node. */
 export const NodeSelector = z
@@ -29,7 +28,7 @@ const Vips = z
     'The virtual address that clients connect to: an IPv4 address, an IPv6 address, or a list of one of each.',
   )
 
-export const ServiceSpec = z.strictObject({
+const ServiceSpec = z.strictObject({
   vip: Vips,
   ports: z
     .array(ServicePort)
@@ -63,7 +62,6 @@ export const ServiceSpec = z.strictObject({
     'The name of the BackendPool that holds the backends. Either this or backends.',
   ),
 })
-export type ServiceSpec = z.output<typeof ServiceSpec>
 
 /** A VIP with its ports, and the backends behind it. */
 export const Service = z
@@ -75,4 +73,3 @@ export const Service = z
   })
   .describe('A VIP with its ports, and the backends behind it.')
 export type Service = z.output<typeof Service>
-export type ServiceWritten = z.input<typeof Service>

@@ -1,4 +1,4 @@
-import { HOST_INTERFACE, type Host, hostsOf, ROUTER, type Topology } from './topology.ts'
+import { CONTROL, HOST_INTERFACE, type Host, hostsOf, ROUTER, type Topology } from './topology.ts'
 
 /** What makes one namespace into a host; all of it is input of a tool, so that a namespace costs few processes. */
 export interface HostSetup {
@@ -13,11 +13,18 @@ export interface HostSetup {
   readonly xdp: readonly { readonly interface: string; readonly program: 'pass' | 'decap' }[]
 }
 
+/** Every host, those that `Topology.hosts` leaves out too. */
+export const hostNames = ({ hosts }: Topology): string[] => [
+  CONTROL,
+  ROUTER,
+  ...hosts.map(({ name }) => name),
+]
+
 /** Lines for `ip -batch` outside all namespaces: the namespaces and the links between them. */
-export function composeLinks({ hosts }: Topology, namespace: (host: string) => string): string[] {
+export function composeLinks(topology: Topology, namespace: (host: string) => string): string[] {
   return [
-    ...[ROUTER, ...hosts.map(({ name }) => name)].map(name => `netns add ${namespace(name)}`),
-    ...hosts.map(
+    ...hostNames(topology).map(name => `netns add ${namespace(name)}`),
+    ...topology.hosts.map(
       ({ name, mtu }) =>
         `link add ${HOST_INTERFACE} mtu ${mtu} netns ${namespace(name)} type veth peer name ${name} mtu ${mtu} netns ${namespace(ROUTER)}`,
     ),

@@ -4,8 +4,9 @@ import { stringify } from 'yaml'
 import { z } from 'zod'
 import { FleetStatus } from '../../schemas/fleet-status.ts'
 import { type CommandResult, type Program, runCommand, startProgram } from '../process/run-command.ts'
-import { CONTROL, type Lab } from './lab.ts'
+import type { Lab } from './lab.ts'
 import { readJsonLines } from './read-json-lines.ts'
+import { CONTROL } from './topology.ts'
 
 /** One line of a process's log. */
 const LogLine = z.looseObject({ time: z.number(), level: z.string(), msg: z.string().default('') })

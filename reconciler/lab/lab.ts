@@ -4,9 +4,9 @@ import { join, resolve } from 'node:path'
 import { BallastError } from '../../schemas/ballast-error.ts'
 import { LabRecord } from '../../schemas/lab.ts'
 import { runCommand } from '../process/run-command.ts'
-import { composeHosts, composeLinks, type HostSetup } from './compose-network.ts'
+import { composeHosts, composeLinks, type HostSetup, hostNames } from './compose-network.ts'
 import { endProcessesIn } from './end-processes.ts'
-import { ROUTER, TOPOLOGY, type Topology } from './topology.ts'
+import { TOPOLOGY, type Topology } from './topology.ts'
 
 /** A network of namespaces on this machine, with a BPF file system of its own. */
 export interface Lab {
@@ -19,9 +19,6 @@ export interface Lab {
   /** The command that runs `command` on a host. The file systems stay those of this process. */
   on(host: string, command: readonly [file: string, ...args: string[]]): [file: string, args: string[]]
 }
-
-/** A host of the lab without a network, for what talks through files alone; whatever runs on a host ends with the lab. */
-export const CONTROL = 'control'
 
 const LABS = '/run/ballast/labs'
 const OBJECTS = resolve(import.meta.dirname, '../../bpf/build')
@@ -99,12 +96,11 @@ export async function removeOrphans(): Promise<void> {
 
 async function build(name: string, owner: number | null): Promise<Lab> {
   const lab = describeLab(name)
-  const hosts = [CONTROL, ROUTER, ...lab.topology.hosts.map(host => host.name)]
   const record: LabRecord = {
     version: 1,
     name,
     owner,
-    namespaces: hosts.map(host => namespaceOf(name, host)),
+    namespaces: hostNames(lab.topology).map(host => namespaceOf(name, host)),
     mounts: [lab.bpffs],
     complete: false,
   }

@@ -27,6 +27,8 @@ export interface Topology {
 /** The name of a host's interface, inside its own namespace. */
 export const HOST_INTERFACE = 'eth0'
 export const ROUTER = 'router'
+/** A host without a network, for what talks through files alone; whatever runs on a host ends with the lab. */
+export const CONTROL = 'control'
 
 const MTU = 1500
 const UNDERLAY_MTU = 1600

@@ -46,18 +46,19 @@ can_be_root() {
   [ "$(id -u)" = 0 ] || { have sudo && { [ -t 0 ] || sudo -n true 2>/dev/null; }; }
 }
 
-# RUNLEVEL: without systemd, maintainer scripts start no daemon in runlevel 1.
+# Says nothing unless it fails. RUNLEVEL: without systemd, no package starts a daemon in runlevel 1.
 apt() {
-  as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq -o Dpkg::Use-Pty=0 "$@" >&2
+  output=$(as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq -o Dpkg::Use-Pty=0 "$@" 2>&1) || {
+    printf '%s\n' "$output" >&2
+    say "apt-get $1 failed, as said above. Install by hand what is named there, then run this again."
+    exit 1
+  }
 }
 
 install_packages() {
-  say "installing the Debian packages $*"
+  say "installing the Debian packages $* (a minute or so)"
   apt update
-  apt install --no-install-recommends -y "$@" || {
-    say "apt-get could not install them; the reason is above. Install them by hand, then run this again."
-    exit 1
-  }
+  apt install --no-install-recommends -y "$@"
   # Ballast runs Redis as a child of its own; the service that the package brings is not wanted.
   case " $* " in *' redis-server '*)
     [ ! -d /run/systemd/system ] || as_root systemctl disable --quiet --now redis-server.service || true
@@ -81,7 +82,7 @@ set_up_packages() {
 
 set_up_npm() {
   installed=node_modules/.package-lock.json
-  if [ ! -e "$installed" ] || [ -n "$(find package-lock.json package.json -newer "$installed")" ]; then
+  if [ ! -e "$installed" ] || [ -n "$(find package-lock.json -newer "$installed")" ]; then
     say 'installing the npm packages'
     # Not `npm ci`: it refuses when a registry lacks a package of another platform. No package needs its install script.
     npm install --ignore-scripts --no-audit --no-fund --no-progress --loglevel=error >&2

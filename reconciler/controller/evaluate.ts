@@ -33,7 +33,9 @@ export function createEvaluator(repository: Repository, path: string): Evaluate 
 function evaluateSnapshot(snapshot: Snapshot, cache: ManifestCache): Evaluation {
   const files = Array.from(snapshot.files, ([file, { oid, text }]) => ({ path: file, text, id: oid }))
   const tree = parseManifests(files, { cache })
-  const diagnostics = sortDiagnostics([...snapshot.diagnostics, ...tree.diagnostics, ...checkRules(tree)])
+  // What could not be read is said; that it is missing would be said in vain.
+  const found = checkRules(tree, { incomplete: snapshot.diagnostics.length > 0 })
+  const diagnostics = sortDiagnostics([...snapshot.diagnostics, ...tree.diagnostics, ...found])
   const refused = diagnostics.some(({ severity }) => severity === 'error')
   return {
     revision: snapshot.revision,

@@ -1,27 +1,30 @@
 #!/usr/bin/env node
 import { Command } from 'commander'
 import { BallastError } from '../schemas/ballast-error.ts'
-import { labCommand } from './commands/lab.ts'
 import { CommandFailure } from './commands/outcome.ts'
-import { planCommand } from './commands/plan.ts'
-import { reconcilerCommand } from './commands/reconciler.ts'
-import { redisCommand } from './commands/redis.ts'
-import { statusCommand } from './commands/status.ts'
-import { validateCommand } from './commands/validate.ts'
 import { VERSION } from './commands/version.ts'
-import { workerCommand } from './commands/worker.ts'
+
+/** Loaded when asked for: `status` should not wait for what the reconciler needs. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  validate: async () => (await import('./commands/validate.ts')).validateCommand(),
+  plan: async () => (await import('./commands/plan.ts')).planCommand(),
+  status: async () => (await import('./commands/status.ts')).statusCommand(),
+  reconciler: async () => (await import('./commands/reconciler.ts')).reconcilerCommand(),
+  worker: async () => (await import('./commands/worker.ts')).workerCommand(),
+  redis: async () => (await import('./commands/redis.ts')).redisCommand(),
+  lab: async () => (await import('./commands/lab.ts')).labCommand(),
+}
 
 const program = new Command('ballast')
   .description('GitOps for layer-4 load balancers.')
   .version(VERSION)
   .showHelpAfterError('(ballast --help lists the commands, ballast COMMAND --help their flags)')
-  .addCommand(validateCommand())
-  .addCommand(planCommand())
-  .addCommand(statusCommand())
-  .addCommand(reconcilerCommand())
-  .addCommand(workerCommand())
-  .addCommand(redisCommand())
-  .addCommand(labCommand())
+
+const asked = commands[process.argv[2] ?? '']
+const loaded = await Promise.all(
+  (asked === undefined ? Object.values(commands) : [asked]).map(load => load()),
+)
+for (const command of loaded) program.addCommand(command)
 
 try {
   await program.parseAsync()

@@ -41,6 +41,8 @@ async function runGroup(files: readonly string[], concurrency: number): Promise<
 }
 
 const root = resolve(import.meta.dirname, '..')
+// Tests start many processes, and most of what these do is to compile the same files.
+process.env.NODE_COMPILE_CACHE ??= resolve(root, 'node_modules/.cache/node-compile')
 const patterns = process.argv.length > 2 ? process.argv.slice(2) : ['test/**/*.test.ts']
 const files = globSync(patterns, { cwd: root })
   .map(file => relative(root, resolve(root, file)))

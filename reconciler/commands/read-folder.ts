@@ -1,15 +1,20 @@
+import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
-import { join, relative, sep } from 'node:path'
+import { dirname, join, posix, relative, resolve, sep } from 'node:path'
 import { BallastError } from '../../schemas/ballast-error.ts'
 import type { ManifestFile } from '../manifest/manifest.ts'
 import { selectFiles } from '../manifest/select-files.ts'
 
 /**
  * The manifests below a folder as they are on disk, committed or not; symlinks and `.git` are passed over.
- * Throws `FOLDER_UNREADABLE`.
+ * Paths count from the root of the repository that the folder is in, as the reconciler's do, or else from the
+ * folder. Throws `FOLDER_UNREADABLE`.
  */
 export async function readFolder(folder: string): Promise<ManifestFile[]> {
   try {
+    const prefix = relative(findRoot(resolve(folder)) ?? resolve(folder), resolve(folder))
+      .split(sep)
+      .join('/')
     const entries = await readdir(folder, { recursive: true, withFileTypes: true })
     const paths = entries
       .filter(entry => entry.isFile())
@@ -20,7 +25,10 @@ export async function readFolder(folder: string): Promise<ManifestFile[]> {
       : ''
     const chosen = selectFiles(paths, ignoreText).sort()
     return await Promise.all(
-      chosen.map(async path => ({ path, text: await readFile(join(folder, path), 'utf8') })),
+      chosen.map(async path => ({
+        path: posix.join(prefix, path),
+        text: await readFile(join(folder, path), 'utf8'),
+      })),
     )
   } catch (cause) {
     throw new BallastError({
@@ -30,4 +38,10 @@ export async function readFolder(folder: string): Promise<ManifestFile[]> {
       cause,
     })
   }
+}
+
+/** The folder at or above this one that has a `.git`. */
+function findRoot(folder: string): string | null {
+  if (existsSync(join(folder, '.git'))) return folder
+  return dirname(folder) === folder ? null : findRoot(dirname(folder))
 }

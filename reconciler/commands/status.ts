@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import type { FleetStatus } from '../../schemas/fleet-status.ts'
 import { makeFleetStatus } from '../drift/make-fleet-status.ts'
-import { openBoard } from './open-board.ts'
+import { type OpenBoard, openBoard } from './open-board.ts'
 import { addSettings, readSettings } from './options.ts'
 import { createCommandLog, printJson, useColor } from './print.ts'
 import { renderStatus } from './render-status.ts'
@@ -18,25 +18,29 @@ export const statusCommand = (): Command =>
       '\nExit codes: 0 all as Git wants, 2 something differs, 1 the status cannot be read.',
     )
     .action(async ({ node, json }: { node?: string; json?: boolean }, command: Command) => {
-      const status = await readStatus(command, node)
+      const status = await read(command, node)
       if (json === true) printJson(status)
       else process.stdout.write(renderStatus(status, { color: useColor(process.stdout) }))
       process.exitCode = status.inSync ? 0 : 2
     })
 
-async function readStatus(command: Command, node: string | undefined): Promise<FleetStatus> {
+async function read(command: Command, node: string | undefined): Promise<FleetStatus> {
   const board = openBoard(readSettings(command, SETTINGS), createCommandLog())
   try {
-    const [revisions, wants, reports] = await Promise.all([
-      board.revisions.read(),
-      board.wants.readAll(),
-      board.reports.readAll(),
-    ])
-    const status = makeFleetStatus({ revisions, wants, reports, now: Date.now() })
+    const status = await readStatus(board)
     if (node === undefined) return status
     const nodes = status.nodes.filter(({ name }) => name === node)
     return { ...status, nodes, inSync: nodes.length > 0 && nodes.every(({ state }) => state === 'in-sync') }
   } finally {
     board.close()
   }
+}
+
+export async function readStatus({ revisions, wants, reports }: OpenBoard): Promise<FleetStatus> {
+  const [revision, wanted, reported] = await Promise.all([
+    revisions.read(),
+    wants.readAll(),
+    reports.readAll(),
+  ])
+  return makeFleetStatus({ revisions: revision, wants: wanted, reports: reported, now: Date.now() })
 }

@@ -31,10 +31,13 @@ async function validate(dir: string, json: boolean): Promise<number> {
     if (diagnostics.length > 0) process.stderr.write(`${renderDiagnostics(diagnostics)}\n`)
     const warnings = diagnostics.length - errors
     const verdict = errors === 0 ? 'valid' : 'not valid'
+    const found = `${count(counts.manifests, 'manifest')} in ${count(counts.files, 'file')}`
+    const others = counts.ignored > 0 ? `; ${count(counts.ignored, 'document')} of others passed over` : ''
     process.stdout.write(
-      `${counts.manifests} manifests in ${counts.files} files: ${verdict}, ${errors} errors, ${warnings} warnings` +
-        `${counts.ignored > 0 ? `; ${counts.ignored} documents of others passed over` : ''}\n`,
+      `${found}: ${verdict}, ${count(errors, 'error')}, ${count(warnings, 'warning')}${others}\n`,
     )
   }
   return errors === 0 ? 0 : 1
 }
+
+const count = (number: number, thing: string): string => `${number} ${thing}${number === 1 ? '' : 's'}`

@@ -4,8 +4,11 @@ import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { openBoard } from '../../reconciler/commands/open-board.ts'
+import { readStatus } from '../../reconciler/commands/status.ts'
+import { silentLog } from '../../reconciler/log/log.ts'
 import { type Program, runCommand, startProgram } from '../../reconciler/process/run-command.ts'
-import { FleetStatus } from '../../schemas/fleet-status.ts'
+import type { FleetStatus } from '../../schemas/fleet-status.ts'
 
 const CLI = fileURLToPath(new URL('../../reconciler/cli.ts', import.meta.url))
 const WAIT_MS = 15_000
@@ -41,6 +44,8 @@ export async function createFleet(t: TestContext): Promise<TestFleet> {
     for (const program of programs.reverse()) await program.stop(3000)
     await rm(dir, { recursive: true, force: true })
   })
+  const board = openBoard({ stateDir, redis: undefined, redisPasswordFile: undefined }, silentLog())
+  t.after(() => board.close())
   const env = { ...process.env, GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_SYSTEM: '/dev/null' }
   const git = async (...args: string[]): Promise<string> =>
     (await runCommand('git', ['-C', tree, ...args], { env })).stdout.trim()
@@ -82,11 +87,7 @@ export async function createFleet(t: TestContext): Promise<TestFleet> {
       start([...before, process.execPath, CLI, 'worker', '--node', node, '--state-dir', stateDir, ...flags]),
     ballast: (...args) =>
       runCommand(process.execPath, [CLI, ...args], { okExitCodes: [0, 1, 2], timeout: WAIT_MS }),
-    async status() {
-      const { stdout, stderr } = await fleet.ballast('status', '--state-dir', stateDir, '--json')
-      if (stdout === '') throw new Error(`no status: ${stderr}`)
-      return FleetStatus.parse(JSON.parse(stdout))
-    },
+    status: async () => readStatus(board),
     async until(what, accept) {
       const end = Date.now() + WAIT_MS
       let last: unknown = null

@@ -29,7 +29,6 @@ const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
   bullmq: ['reconciler/queue/'],
   chokidar: ['reconciler/repo/'],
   commander: ['reconciler/commands/', 'reconciler/cli.ts'],
-  concurrently: ['reconciler/lab/'],
   execa: ['reconciler/process/'],
   ioredis: ['reconciler/queue/'],
   'isomorphic-git': ['reconciler/repo/'],

@@ -1,15 +1,13 @@
-import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import concurrently from 'concurrently'
 import { redisSocket, writeSettings } from './control-plane.ts'
 import { labDown, labUp } from './lab.ts'
 import { createPolicyRepository, giveToSudoUser, type PolicyRepository } from './policy-repository.ts'
+import { parseProcfile, runProcfile } from './run-procfile.ts'
 import { startBackends } from './traffic.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const NAME = 'start'
-const RESTART_DELAY_MS = 1_000
 
 /**
  * Runs the Procfile on a lab with the example fleet until SIGINT or SIGTERM, then takes the lab down. A process
@@ -25,44 +23,32 @@ export async function runStart(): Promise<void> {
     await giveToSudoUser(policy)
     const settings = await writeSettings(lab, { repo: policy.bare, redis: `unix:${redisSocket(lab)}` })
     process.stdout.write(explain(policy, settings))
-    await runProcfile(settings)
+    await runUntilStopped(settings)
   } finally {
     await labDown(lab.name)
     process.stdout.write('The lab is taken down.\n')
   }
 }
 
-async function runProcfile(settings: string): Promise<void> {
-  const env = {
-    BALLAST_LAB: NAME,
-    BALLAST_CONFIG: settings,
+async function runUntilStopped(settings: string): Promise<void> {
+  const stop = new AbortController()
+  const onSignal = (): void => stop.abort()
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+  const entries = parseProcfile(await readFile(resolve(ROOT, 'Procfile'), 'utf8'))
+  const width = Math.max(...entries.map(({ name }) => name.length))
+  await runProcfile(entries, {
+    cwd: ROOT,
     // sudo leaves a path of its own, without this node.
-    PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
-  }
-  const commands = parseProcfile(await readFile(resolve(ROOT, 'Procfile'), 'utf8'))
-  const { result } = concurrently(
-    commands.map(each => ({ ...each, env })),
-    {
-      cwd: ROOT,
-      prefix: 'name',
-      padPrefix: true,
-      prefixColors: 'auto',
-      restartTries: -1,
-      restartDelay: RESTART_DELAY_MS,
-      // Each in a process group of its own: Ctrl-C reaches it once, through concurrently, and not twice.
-      spawn: (command, options) => spawn('/bin/sh', ['-c', command], { ...options, detached: true }),
+    env: {
+      ...process.env,
+      PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
+      BALLAST_LAB: NAME,
+      BALLAST_CONFIG: settings,
     },
-  )
-  // Rejects with how each ended, which was said already.
-  await result.catch(() => {})
-}
-
-/** Lines of `name: command`; `#` begins a comment. */
-export function parseProcfile(text: string): { name: string; command: string }[] {
-  return [...text.matchAll(/^([\w-]+):[ \t]*(.+)$/gm)].map(([, name = '', command = '']) => ({
-    name,
-    command,
-  }))
+    signal: stop.signal,
+    say: (name, line) => process.stdout.write(`${name.padEnd(width)} | ${line}\n`),
+  })
 }
 
 const explain = ({ bare, clone }: PolicyRepository, settings: string): string => `

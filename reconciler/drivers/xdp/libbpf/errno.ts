@@ -3,6 +3,8 @@ import { BallastError } from '../../../../schemas/ballast-error.ts'
 
 export const ENOENT = 2
 export const EBUSY = 16
+export const EEXIST = 17
+export const ENODEV = 19
 export const EOPNOTSUPP = 95
 /** The kernel's own; no C library knows it. */
 export const ENOTSUPP = 524

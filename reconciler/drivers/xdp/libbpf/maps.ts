@@ -36,7 +36,7 @@ export function updateEntry(fd: number, key: Uint8Array, value: Uint8Array): voi
   checked('writing a map entry', loadLibbpf().bpf_map_update_elem(fd, key, value, 0))
 }
 
-/** False when there was none. */
+/** False when there was none. On a map of maps it waits for readers: use `deleteEntries` there. */
 export function deleteEntry(fd: number, key: Uint8Array): boolean {
   return found('deleting a map entry', loadLibbpf().bpf_map_delete_elem(fd, key))
 }
@@ -86,6 +86,26 @@ export async function updateEntries(fd: number, map: MapInfo, entries: Entries):
   const result = await callAside(libbpf.bpf_map_update_batch, fd, entries.keys, entries.values, count, null)
   if (result === -EOPNOTSUPP || result === -ENOTSUPP) return updateOneByOne(fd, map, entries)
   checked(`writing ${entries.count} entries of ${map.name}`, result)
+}
+
+/** Deletes many entries in one call, on another thread; one that is gone is passed over. */
+export async function deleteEntries(fd: number, map: MapInfo, keys: readonly Uint8Array[]): Promise<void> {
+  for (let done = 0; done < keys.length; ) {
+    const count = Buffer.alloc(4)
+    count.writeUInt32LE(keys.length - done)
+    const rest = Buffer.concat(keys.slice(done))
+    const result = await callAside(loadLibbpf().bpf_map_delete_batch, fd, rest, count, null)
+    if (result === -EOPNOTSUPP || result === -ENOTSUPP) return deleteOneByOne(fd, map, keys.slice(done))
+    if (result < 0 && result !== -ENOENT) throw bpfFault(`deleting from ${map.name}`, -result)
+    done += count.readUInt32LE() + (result === -ENOENT ? 1 : 0)
+  }
+}
+
+async function deleteOneByOne(fd: number, map: MapInfo, keys: readonly Uint8Array[]): Promise<void> {
+  for (const key of keys) {
+    const result = await callAside(loadLibbpf().bpf_map_delete_elem, fd, key)
+    if (result !== -ENOENT) checked(`deleting from ${map.name}`, result)
+  }
 }
 
 async function readOneByOne(fd: number, map: MapInfo, valueBytes: number): Promise<Entries> {

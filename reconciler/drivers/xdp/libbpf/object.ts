@@ -19,6 +19,8 @@ export interface BpfObject extends Disposable {
   mapFd(map: string): number
   /** Valid until `close`. */
   programFd(program: string): number
+  /** After `load`: makes a map that the program itself does not use one of its maps, which go with it. */
+  bindMap(program: string, map: string): void
   close(): void
 }
 
@@ -47,6 +49,11 @@ export function openObject(file: string, name: string): BpfObject {
     if (object !== null) libbpf.bpf_object__close(object)
     object = null
   }
+  const programFd = (program: string): number => {
+    const found: bigint | null = libbpf.bpf_object__find_program_by_name(object, program)
+    return checked(`program ${program}`, libbpf.bpf_program__fd(found ?? missing(file, 'program', program)))
+  }
+  const mapFd = (map: string): number => checked(`map ${map}`, libbpf.bpf_map__fd(findMap(map)))
   return {
     setMaxEntries(map, entries) {
       checked(`sizing map ${map}`, libbpf.bpf_map__set_max_entries(findMap(map), entries))
@@ -69,10 +76,11 @@ export function openObject(file: string, name: string): BpfObject {
       const result = await callAside<number>(libbpf.bpf_object__load, object)
       if (result < 0) throw bpfFault(`loading ${file}`, -result, logSince(from))
     },
-    mapFd: map => checked(`map ${map}`, libbpf.bpf_map__fd(findMap(map))),
-    programFd(program) {
-      const found: bigint | null = libbpf.bpf_object__find_program_by_name(object, program)
-      return checked(`program ${program}`, libbpf.bpf_program__fd(found ?? missing(file, 'program', program)))
+    mapFd,
+    programFd,
+    bindMap(program, map) {
+      const result: number = libbpf.bpf_prog_bind_map(programFd(program), mapFd(map), null)
+      checked(`binding map ${map}`, result)
     },
     close,
     [Symbol.dispose]: close,

@@ -1,0 +1,186 @@
+import { addressFamily } from '../../../schemas/address.ts'
+import { BallastError } from '../../../schemas/ballast-error.ts'
+import type { RowKey, XdpServiceRow } from '../../../schemas/node-state.ts'
+import type { BuildRing } from '../../ring/ring-cache.ts'
+import { type Allocation, allocate } from './allocation.ts'
+import type { Breathe } from './breather.ts'
+import type { Dataplane } from './dataplane.ts'
+import { aborted, type Failures } from './failures.ts'
+import { encodeIndex, encodeRing, encodeServiceKey, RING_MEMBERS, structs } from './layout.ts'
+import type { Descriptor } from './libbpf/descriptor.ts'
+import { createMap, freezeMap, MapFlag, MapType, updateEntry } from './libbpf/maps.ts'
+import { assignMembers } from './members.ts'
+import { type KnownRing, type RingStore, slotsOf } from './ring-store.ts'
+import { readTables, serviceRowKey, settleTables, type Tables, writeEntries } from './tables.ts'
+
+export interface ServiceContext {
+  readonly dataplane: Dataplane
+  readonly store: RingStore
+  readonly ringOf: BuildRing
+  readonly breathe: Breathe
+  readonly signal: AbortSignal
+}
+
+/** Rings held aside at a time, 160 KiB and a descriptor each. */
+const BATCH = 1024
+
+/**
+ * Makes services as asked, whatever is there: rings aside, in slices; all of them swapped in by one update;
+ * then the services that are new, then their VIPs.
+ */
+export async function putServices(
+  context: ServiceContext,
+  rows: readonly XdpServiceRow[],
+): Promise<Failures> {
+  const failures: Failures = new Map()
+  const tables = await readTables(context.dataplane)
+  const known = await knowServices(context, tables)
+  const allocation = allocate(context.dataplane, tables, known.values())
+  for (let from = 0; from < rows.length; from += BATCH) {
+    const batch = rows.slice(from, from + BATCH)
+    for (const [key, error] of await putBatch(context, { known, tables, allocation }, batch)) {
+      failures.set(key, error)
+    }
+  }
+  await settleTables(context.dataplane, await readTables(context.dataplane), new Set())
+  return failures
+}
+
+/** Takes services away; what is gone already is no failure. */
+export async function dropServices({ dataplane }: ServiceContext, keys: readonly RowKey[]): Promise<void> {
+  await settleTables(dataplane, await readTables(dataplane), new Set(keys))
+}
+
+/** The ring of every service that has one of its own. */
+export async function knowServices(
+  { store, breathe }: Pick<ServiceContext, 'store' | 'breathe'>,
+  tables: Tables,
+): Promise<Map<RowKey, KnownRing>> {
+  const known = new Map<RowKey, KnownRing>()
+  for (const [rowKey, { id }] of tables.services) {
+    await breathe()
+    const mapId = tables.rings.get(id)
+    const ring = mapId === undefined ? undefined : store.read(mapId)
+    if (ring !== undefined && serviceRowKey(ring.key) === rowKey) known.set(rowKey, ring)
+  }
+  return known
+}
+
+interface Present {
+  readonly tables: Tables
+  readonly known: ReadonlyMap<RowKey, KnownRing>
+  readonly allocation: Allocation
+}
+
+interface PreparedRing {
+  readonly row: XdpServiceRow
+  readonly rowKey: RowKey
+  readonly id: number
+  readonly isNew: boolean
+  readonly map: Descriptor
+}
+
+async function putBatch(
+  context: ServiceContext,
+  present: Present,
+  rows: readonly XdpServiceRow[],
+): Promise<Failures> {
+  const failures: Failures = new Map()
+  const prepared: PreparedRing[] = []
+  try {
+    for (const row of rows) {
+      await context.breathe()
+      if (context.signal.aborted) break
+      try {
+        prepared.push(prepareRing(context, present, row))
+      } catch (error) {
+        if (!(error instanceof BallastError)) throw error
+        failures.set(serviceRowKey(row), error)
+      }
+    }
+    if (context.signal.aborted) return new Map(rows.map(row => [serviceRowKey(row), aborted()]))
+    await installRings(context.dataplane, present.allocation, prepared)
+  } catch (error) {
+    if (!(error instanceof BallastError)) throw error
+    for (const { rowKey } of prepared) failures.set(rowKey, error)
+  } finally {
+    for (const { map } of prepared) map.close()
+  }
+  return failures
+}
+
+function prepareRing(
+  { ringOf }: ServiceContext,
+  { tables, known, allocation }: Present,
+  row: XdpServiceRow,
+): PreparedRing {
+  refuseUnfit(row)
+  const rowKey = serviceRowKey(row)
+  const before = known.get(rowKey)
+  const id = before && tables.services.get(rowKey)?.id
+  const members = assignMembers(before?.members ?? [], row.backends, allocation)
+  const bytes = encodeRing({
+    generation: (before?.generation ?? 0) + 1,
+    encapsulation: row.encapsulation,
+    idleTimeout: row.idleTimeout,
+    key: row,
+    members,
+    slots: slotsOf(members, ringOf),
+  })
+  const map = createRingMap(bytes)
+  return { row, rowKey, id: id ?? allocation.takeService(), isNew: id === undefined, map }
+}
+
+async function installRings(
+  { maps }: Dataplane,
+  allocation: Allocation,
+  prepared: readonly PreparedRing[],
+): Promise<void> {
+  await allocation.commit()
+  await writeEntries(
+    maps.rings,
+    prepared.map(({ id, map }) => [encodeIndex(id), encodeIndex(map.fd)]),
+  )
+  await writeEntries(
+    maps.services,
+    prepared.filter(({ isNew }) => isNew).map(({ row, id }) => [encodeServiceKey(row), encodeIndex(id)]),
+  )
+}
+
+/** An inner map as the outer one's template has it, filled for good. */
+export function createRingMap(bytes: Buffer): Descriptor {
+  const map = createMap({
+    type: MapType.array,
+    name: 'ring',
+    keySize: 4,
+    valueSize: structs.ring.size,
+    maxEntries: 1,
+    flags: MapFlag.mmapable,
+  })
+  try {
+    updateEntry(map.fd, encodeIndex(0), bytes)
+    freezeMap(map.fd)
+    return map
+  } catch (error) {
+    map.close()
+    throw error
+  }
+}
+
+function refuseUnfit({ vip, backends }: XdpServiceRow): void {
+  if (backends.length > RING_MEMBERS) {
+    throw new BallastError({
+      code: 'XDP_TOO_MANY_BACKENDS',
+      message: `a ring has room for ${RING_MEMBERS} backends, and ${backends.length} are wanted`,
+      hint: 'Split the service, or put a second layer of balancing behind it.',
+    })
+  }
+  const narrow =
+    addressFamily(vip) === 6 ? backends.find(({ address }) => addressFamily(address) === 4) : undefined
+  if (narrow === undefined) return
+  throw new BallastError({
+    code: 'XDP_FAMILIES_MIXED',
+    message: `${vip} is an IPv6 VIP, and its backend ${narrow.address} has an IPv4 address`,
+    hint: 'Give the backend an IPv6 address: IPv6 is not carried in IPv4.',
+  })
+}

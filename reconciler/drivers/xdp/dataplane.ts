@@ -1,0 +1,132 @@
+import { BallastError } from '../../../schemas/ballast-error.ts'
+import { decodeConfig, type ProgramConfig } from './config.ts'
+import { type Control, decodeControl, encodeIndex, LAYOUT_VERSION, structs } from './layout.ts'
+import { findLoadedVariable } from './libbpf/btf.ts'
+import type { Descriptor } from './libbpf/descriptor.ts'
+import {
+  type MapInfo,
+  openMapById,
+  openProgramById,
+  type ProgramInfo,
+  readLinkInfo,
+  readMapInfo,
+  readProgramInfo,
+} from './libbpf/info.ts'
+import { lookupEntry } from './libbpf/maps.ts'
+import { listPins, nameOfPin, openPin } from './libbpf/pins.ts'
+import type { NodePins } from './node-pins.ts'
+
+export const PROGRAM_NAME = 'lb'
+
+export const MAP_NAMES = [
+  'vips',
+  'services',
+  'rings',
+  'flows',
+  'member_counters',
+  'reason_counters',
+  'control',
+] as const
+export type MapName = (typeof MAP_NAMES)[number]
+
+export interface OpenMap {
+  readonly fd: number
+  readonly info: MapInfo
+}
+
+/** A loaded program with its maps and constants, opened. */
+export interface Dataplane extends Disposable {
+  readonly fd: number
+  readonly program: ProgramInfo
+  readonly maps: Readonly<Record<MapName, OpenMap>>
+  readonly config: Required<ProgramConfig>
+}
+
+/** A link pinned for an interface. */
+export interface PinnedLink {
+  readonly interfaceName: string
+  readonly programId: number
+  /** Of the interface; 0 once the interface is gone. */
+  readonly ifindex: number
+}
+
+/**
+ * The node's program and what belongs to it: the pinned one or, when that pin was removed, the newest that a pinned
+ * link holds. Undefined when there is none. The maps are those that the program uses, whatever is pinned as maps.
+ */
+export function openDataplane(pins: NodePins): Dataplane | undefined {
+  const pinned = openPin(pins.program)
+  const dataplane = pinned && openProgram(pinned)
+  if (dataplane !== undefined) return dataplane
+  const programIds = readPinnedLinks(pins).map(link => link.programId)
+  for (const id of programIds.sort((a, b) => b - a)) {
+    const program = openProgramById(id)
+    const found = program && openProgram(program)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+/** What another program of a link uses; undefined when it is none of Ballast's, or gone. */
+export function openDataplaneOf(programId: number): Dataplane | undefined {
+  const program = openProgramById(programId)
+  return program && openProgram(program)
+}
+
+export function readPinnedLinks(pins: NodePins): PinnedLink[] {
+  return listPins(pins.links).flatMap(pin => {
+    const interfaceName = nameOfPin(pin)
+    using link = openPin(pins.link(interfaceName))
+    if (link === undefined) return []
+    const { programId, ifindex } = readLinkInfo(link.fd)
+    return [{ interfaceName, programId, ifindex }]
+  })
+}
+
+export function readControl({ maps }: Pick<Dataplane, 'maps'>): Control {
+  const bytes = Buffer.alloc(structs.control.size)
+  lookupEntry(maps.control.fd, encodeIndex(0), bytes)
+  return decodeControl(bytes)
+}
+
+/** Owns `program` from now on. */
+function openProgram(program: Descriptor): Dataplane | undefined {
+  using stack = new DisposableStack()
+  stack.use(program)
+  const info = readProgramInfo(program.fd)
+  if (info.name !== PROGRAM_NAME) return undefined
+  const opened = info.mapIds.flatMap(id => {
+    const map = openMapById(id)
+    return map === undefined ? [] : [{ fd: stack.use(map).fd, info: readMapInfo(map.fd) }]
+  })
+  const maps = Object.fromEntries(MAP_NAMES.map(name => [name, opened.find(map => map.info.name === name)]))
+  const constants = opened.find(map => map.info.name.endsWith('.rodata'))
+  if (constants === undefined || !hasAll(maps)) return undefined
+  refuseOtherLayout(maps)
+  const config = readConfig(info, constants)
+  if (config === undefined) return undefined
+  const kept = stack.move()
+  return { fd: program.fd, program: info, maps, config, [Symbol.dispose]: () => kept.dispose() }
+}
+
+const hasAll = (maps: Record<string, OpenMap | undefined>): maps is Record<MapName, OpenMap> =>
+  MAP_NAMES.every(name => maps[name] !== undefined)
+
+function readConfig(program: ProgramInfo, { fd, info }: OpenMap): Required<ProgramConfig> | undefined {
+  const place = findLoadedVariable(program.btfId, '.rodata', 'config')
+  if (place === undefined || place.size !== structs.lb_config.size) return undefined
+  const section = Buffer.alloc(info.valueSize)
+  lookupEntry(fd, encodeIndex(0), section)
+  return decodeConfig(section.subarray(place.offset, place.offset + place.size))
+}
+
+/** Better to stop than to misread maps that carry traffic (rule 1). */
+function refuseOtherLayout(maps: Record<MapName, OpenMap>): void {
+  const { layoutVersion } = readControl({ maps })
+  if (layoutVersion === LAYOUT_VERSION) return
+  throw new BallastError({
+    code: 'XDP_OTHER_LAYOUT',
+    message: `the loaded maps have layout ${layoutVersion}, and this version works with ${LAYOUT_VERSION}`,
+    hint: 'Drain the node, remove its pins and start again; or go back to the version that made them.',
+  })
+}

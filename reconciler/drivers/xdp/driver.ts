@@ -1,0 +1,100 @@
+import { accessSync, constants } from 'node:fs'
+import { BallastError } from '../../../schemas/ballast-error.ts'
+import type { Edit, EditOutcome } from '../../../schemas/edit.ts'
+import type { XdpRow } from '../../../schemas/node-state.ts'
+import { createRingCache } from '../../ring/ring-cache.ts'
+import type { Capabilities, Driver } from '../driver.ts'
+import { applyXdp } from './apply.ts'
+import { createBreather } from './breather.ts'
+import { readCounters, type XdpCounters } from './counters.ts'
+import { fingerprintXdp } from './fingerprint.ts'
+import { findMissingFeature } from './libbpf/features.ts'
+import { isBpfFileSystem } from './libbpf/pins.ts'
+import { nodePins } from './node-pins.ts'
+import { observeXdp } from './observe.ts'
+import { createObjectReader } from './program-object.ts'
+import { createRingStore } from './ring-store.ts'
+import { createTableDigest } from './table-digest.ts'
+
+export interface XdpDriverOptions {
+  /** Its pins are under `<bpffs>/ballast/<node>`. */
+  readonly node: string
+  /** A BPF file system, for instance /sys/fs/bpf; mounted there when it is none and this is root. */
+  readonly bpffs: string
+  /** bpf/build/lb.bpf.o */
+  readonly objectFile: string
+  /** 16 bytes, or as many in hex digits. Without one the key comes from the fleet's name. */
+  readonly fleetKeyFile?: string
+}
+
+export interface XdpDriver extends Driver<XdpRow> {
+  /** Packets, bytes and connections of every backend, and how full the flow table is. Reads the whole flow table. */
+  readCounters(): Promise<XdpCounters>
+}
+
+/** Rings remembered so that services with the same backends, and looks at the same rings, compute one. */
+const RINGS_KEPT = 256
+
+/**
+ * The driver of the XDP dataplane, for the network namespace of this process. What it remembers between calls is what
+ * the kernel cannot change: the content of frozen maps, by their ids.
+ */
+export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
+  const { node, bpffs, objectFile, fleetKeyFile } = options
+  const ringOf = createRingCache(RINGS_KEPT)
+  const context = {
+    pins: nodePins(bpffs, node),
+    objectFile,
+    fleetKeyFile,
+    ringOf,
+    store: createRingStore(ringOf),
+    readObject: createObjectReader(objectFile),
+  }
+  const digestRows = createTableDigest()
+  const inTurn = createTurns()
+  return {
+    name: 'xdp',
+    capabilities: async () => findCapabilities(options),
+    observe: keys =>
+      inTurn(async () => {
+        const seen = await observeXdp({ ...context, breathe: createBreather() })
+        const wanted = new Set(keys)
+        const entries = [...seen.rows].filter(([key]) => keys === undefined || wanted.has(key))
+        return { rows: Object.fromEntries(entries), facts: seen.facts, digest: digestRows(entries) }
+      }),
+    fingerprint: () => inTurn(() => fingerprintXdp({ ...context, breathe: createBreather() })),
+    apply: (edits: readonly Edit<XdpRow>[], signal: AbortSignal): Promise<EditOutcome[]> =>
+      inTurn(() => applyXdp({ ...context, breathe: createBreather(), signal }, edits)),
+    readCounters: () => inTurn(() => readCounters({ ...context, breathe: createBreather() })),
+    close: async () => {},
+  }
+}
+
+function findCapabilities({ bpffs, objectFile }: XdpDriverOptions): Capabilities {
+  try {
+    const missing = findMissingFeature()
+    if (missing !== '') return { available: false, reason: missing }
+    accessSync(objectFile, constants.R_OK)
+  } catch (error) {
+    const reason =
+      error instanceof BallastError
+        ? `${error.message}. ${error.hint}`
+        : `The BPF object ${objectFile} cannot be read. Build it: make -C bpf`
+    return { available: false, reason }
+  }
+  if (isBpfFileSystem(bpffs) || process.geteuid?.() === 0) return { available: true, reason: '' }
+  return {
+    available: false,
+    reason: `${bpffs} is no BPF file system. Mount one as root: mount -t bpf bpf ${bpffs}`,
+  }
+}
+
+/** One call after the other: none reads what another is about to write. */
+function createTurns() {
+  let last: Promise<unknown> = Promise.resolve()
+  return <Result>(work: () => Promise<Result>): Promise<Result> => {
+    const turn = last.then(work)
+    last = turn.catch(() => {})
+    return turn
+  }
+}

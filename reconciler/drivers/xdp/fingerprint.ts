@@ -1,0 +1,25 @@
+import { createHash } from 'node:crypto'
+import { isPinned } from './apply-settings.ts'
+import { readAttachments } from './attachments.ts'
+import { openDataplane } from './dataplane.ts'
+import { readEntries } from './libbpf/maps.ts'
+import type { ObserveContext } from './observe.ts'
+
+const TABLES = ['vips', 'services', 'rings'] as const
+
+/** Ids and small tables; no ring is read that is frozen. */
+export async function fingerprintXdp({ pins, store, readObject }: ObserveContext): Promise<string> {
+  using dataplane = openDataplane(pins)
+  if (dataplane === undefined) return 'nothing'
+  const hash = createHash('sha256')
+  const attachments = readAttachments(pins, dataplane).map(({ row }) => row)
+  const { program, maps } = dataplane
+  hash.update(JSON.stringify([program.id, isPinned(pins, dataplane), readObject(), attachments]))
+  for (const name of TABLES) {
+    const { keys, values, count } = await readEntries(maps[name].fd, maps[name].info)
+    hash.update(`${name} ${count}`).update(keys).update(values)
+    if (name !== 'rings') continue
+    for (let i = 0; i < count; i++) hash.update(store.readLoose(values.readUInt32LE(4 * i)))
+  }
+  return hash.digest('hex')
+}

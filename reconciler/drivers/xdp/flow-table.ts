@@ -1,0 +1,146 @@
+import type { Breathe } from './breather.ts'
+import { createBreather } from './breather.ts'
+import type { Dataplane, OpenMap } from './dataplane.ts'
+import { FLOW_WAYS, structs } from './layout.ts'
+import { withMapped } from './libc.ts'
+
+/**
+ * The flow table, mapped to memory and read in slices while the program writes it. An entry is four 32-bit
+ * words, the lower half of `check` and `data` first; see bpf/lb_types.h for what is in them.
+ */
+const WORDS = structs.flow.size / 4
+const BUCKET_WORDS = WORDS * FLOW_WAYS
+const TICK_BITS = 30n
+const STAMP_BITS = 24
+const BUCKETS_A_SLICE = 64
+
+export const FlowState = { syn: 1, confirmed: 2, fin: 3, udp: 4 } as const
+
+/** Idle time in ticks after which an entry counts no more. UDP's is its service's `idleTimeout`. */
+const IDLE_TICKS: Readonly<Record<number, number>> = {
+  [FlowState.syn]: 60,
+  [FlowState.confirmed]: 7200,
+  [FlowState.fin]: 30,
+  [FlowState.udp]: 300,
+}
+
+export interface FlowEntry {
+  /** Of the member: its generation and its index. */
+  readonly generation: number
+  readonly index: number
+  readonly state: number
+  /** Ticks of 2^30 ns since its last packet. */
+  readonly idle: number
+}
+
+/** Calls `visit` for every entry that is not empty; `visit` must not keep the event loop. */
+export function scanFlows(
+  { fd, info }: OpenMap,
+  breathe: Breathe,
+  visit: (entry: FlowEntry) => void,
+): Promise<void> {
+  return withMapped(fd, { bytes: info.maxEntries * structs.flow_bucket.size }, async memory => {
+    const words = new Uint32Array(memory)
+    const now = ticksNow()
+    for (let at = 0; at < words.length; at += WORDS) {
+      if (at % (BUCKET_WORDS * BUCKETS_A_SLICE) === 0) await breathe()
+      const high = words[at + 3]!
+      if (high >>> 8 !== 0) visit(decodeFlow(words[at + 2]!, high, now))
+    }
+  })
+}
+
+/** As the program sees it, save for UDP services with a shorter idle timeout. */
+export const isLive = ({ state, idle }: FlowEntry): boolean => idle < (IDLE_TICKS[state] ?? 0)
+
+/**
+ * Enters the flows of one table into another of another size, where they are not yet. The program may use either all the
+ * while: what it writes meanwhile is not overwritten, and who copies again after the last packet loses none.
+ */
+export async function copyFlows(from: Dataplane, to: Dataplane): Promise<void> {
+  const [source, target] = [from.maps.flows, to.maps.flows]
+  if (source.info.id === target.info.id) return
+  const breathe = createBreather()
+  const bytes = (map: OpenMap) => map.info.maxEntries * structs.flow_bucket.size
+  await withMapped(source.fd, { bytes: bytes(source) }, old =>
+    withMapped(target.fd, { bytes: bytes(target), writable: true }, async young => {
+      const words = new Uint32Array(old)
+      const table = openTable(young, to.config.bucketKey)
+      const now = ticksNow()
+      for (let at = 0; at < words.length; at += WORDS) {
+        if (at % (BUCKET_WORDS * BUCKETS_A_SLICE) === 0) await breathe()
+        const entry: Entry = [words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!]
+        if (entry[3] >>> 8 !== 0 && isLive(decodeFlow(entry[2], entry[3], now))) table.enter(entry)
+      }
+    }),
+  )
+}
+
+type Entry = readonly [check0: number, check1: number, data0: number, data1: number]
+
+function openTable(memory: ArrayBuffer, bucketKey: bigint) {
+  const words = new Uint32Array(memory)
+  const doubles = new BigUint64Array(memory)
+  const mask = words.length / BUCKET_WORDS - 1
+
+  /** In the emptier bucket, as the program chooses; undefined when the flow has an entry, or there is no room. */
+  const findPlace = (tag0: number, tag1: number, buckets: readonly number[]): number | undefined => {
+    let best: { place: number; free: number } | undefined
+    for (const bucket of buckets) {
+      let free = 0
+      let place = 0
+      for (let at = bucket * BUCKET_WORDS; at < (bucket + 1) * BUCKET_WORDS; at += WORDS) {
+        if (words[at + 3]! >>> 8 !== 0) {
+          if (tagLow(words, at) === tag0 && tagHigh(words, at) === tag1) return undefined
+          continue
+        }
+        free++
+        place = at
+      }
+      if (free > (best?.free ?? 0)) best = { place, free }
+    }
+    return best?.place
+  }
+
+  return {
+    enter(entry: Entry): void {
+      const [tag0, tag1] = [tagLow(entry, 0), tagHigh(entry, 0)]
+      const tag = (BigInt(tag1) << 32n) | BigInt(tag0)
+      const hash = finish(tag ^ bucketKey)
+      const buckets = [Number(hash >> 32n) & mask, Number(hash & 0xffffffffn) & mask]
+      const place = findPlace(tag0, tag1, buckets)
+      if (place === undefined) return
+      // Each half in one store: a reader sees the entry, or one that matches no flow.
+      doubles[place / 2 + 1] = (BigInt(entry[3]) << 32n) | BigInt(entry[2])
+      doubles[place / 2] = (BigInt(entry[1]) << 32n) | BigInt(entry[0])
+    },
+  }
+}
+
+/** check is tag ^ (data & FLOW_IDENTITY_MASK), which covers the upper half and the four highest bits of the lower. */
+const tagLow = (words: ArrayLike<number>, at: number): number =>
+  (words[at]! ^ (words[at + 2]! & 0xf0000000)) >>> 0
+const tagHigh = (words: ArrayLike<number>, at: number): number => (words[at + 1]! ^ words[at + 3]!) >>> 0
+
+/** `finish` of bpf/hash.h. */
+function finish(hash: bigint): bigint {
+  let mixed = BigInt.asUintN(64, hash * 0xbf58476d1ce4e5b9n)
+  mixed ^= mixed >> 29n
+  mixed = BigInt.asUintN(64, mixed * 0x94d049bb133111ebn)
+  return mixed ^ (mixed >> 32n)
+}
+
+function decodeFlow(data0: number, data1: number, now: number): FlowEntry {
+  const stamp = (data0 >>> 4) & (2 ** STAMP_BITS - 1)
+  // A stamp ahead of `now` was set by a CPU that saw the clock tick first.
+  const idle = ((now - stamp) << (32 - STAMP_BITS)) >> (32 - STAMP_BITS)
+  return {
+    generation: data1 >>> 8,
+    index: ((data1 & 0xff) << 4) | (data0 >>> 28),
+    state: data0 & 0xf,
+    idle: Math.max(0, idle),
+  }
+}
+
+/** Of CLOCK_MONOTONIC, as `bpf_ktime_get_coarse_ns` counts. */
+const ticksNow = (): number => Number(BigInt.asUintN(STAMP_BITS, process.hrtime.bigint() >> TICK_BITS))

@@ -1,0 +1,123 @@
+import { sha256 } from '../../../schemas/digest.ts'
+import type { RowKey, XdpRow, XdpServiceRow, XdpSettingsRow } from '../../../schemas/node-state.ts'
+import type { Facts } from '../../../schemas/report.ts'
+import type { Digest } from '../../../schemas/want.ts'
+import { fleetKeyFingerprint } from '../../ring/flow-hash.ts'
+import { knowServices } from './apply-services.ts'
+import { isPinned } from './apply-settings.ts'
+import { type Attachment, readAttachments } from './attachments.ts'
+import type { Breathe } from './breather.ts'
+import { sizeMaps } from './capacity.ts'
+import { readReasons } from './counters.ts'
+import { type Dataplane, openDataplane } from './dataplane.ts'
+import { FLOW_WAYS } from './layout.ts'
+import { fitsSizes } from './load-program.ts'
+import type { NodePins } from './node-pins.ts'
+import type { KnownRing, RingStore } from './ring-store.ts'
+import { countVips, readTables, type ServiceEntry, type Tables } from './tables.ts'
+
+export interface ObserveContext {
+  readonly pins: NodePins
+  readonly store: RingStore
+  readonly breathe: Breathe
+  /** Of the object file; undefined when it is missing. */
+  readonly readObject: () => number | undefined
+}
+
+export interface Seen {
+  readonly rows: ReadonlyMap<RowKey, XdpRow>
+  readonly facts: Facts
+}
+
+/** Reads back what the kernel has: nothing is taken from what was written. */
+export async function observeXdp(context: ObserveContext): Promise<Seen> {
+  const { pins, store } = context
+  using dataplane = openDataplane(pins)
+  if (dataplane === undefined) return { rows: new Map(), facts: { interfaces: {} } }
+  const tables = await readTables(dataplane)
+  const known = await knowServices(context, tables)
+  store.keepOnly(tables.rings.values())
+
+  const rows = new Map<RowKey, XdpRow>()
+  const settings = observeSettings(context, dataplane)
+  if (settings !== undefined) rows.set('settings', settings)
+  const attachments = readAttachments(pins, dataplane)
+  for (const { row } of attachments) rows.set(`interface/${row.name}`, row)
+  const counts = countVips(tables.services.values())
+  for (const [rowKey, entry] of tables.services) {
+    const isComplete = tables.vips.get(entry.key.vip) === counts.get(entry.key.vip)
+    rows.set(rowKey, observeService(entry, known.get(rowKey), isComplete))
+  }
+  return { rows, facts: describe(dataplane, { tables, known, attachments }) }
+}
+
+/** Absent when a pin is missing, or when the program is another version's: creating them mends that. */
+function observeSettings(
+  { pins, readObject }: ObserveContext,
+  dataplane: Dataplane,
+): XdpSettingsRow | undefined {
+  const { object, fleetKey, settings } = dataplane.config
+  if (!isPinned(pins, dataplane) || object !== (readObject() ?? object)) return undefined
+  const { capacity } = settings
+  return {
+    kind: 'settings',
+    ...settings,
+    fleetKey: fleetKeyFingerprint(fleetKey),
+    capacity: fitsSizes(dataplane, sizeMaps(capacity)) ? capacity : capacityOf(dataplane),
+  }
+}
+
+/** What maps of these sizes are good for; they are not of the sizes that the program's constants ask for. */
+const capacityOf = ({ maps }: Dataplane): XdpSettingsRow['capacity'] => ({
+  flows: (maps.flows.info.maxEntries * FLOW_WAYS) / 2,
+  services: Math.floor(maps.services.info.maxEntries / 2),
+  members: Math.floor(maps.member_counters.info.maxEntries / 2),
+})
+
+/** A service that is not whole has a ring of 0 slots: one without a ring, or whose VIP is missing or miscounted. */
+function observeService(
+  { key }: ServiceEntry,
+  ring: KnownRing | undefined,
+  isComplete: boolean,
+): XdpServiceRow {
+  if (ring === undefined) {
+    const none = { slots: 0, differing: 0 }
+    return { kind: 'service', ...key, encapsulation: 'ipip', ring: none, idleTimeout: 1, backends: [] }
+  }
+  return isComplete ? ring.row : { ...ring.row, ring: { ...ring.row.ring, slots: 0 } }
+}
+
+interface Parts {
+  readonly tables: Tables
+  readonly known: ReadonlyMap<RowKey, KnownRing>
+  readonly attachments: readonly Attachment[]
+}
+
+function describe(dataplane: Dataplane, { tables, known, attachments }: Parts): Facts {
+  const used = new Set([...tables.services.values()].map(({ id }) => id))
+  const counts = countVips(tables.services.values())
+  return {
+    interfaces: Object.fromEntries(
+      attachments.map(({ row, programId }) => [row.name, { mode: row.attach, programId }]),
+    ),
+    program: { id: dataplane.program.id, tag: dataplane.program.tag },
+    flows: {
+      capacity: dataplane.config.settings.capacity.flows,
+      entries: dataplane.maps.flows.info.maxEntries * FLOW_WAYS,
+    },
+    reasons: readReasons(dataplane),
+    rings: digestRings(known),
+    /** Left by somebody else, or by a process that was killed; gone with the next change. */
+    orphans: {
+      services: tables.aliens.length,
+      vips: [...tables.vips.keys()].filter(vip => !counts.has(vip)).length,
+      rings: [...tables.rings.keys()].filter(id => !used.has(id)).length,
+    },
+  }
+}
+
+/** Equal on two nodes that choose the same backends for every service. */
+function digestRings(known: ReadonlyMap<RowKey, KnownRing>): Digest {
+  const lines = [...known].map(([rowKey, { digest }]) => `${rowKey} ${digest}\n`)
+  return sha256(lines.sort().join(''))
+}

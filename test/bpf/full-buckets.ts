@@ -37,12 +37,12 @@ export const FULL: readonly {
     takes: 0,
   },
   {
-    what: 'gives an expired FIN',
+    what: 'gives the oldest of what expired, also when it was closed',
     entries: [
-      [confirmed, 9],
-      [fin, 33],
+      [syn, 63],
+      [fin, 200],
       [fin, 9],
-      [fin, 29],
+      [confirmed, 9],
     ],
     newcomer: 'syn',
     takes: 1,

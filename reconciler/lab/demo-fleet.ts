@@ -17,7 +17,7 @@ export const WEB = { vip: '203.0.113.10', port: 80 }
 export const TARGETS = [`http://${WEB.vip}/`, 'http://[2001:db8::10]/', 'udp://203.0.113.53:53']
 
 /** Requests that a look at the spread is made of. */
-const SAMPLE = 900
+const SAMPLE = 600
 
 /** Sets the weights in the pools of both families. A drained backend keeps a weight, for when it comes back. */
 export async function writeWeights(context: DemoContext, weights: Weights): Promise<void> {

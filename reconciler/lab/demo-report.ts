@@ -9,6 +9,7 @@ export function renderMeasures({ measured, load, held }: DemoContext, result: De
     .map(({ ms }) => ms)
     .sort((a, b) => a - b)
   const silence = held === undefined ? null : longestSilence(held.events)
+  const fate = held === undefined ? '–' : result.long_connection_survived ? 'survived' : 'lost'
   const table = new Table({
     head: ['measured', ''],
     colAligns: ['left', 'right'],
@@ -24,7 +25,7 @@ export function renderMeasures({ measured, load, held }: DemoContext, result: De
     ['requests that failed', result.failed_requests],
     ['request time, median', renderMs(times[Math.floor(times.length / 2)] ?? null)],
     ['request time, longest', renderMs(times.at(-1) ?? null)],
-    ['long-lived connection', result.long_connection_survived ? 'survived' : 'lost'],
+    ['long-lived connection', fate],
     ['its longest time between two echoes', renderMs(silence)],
   )
   return table.toString()

@@ -1,7 +1,7 @@
 import { createControlPlane, writeSettings } from './control-plane.ts'
 import { type DemoContext, expectHeld, need, untilApplied, untilSaid, untilServed } from './demo-context.ts'
 import { ADDED, DRAINED, FIRST, SECOND, showSpread, TARGETS, WEB, writeWeights } from './demo-fleet.ts'
-import { addPortByHand } from './edit-maps.ts'
+import { addServiceByHand } from './edit-maps.ts'
 import { labUp } from './lab.ts'
 import { createPolicyRepository } from './policy-repository.ts'
 import { hostsOf } from './topology.ts'
@@ -15,7 +15,7 @@ export interface DemoStep {
   run(context: DemoContext): Promise<void>
 }
 
-const LOAD = { targets: TARGETS, interval: 5, timeout: 3_000 }
+const LOAD = { targets: TARGETS, interval: 4, timeout: 3_000 }
 /** Requests that show that traffic goes on. */
 const SOME = 200
 
@@ -92,10 +92,10 @@ async function pushSecond(context: DemoContext): Promise<void> {
     () => events.find(event => event.kind === 'response' && event.backend === ADDED) ?? null,
   )
   // Ballast sees a push when Git moves the branch, which can be before `git push` has ended.
-  measured.pushToApplied = Math.max(0, applied - at)
-  measured.pushToTraffic = Math.max(0, first.at - at)
-  context.say(`applied on both load balancers ${measured.pushToApplied.toFixed(0)} ms after the push`)
-  context.say(`the first connection to ${ADDED} was served ${measured.pushToTraffic.toFixed(0)} ms after it`)
+  measured.pushToApplied = Math.max(0, Math.round(applied - at))
+  measured.pushToTraffic = Math.max(0, Math.round(first.at - at))
+  context.say(`applied on both load balancers ${measured.pushToApplied} ms after the push`)
+  context.say(`the first connection to ${ADDED} was served ${measured.pushToTraffic} ms after it`)
 }
 
 async function followTraffic(context: DemoContext): Promise<void> {
@@ -161,7 +161,7 @@ async function killWorker(context: DemoContext): Promise<void> {
 async function changeMaps(context: DemoContext): Promise<void> {
   const control = need(context, 'control')
   const changed = Date.now()
-  context.say(await addPortByHand(need(context, 'lab'), 'lb-2', WEB, 8080))
+  context.say(await addServiceByHand(need(context, 'lab'), 'lb-2', { vip: '203.0.113.66', port: 80 }))
   const item = await waitUntil(
     {
       what: 'the status to show the change, and that it was undone',

@@ -61,7 +61,7 @@ export async function runDemo({ progress, color }: DemoOptions): Promise<DemoRes
   for (const step of DEMO_STEPS) {
     if (fault === undefined) await run(step)
   }
-  if (fault !== undefined) showLog(context, progress)
+  if (fault !== undefined && !stop.signal.aborted) showLog(context, progress)
   const alive = context.held?.alive() ?? false
   await run({ name: 'clean up', title: 'Everything is taken down', run: cleanUp })
   process.off('SIGINT', onSignal)

@@ -95,6 +95,7 @@ async function cleanUp({ load, held, control, labName }: DemoContext): Promise<v
 /** What the processes complained of, for whoever looks into a failure. */
 function showLog({ control }: DemoContext, progress: NodeJS.WritableStream): void {
   const lines = control?.events.slice(-30) ?? []
+  if (lines.length === 0) return
   progress.write(`\nThe last that the processes said:\n`)
   for (const { process: name, ...event } of lines) progress.write(`   ${name}: ${JSON.stringify(event)}\n`)
 }

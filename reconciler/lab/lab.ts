@@ -107,10 +107,7 @@ async function build(name: string, owner: number | null): Promise<Lab> {
   await mkdir(lab.bpffs, { recursive: true })
   await writeRecord(record)
   await runCommand('mount', ['-t', 'bpf', 'bpf', lab.bpffs])
-  await runBatch(
-    [],
-    composeLinks(lab.topology, host => namespaceOf(name, host)),
-  )
+  await runCommand('ip', BATCH, asInput(composeLinks(lab.topology, lab.namespace)))
   await Promise.all(composeHosts(lab.topology).map(setup => buildHost(lab, setup)))
   await writeRecord({ ...record, complete: true })
   return lab
@@ -119,7 +116,7 @@ async function build(name: string, owner: number | null): Promise<Lab> {
 async function buildHost(lab: Lab, setup: HostSetup): Promise<void> {
   const sysctls = setup.sysctls.map(([path, value]) => `echo ${value} > /proc/sys/${path}`)
   await runCommand(...lab.on(setup.host, ['sh', '-ec', sysctls.join('\n')]))
-  await runBatch(['-n', namespaceOf(lab.name, setup.host)], setup.ip)
+  await runCommand(...lab.on(setup.host, ['ip', ...BATCH]), asInput(setup.ip))
   for (const args of setup.ethtool) await runCommand(...lab.on(setup.host, ['ethtool', ...args]))
   for (const { interface: name, program } of setup.xdp) {
     const object = join(OBJECTS, `${program}.bpf.o`)
@@ -128,8 +125,9 @@ async function buildHost(lab: Lab, setup: HostSetup): Promise<void> {
   }
 }
 
-const runBatch = (args: readonly string[], lines: readonly string[]) =>
-  runCommand('ip', [...args, '-batch', '-'], { input: `${lines.join('\n')}\n` })
+/** `ip` reads its commands from its input. Never with `-n`, which wants to mount things for itself. */
+const BATCH = ['-batch', '-']
+const asInput = (lines: readonly string[]) => ({ input: `${lines.join('\n')}\n` })
 
 const isOwned = ({ owner }: LabRecord): boolean => owner !== null && existsSync(`/proc/${owner}`)
 

@@ -48,10 +48,13 @@ export async function startController(options: ControllerOptions): Promise<Contr
   let seen: Revision | null = null
   let rejected: RevisionState['rejected'] = null
   let lastGeneration = 0
+  /** What the repository's accepted ref says; behind `accepted` while Redis cannot be written. */
+  let recorded: Revision | null = null
   let complaint = ''
 
   async function restoreAccepted(): Promise<void> {
     const revision = await repository.accepted()
+    recorded = revision
     if (revision === null) return
     const { fleet, diagnostics } = await evaluate(revision)
     if (fleet !== null) accepted = { revision, fleet }
@@ -77,7 +80,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     seen = head
     for (const diagnostic of evaluation.diagnostics) logDiagnostic(diagnostic)
     if (evaluation.fleet === null) reject(head, evaluation.diagnostics)
-    else await accept(head, evaluation.fleet)
+    else accept(head, evaluation.fleet)
   }
 
   /** A branch that does not contain what was accepted was rewritten: nobody reviewed what that takes away. */
@@ -101,7 +104,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     )
   }
 
-  async function accept(revision: Revision, fleet: DesiredFleet): Promise<void> {
+  function accept(revision: Revision, fleet: DesiredFleet): void {
     const plan = planFleet({
       base: accepted?.revision ?? null,
       head: revision,
@@ -110,11 +113,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
       names: {},
     })
     log.info({ revision, ...plan.totals, nodes: plan.nodes.length }, 'plan')
-    const previous = accepted?.revision ?? null
     accepted = { revision, fleet }
     rejected = null
-    await publish()
-    await repository.accept(revision, previous)
   }
 
   async function publish(): Promise<void> {
@@ -123,6 +123,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
     const published = await publishWants({ board, revision, fleet, reports, lastGeneration, now: now() })
     lastGeneration = published.lastGeneration
     progress.expect(published.changed)
+    if (recorded === revision) return
+    await repository.accept(revision, recorded)
+    recorded = revision
   }
 
   const publishRevision = (): Promise<void> =>
@@ -145,10 +148,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
       : log.warn({ rule: diagnostic.rule }, renderDiagnostic(diagnostic))
 
   const loop = createLoop(
-    async reasons => {
-      const before = accepted
+    async () => {
       await followBranch()
-      if (accepted === before || reasons.has('refresh')) await publish()
+      await publish()
       await publishRevision()
     },
     error => log.error({ err: error }, 'reconcile failed; what was accepted stays; trying again'),
@@ -161,12 +163,15 @@ export async function startController(options: ControllerOptions): Promise<Contr
 
   async function followReports(): Promise<void> {
     for await (const report of board.reports.stream(ending.signal)) {
-      const before = reports.get(report.node)
       reports.set(report.node, report)
       progress.reported(report)
-      if (before?.want?.generation !== report.want?.generation) loop.trigger('report')
+      if (callsForWant(report)) loop.trigger('report')
     }
   }
+
+  /** A node that is ahead of every want of ours, or that is to leave. The others wait for the next poll. */
+  const callsForWant = ({ node, want }: NodeReport): boolean =>
+    (want?.generation ?? 0) > lastGeneration || accepted?.fleet.nodes.has(node) === false
 
   await restoreAccepted()
   const following = [followRefs(), followReports()].map(task =>

@@ -22,7 +22,7 @@ export interface PublishInput {
   readonly revision: Revision
   readonly fleet: DesiredFleet
   readonly reports: ReadonlyMap<string, NodeReport>
-  /** Highest generation that this process gave to any node; 0 at first. */
+  /** Highest generation that this process knows of any want; 0 at first. */
   readonly lastGeneration: number
   readonly now: number
 }
@@ -68,7 +68,8 @@ export async function publishWants(input: PublishInput): Promise<Published> {
     })
     await Promise.all(chunk)
   }
-  return { changed, lastGeneration: changed.length > 0 ? generation : input.lastGeneration }
+  const generations = [...existing.values(), ...changed].map(want => want.generation)
+  return { changed, lastGeneration: generations.reduce((a, b) => Math.max(a, b), input.lastGeneration) }
 }
 
 const stillHolds = (current: Want, want: Want, report: NodeReport | undefined): boolean =>

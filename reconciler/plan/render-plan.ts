@@ -60,6 +60,6 @@ function renderTotals({ totals, nodes, digest }: FleetPlan): string {
   return `${services}; ${nodes.length} other changes on nodes.\nDigest: ${digest.slice(0, 16)}`
 }
 
-const shortRevision = (revision: string | null): string => revision?.slice(0, 12) ?? 'nothing'
+const shortRevision = (revision: string | null): string => revision?.slice(0, 12) ?? 'the live fleet'
 
 const percent = (share: number): string => `${(100 * share).toFixed(share > 0 && share < 0.001 ? 3 : 1)} %`

@@ -106,7 +106,7 @@ test('the plan for a terminal', () => {
   const shown = renderPlan(plan(fleet(web(a, b), web(a, b)), fleet(web(a), web(a))), { color: false })
   assert.equal(
     shown.replace(/Digest: .*/, 'Digest: …'),
-    `nothing → nothing
+    `the live fleet → the live fleet
 
 ~ web  203.0.113.1:80/tcp  on 2 nodes
     moves 50.0 % of new flows (unavoidable: 50.0 %)

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { addressFamily, addressToBytes } from '../../schemas/address.ts'
+import { compareIdentities, type Identity, identify } from './identity.ts'
 
 /**
  * The Maglev lookup table (Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", NSDI
@@ -39,9 +39,9 @@ export function buildRing(backends: readonly RingBackend[]): Uint16Array {
   fillSlots(slots, {
     owners: Int32Array.from(weighted, ({ index }) => index),
     quotas: shareSlots(weighted.map(({ index }) => backends[index]!.weight)),
-    places: Int32Array.from(weighted, ({ identity }) => identity.start),
-    firsts: Int32Array.from(weighted, ({ identity }) => identity.a),
-    seconds: Int32Array.from(weighted, ({ identity }) => identity.b),
+    places: Int32Array.from(weighted, ({ preference }) => preference.start),
+    firsts: Int32Array.from(weighted, ({ preference }) => preference.a),
+    seconds: Int32Array.from(weighted, ({ preference }) => preference.b),
   })
   return slots
 }
@@ -122,45 +122,31 @@ function shareSlots(weights: readonly number[]): Int32Array {
   return shares
 }
 
-/** As `compareAddresses`, for long lists: an address is read once, not at every comparison. */
-export function compareIdentities(a: string, b: string): number {
-  const [one, other] = [identify(a), identify(b)]
-  return one.family - other.family || Buffer.compare(one.bytes, other.bytes)
-}
-
-function orderByIdentity(backends: readonly RingBackend[]): { identity: Identity; index: number }[] {
+function orderByIdentity(backends: readonly RingBackend[]): { preference: Preference; index: number }[] {
   return backends
-    .map(({ address }, index) => ({ identity: identify(address), index }))
-    .sort(
-      (a, b) => a.identity.family - b.identity.family || Buffer.compare(a.identity.bytes, b.identity.bytes),
-    )
+    .map(({ address }, index) => ({ address, preference: preferenceOf(address), index }))
+    .sort((a, b) => compareIdentities(a.address, b.address))
 }
 
-interface Identity {
-  readonly family: 4 | 6
-  readonly bytes: Uint8Array
+interface Preference {
   readonly start: number
   readonly a: number
   readonly b: number
 }
 
-/** Reading an address and hashing it takes longer than its turns; the same backends come again and again. */
-const identities = new Map<string, Identity>()
-const IDENTITIES_KEPT = 65536
+/** Hashing an address takes longer than its turns; the same backends come again and again. */
+const preferences = new WeakMap<Identity, Preference>()
 
-function identify(address: string): Identity {
-  const known = identities.get(address)
+function preferenceOf(address: string): Preference {
+  const identity = identify(address)
+  const known = preferences.get(identity)
   if (known !== undefined) return known
-  const bytes = addressToBytes(address)
-  const digest = hash('sha256', bytes, 'buffer')
-  const identity: Identity = {
-    family: addressFamily(address),
-    bytes,
+  const digest = hash('sha256', identity.bytes, 'buffer')
+  const preference: Preference = {
     start: digest.readUInt16LE(0),
     a: digest.readUInt16LE(2) | 1,
     b: digest.readUInt16LE(4) | 1,
   }
-  if (identities.size >= IDENTITIES_KEPT) identities.clear()
-  identities.set(address, identity)
-  return identity
+  preferences.set(identity, preference)
+  return preference
 }

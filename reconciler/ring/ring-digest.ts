@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { addressToBytes, compareAddresses } from '../../schemas/address.ts'
 import type { Digest } from '../../schemas/want.ts'
+import { compareIdentities, identify } from './identity.ts'
 import { SLOT_NONE } from './maglev.ts'
 
 /**
@@ -8,13 +8,17 @@ import { SLOT_NONE } from './maglev.ts'
  * whatever index a node has given to whom, and whoever else is a member without a slot.
  */
 export function ringDigest(addresses: readonly (string | undefined)[], slots: Uint16Array): Digest {
-  const used = [...new Set(slots)].filter(index => index !== SLOT_NONE)
-  used.sort((a, b) => compareAddresses(addressAt(addresses, a), addressAt(addresses, b)))
   const ranks = new Uint16Array(SLOT_NONE + 1).fill(SLOT_NONE)
+  for (let slot = 0; slot < slots.length; slot++) ranks[slots[slot]!] = 0
+  const used = [...addresses.keys()].filter(index => ranks[index] === 0)
+  used.sort((a, b) => compareIdentities(addressAt(addresses, a), addressAt(addresses, b)))
   for (const [rank, index] of used.entries()) ranks[index] = rank
-  const ranked = slots.map(index => ranks[index]!)
+  ranks[SLOT_NONE] = SLOT_NONE
+
+  const ranked = new Uint16Array(slots.length)
+  for (let slot = 0; slot < slots.length; slot++) ranked[slot] = ranks[slots[slot]!]!
   const digest = createHash('sha256')
-  for (const index of used) digest.update(addressToBytes(addressAt(addresses, index)))
+  for (const index of used) digest.update(identify(addressAt(addresses, index)).bytes)
   return digest.update(new Uint8Array(ranked.buffer)).digest('hex')
 }
 

@@ -1,12 +1,12 @@
 import { BallastError } from '../../../schemas/ballast-error.ts'
-import type { Dataplane } from './dataplane.ts'
-import { readControl } from './dataplane.ts'
-import { encodeControl, encodeIndex, GENERATION_BITS, structs } from './layout.ts'
+import type { RowKey } from '../../../schemas/node-state.ts'
+import type { Breathe } from './breather.ts'
+import { type Dataplane, type OpenMap, readControl } from './dataplane.ts'
+import { encodeControl, encodeIndex, encodeIndexes, GENERATION_BITS, structs } from './layout.ts'
 import { countPossibleCpus } from './libbpf/features.ts'
-import { updateEntry } from './libbpf/maps.ts'
-import { membersIn } from './members.ts'
+import { updateEntries, updateEntry } from './libbpf/maps.ts'
 import type { KnownRing } from './ring-store.ts'
-import { type Tables, writeEntries } from './tables.ts'
+import type { Tables } from './tables.ts'
 
 /** Numbers that nobody has: of services, counters and generations. */
 export interface Allocation {
@@ -17,42 +17,44 @@ export interface Allocation {
   commit(): Promise<void>
 }
 
-export function allocate(
+export async function allocate(
   dataplane: Dataplane,
-  tables: Tables,
-  rings: Iterable<KnownRing | undefined>,
-): Allocation {
-  const services = new Set([...tables.rings.keys(), ...[...tables.services.values()].map(({ id }) => id)])
-  const counters = new Set<number>()
-  const generations = new Set<number>()
-  for (const ring of rings) {
-    for (const member of membersIn(ring?.members ?? [])) {
-      counters.add(member.counter)
-      generations.add(member.generation)
+  { tables, known, breathe }: { tables: Tables; known: ReadonlyMap<RowKey, KnownRing>; breathe: Breathe },
+): Promise<Allocation> {
+  const { services, member_counters } = dataplane.maps
+  const usedServices = new Uint8Array(services.info.maxEntries)
+  for (const { id } of tables.services.values()) usedServices[id] = 1
+  const usedCounters = new Uint8Array(member_counters.info.maxEntries)
+  const usedGenerations = new Uint8Array(2 ** GENERATION_BITS)
+  for (const { members } of known.values()) {
+    await breathe()
+    for (const member of members) {
+      if (member === undefined) continue
+      usedCounters[member.counter] = 1
+      usedGenerations[member.generation] = 1
     }
   }
   const control = readControl(dataplane)
   let nextGeneration = control.nextGeneration
   let fresh: number[] = []
 
-  const takeServices = lowestFree(services, dataplane.maps.services.info.maxEntries, 'services')
-  const takeCounters = lowestFree(counters, dataplane.maps.member_counters.info.maxEntries, 'members')
+  const takeCounter = lowestFree(usedCounters, 'members')
   return {
-    takeService: takeServices,
+    takeService: lowestFree(usedServices, 'services'),
     takeCounter() {
-      const counter = takeCounters()
+      const counter = takeCounter()
       fresh.push(counter)
       return counter
     },
     takeGeneration() {
       let generation = nextGeneration
-      while (generation === 0 || generations.has(generation)) generation = following(generation)
+      while (generation === 0 || usedGenerations[generation] === 1) generation = following(generation)
       nextGeneration = following(generation)
       return generation
     },
     async commit() {
       updateEntry(dataplane.maps.control.fd, encodeIndex(0), encodeControl({ ...control, nextGeneration }))
-      await zeroCounters(dataplane, fresh)
+      await zeroCounters(member_counters, fresh)
       fresh = []
     },
   }
@@ -61,23 +63,20 @@ export function allocate(
 /** They come round after 16 million; by then no flow has one of the first. */
 const following = (generation: number): number => (generation + 1) % 2 ** GENERATION_BITS
 
-function lowestFree(taken: Set<number>, limit: number, what: 'services' | 'members'): () => number {
+function lowestFree(taken: Uint8Array, what: 'services' | 'members'): () => number {
   let next = 0
   return () => {
-    while (taken.has(next)) next++
-    if (next < limit) return next++
+    while (taken[next] === 1) next++
+    if (next < taken.length) return next++
     throw new BallastError({
       code: 'XDP_CAPACITY_EXCEEDED',
-      message: `the node's maps have no room for more ${what}: all ${limit} places are taken`,
+      message: `the node's maps have no room for more ${what}: all ${taken.length} places are taken`,
       hint: `Raise capacity.${what} in the Node manifest; the maps are replaced under traffic.`,
     })
   }
 }
 
-async function zeroCounters({ maps }: Dataplane, counters: readonly number[]): Promise<void> {
-  const zeros = Buffer.alloc(structs.member_counters.size * countPossibleCpus())
-  await writeEntries(
-    maps.member_counters,
-    counters.map(counter => [encodeIndex(counter), zeros]),
-  )
+async function zeroCounters({ fd, info }: OpenMap, counters: readonly number[]): Promise<void> {
+  const values = Buffer.alloc(structs.member_counters.size * countPossibleCpus() * counters.length)
+  await updateEntries(fd, info, { count: counters.length, keys: encodeIndexes(counters), values })
 }

@@ -1,22 +1,20 @@
 import { addressFamily } from '../../../schemas/address.ts'
 import { BallastError } from '../../../schemas/ballast-error.ts'
 import type { RowKey, XdpServiceRow } from '../../../schemas/node-state.ts'
-import type { BuildRing } from '../../ring/ring-cache.ts'
 import { type Allocation, allocate } from './allocation.ts'
 import type { Breathe } from './breather.ts'
 import type { Dataplane } from './dataplane.ts'
 import { aborted, type Failures } from './failures.ts'
-import { encodeIndex, encodeRing, encodeServiceKey, RING_MEMBERS, structs } from './layout.ts'
+import { encodeIndex, encodeRing, encodeServiceKey, RING_MEMBERS } from './layout.ts'
 import type { Descriptor } from './libbpf/descriptor.ts'
-import { createMap, freezeMap, MapFlag, MapType, updateEntry } from './libbpf/maps.ts'
 import { assignMembers } from './members.ts'
-import { type KnownRing, type RingStore, slotsOf } from './ring-store.ts'
+import { createRingMap } from './ring-map.ts'
+import type { KnownRing, RingStore } from './ring-store.ts'
 import { readTables, serviceRowKey, settleTables, type Tables, writeEntries } from './tables.ts'
 
 export interface ServiceContext {
   readonly dataplane: Dataplane
   readonly store: RingStore
-  readonly ringOf: BuildRing
   readonly breathe: Breathe
   readonly signal: AbortSignal
 }
@@ -35,20 +33,20 @@ export async function putServices(
   const failures: Failures = new Map()
   const tables = await readTables(context.dataplane)
   const known = await knowServices(context, tables)
-  const allocation = allocate(context.dataplane, tables, known.values())
+  const allocation = await allocate(context.dataplane, { tables, known, breathe: context.breathe })
   for (let from = 0; from < rows.length; from += BATCH) {
     const batch = rows.slice(from, from + BATCH)
     for (const [key, error] of await putBatch(context, { known, tables, allocation }, batch)) {
       failures.set(key, error)
     }
   }
-  await settleTables(context.dataplane, await readTables(context.dataplane), new Set())
+  await settleTables(context, await readTables(context.dataplane), new Set())
   return failures
 }
 
 /** Takes services away; what is gone already is no failure. */
-export async function dropServices({ dataplane }: ServiceContext, keys: readonly RowKey[]): Promise<void> {
-  await settleTables(dataplane, await readTables(dataplane), new Set(keys))
+export async function dropServices(context: ServiceContext, keys: readonly RowKey[]): Promise<void> {
+  await settleTables(context, await readTables(context.dataplane), new Set(keys))
 }
 
 /** The ring of every service that has one of its own. */
@@ -60,8 +58,8 @@ export async function knowServices(
   for (const [rowKey, { id }] of tables.services) {
     await breathe()
     const mapId = tables.rings.get(id)
-    const ring = mapId === undefined ? undefined : store.read(mapId)
-    if (ring !== undefined && serviceRowKey(ring.key) === rowKey) known.set(rowKey, ring)
+    const ring = mapId === undefined ? 'unreadable' : store.read(mapId)
+    if (typeof ring === 'object' && serviceRowKey(ring.key) === rowKey) known.set(rowKey, ring)
   }
   return known
 }
@@ -110,7 +108,7 @@ async function putBatch(
 }
 
 function prepareRing(
-  { ringOf }: ServiceContext,
+  { store }: ServiceContext,
   { tables, known, allocation }: Present,
   row: XdpServiceRow,
 ): PreparedRing {
@@ -125,7 +123,7 @@ function prepareRing(
     idleTimeout: row.idleTimeout,
     key: row,
     members,
-    slots: slotsOf(members, ringOf),
+    slots: store.slotsOf(members),
   })
   const map = createRingMap(bytes)
   return { row, rowKey, id: id ?? allocation.takeService(), isNew: id === undefined, map }
@@ -145,26 +143,6 @@ async function installRings(
     maps.services,
     prepared.filter(({ isNew }) => isNew).map(({ row, id }) => [encodeServiceKey(row), encodeIndex(id)]),
   )
-}
-
-/** An inner map as the outer one's template has it, filled for good. */
-export function createRingMap(bytes: Buffer): Descriptor {
-  const map = createMap({
-    type: MapType.array,
-    name: 'ring',
-    keySize: 4,
-    valueSize: structs.ring.size,
-    maxEntries: 1,
-    flags: MapFlag.mmapable,
-  })
-  try {
-    updateEntry(map.fd, encodeIndex(0), bytes)
-    freezeMap(map.fd)
-    return map
-  } catch (error) {
-    map.close()
-    throw error
-  }
 }
 
 function refuseUnfit({ vip, backends }: XdpServiceRow): void {

@@ -1,13 +1,22 @@
+import { addressToBytes } from '../../../schemas/address.ts'
 import { BallastError } from '../../../schemas/ballast-error.ts'
-import { createRingMap } from './apply-services.ts'
 import { createBreather } from './breather.ts'
 import type { Dataplane } from './dataplane.ts'
-import { decodeRing, encodeIndex, encodeRing, encodeServiceKey, type Ring, structs } from './layout.ts'
+import {
+  decodeRing,
+  encodeIndex,
+  encodeIndexes,
+  encodeRing,
+  encodeServiceKey,
+  type Ring,
+  structs,
+} from './layout.ts'
 import type { Descriptor } from './libbpf/descriptor.ts'
 import { countPossibleCpus } from './libbpf/features.ts'
 import { openMapById } from './libbpf/info.ts'
-import { lookupEntry } from './libbpf/maps.ts'
-import { readTables, type ServiceEntry, settleTables, writeEntries } from './tables.ts'
+import { lookupEntry, readEntries, updateEntries } from './libbpf/maps.ts'
+import { createRingMap } from './ring-map.ts'
+import { countVips, readTables, type ServiceEntry, writeEntries } from './tables.ts'
 
 /**
  * Fills the vips, services, rings and member counters of a dataplane that carries no traffic yet with those of another one of
@@ -45,7 +54,11 @@ export async function copyTables(from: Dataplane, to: Dataplane): Promise<void> 
     to.maps.services,
     copied.map(({ key, id }) => [encodeServiceKey(key), encodeIndex(id)]),
   )
-  await settleTables(to, await readTables(to), new Set())
+  const vips = countVips(copied)
+  await writeEntries(
+    to.maps.vips,
+    [...vips].map(([vip, count]) => [addressToBytes(vip), encodeIndex(count)]),
+  )
   await copyCounters(from, to, counters)
 }
 
@@ -56,17 +69,22 @@ function readRing(mapId: number): Ring | undefined {
   return lookupEntry(map.fd, encodeIndex(0), bytes) ? decodeRing(bytes) : undefined
 }
 
+/** `counters[n]` becomes counter n. */
 async function copyCounters(from: Dataplane, to: Dataplane, counters: readonly number[]): Promise<void> {
   const bytes = structs.member_counters.size * countPossibleCpus()
-  const values = counters.map(counter => {
-    const value = Buffer.alloc(bytes)
-    lookupEntry(from.maps.member_counters.fd, encodeIndex(counter), value)
-    return value
+  const { fd, info } = from.maps.member_counters
+  // Of an array all entries are there, in order.
+  const { values } = await readEntries(fd, info, bytes)
+  const copied = Buffer.alloc(bytes * counters.length)
+  for (const [place, counter] of counters.entries()) {
+    values.copy(copied, place * bytes, counter * bytes, (counter + 1) * bytes)
+  }
+  const { member_counters } = to.maps
+  await updateEntries(member_counters.fd, member_counters.info, {
+    count: counters.length,
+    keys: encodeIndexes([...counters.keys()]),
+    values: copied,
   })
-  await writeEntries(
-    to.maps.member_counters,
-    values.map((value, counter) => [encodeIndex(counter), value]),
-  )
 }
 
 function refuseTooMany(what: 'services' | 'members', present: number, room: number): void {

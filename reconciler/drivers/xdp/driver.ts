@@ -46,7 +46,6 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
     pins: nodePins(bpffs, node),
     objectFile,
     fleetKeyFile,
-    ringOf,
     store: createRingStore(ringOf),
     readObject: createObjectReader(objectFile),
   }
@@ -57,10 +56,15 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
     capabilities: async () => findCapabilities(options),
     observe: keys =>
       inTurn(async () => {
-        const seen = await observeXdp({ ...context, breathe: createBreather() })
+        const breathe = createBreather()
+        const seen = await observeXdp({ ...context, breathe })
         const wanted = new Set(keys)
         const entries = [...seen.rows].filter(([key]) => keys === undefined || wanted.has(key))
-        return { rows: Object.fromEntries(entries), facts: seen.facts, digest: digestRows(entries) }
+        return {
+          rows: Object.fromEntries(entries),
+          facts: seen.facts,
+          digest: await digestRows(entries, breathe),
+        }
       }),
     fingerprint: () => inTurn(() => fingerprintXdp({ ...context, breathe: createBreather() })),
     apply: (edits: readonly Edit<XdpRow>[], signal: AbortSignal): Promise<EditOutcome[]> =>

@@ -1,5 +1,6 @@
-import { addressFamily, addressFromBytes, addressToBytes } from '../../../schemas/address.ts'
+import { addressFromBytes } from '../../../schemas/address.ts'
 import type { Protocol } from '../../../schemas/node-state.ts'
+import { identify } from '../../ring/identity.ts'
 import { RING_SLOTS } from '../../ring/maglev.ts'
 
 /**
@@ -116,7 +117,7 @@ export interface Ring {
 export function encodeServiceKey({ vip, port, protocol }: ServiceKey): Buffer {
   const { size, fields } = structs.service_key
   const bytes = Buffer.alloc(size)
-  bytes.set(addressToBytes(vip), fields.vip)
+  bytes.set(identify(vip).bytes, fields.vip)
   bytes.writeUInt16BE(port, fields.port)
   bytes.writeUInt8(PROTOCOLS[protocol], fields.protocol)
   return bytes
@@ -130,13 +131,20 @@ export function decodeServiceKey(bytes: Uint8Array): ServiceKey | undefined {
   if (key.readUInt8(fields.protocol) !== PROTOCOLS[protocol] || key.readUInt8(fields.zero) !== 0)
     return undefined
   const port = key.readUInt16BE(fields.port)
-  return port === 0 ? undefined : { vip: addressFromBytes(key.subarray(0, 16)), port, protocol }
+  return port === 0 ? undefined : { vip: readAddress(key, fields.vip), port, protocol }
 }
 
 /** An array index, or any other `__u32` key or value. */
 export function encodeIndex(index: number): Buffer {
   const bytes = Buffer.alloc(4)
   bytes.writeUInt32LE(index)
+  return bytes
+}
+
+/** Array indexes, packed as keys of a batch. */
+export function encodeIndexes(indexes: readonly number[]): Buffer {
+  const bytes = Buffer.alloc(4 * indexes.length)
+  for (const [place, index] of indexes.entries()) bytes.writeUInt32LE(index, 4 * place)
   return bytes
 }
 
@@ -154,6 +162,13 @@ export function encodeRing(ring: Ring): Buffer {
   bytes.set(new Uint8Array(ring.slots.buffer, ring.slots.byteOffset, ring.slots.byteLength), fields.slots)
   return bytes
 }
+
+/** The ring of no service: nobody has a slot. */
+export const encodeBlankRing = (): Buffer => Buffer.alloc(structs.ring.size)
+
+export const isBlankRing = (bytes: Buffer): boolean =>
+  bytes.readUInt32LE(structs.ring.fields.encapsulation) === 0 &&
+  bytes.readUInt32LE(structs.ring.fields.members_used) === 0
 
 /** Undefined for what is no ring that Ballast writes. */
 export function decodeRing(bytes: Uint8Array): Ring | undefined {
@@ -203,11 +218,12 @@ export function decodeControl(bytes: Buffer): Control {
 
 function writeMember(bytes: Buffer, at: number, member: Member): void {
   const { fields } = structs.member
-  bytes.set(addressToBytes(member.address), at + fields.address)
+  const { bytes: address, family } = identify(member.address)
+  bytes.set(address, at + fields.address)
   bytes.writeUInt32LE(member.generation, at + fields.generation)
   bytes.writeUInt32LE(member.counter, at + fields.counter)
   bytes.writeUInt32LE(member.weight, at + fields.weight)
-  bytes.writeUInt32LE(addressFamily(member.address) === 6 ? MEMBER_IPV6 : 0, at + fields.flags)
+  bytes.writeUInt32LE(family === 6 ? MEMBER_IPV6 : 0, at + fields.flags)
 }
 
 function readMember(bytes: Buffer, at: number): Member | undefined {
@@ -215,9 +231,24 @@ function readMember(bytes: Buffer, at: number): Member | undefined {
   const generation = bytes.readUInt32LE(at + fields.generation)
   if (generation === 0) return undefined
   return {
-    address: addressFromBytes(bytes.subarray(at + fields.address, at + fields.address + 16)),
+    address: readAddress(bytes, at + fields.address),
     generation,
     counter: bytes.readUInt32LE(at + fields.counter),
     weight: bytes.readUInt32LE(at + fields.weight),
   }
+}
+
+/** The same addresses come again and again, and making text of them takes long. */
+const knownAddresses = new Map<string, string>()
+const ADDRESSES_KEPT = 2 ** 17
+
+/** 16 bytes, as canonical text. */
+export function readAddress(bytes: Buffer, at: number): string {
+  const address = bytes.toString('latin1', at, at + 16)
+  const known = knownAddresses.get(address)
+  if (known !== undefined) return known
+  const text = addressFromBytes(bytes.subarray(at, at + 16))
+  if (knownAddresses.size >= ADDRESSES_KEPT) knownAddresses.clear()
+  knownAddresses.set(address, text)
+  return text
 }

@@ -14,7 +14,7 @@ import { FLOW_WAYS } from './layout.ts'
 import { fitsSizes } from './load-program.ts'
 import type { NodePins } from './node-pins.ts'
 import type { KnownRing, RingStore } from './ring-store.ts'
-import { countVips, readTables, type ServiceEntry, type Tables } from './tables.ts'
+import { countVips, findOrphanRings, readTables, type ServiceEntry, type Tables } from './tables.ts'
 
 export interface ObserveContext {
   readonly pins: NodePins
@@ -48,7 +48,7 @@ export async function observeXdp(context: ObserveContext): Promise<Seen> {
     const isComplete = tables.vips.get(entry.key.vip) === counts.get(entry.key.vip)
     rows.set(rowKey, observeService(entry, known.get(rowKey), isComplete))
   }
-  return { rows, facts: describe(dataplane, { tables, known, attachments }) }
+  return { rows, facts: describe(dataplane, store, { tables, known, attachments }) }
 }
 
 /** Absent when a pin is missing, or when the program is another version's: creating them mends that. */
@@ -93,7 +93,7 @@ interface Parts {
   readonly attachments: readonly Attachment[]
 }
 
-function describe(dataplane: Dataplane, { tables, known, attachments }: Parts): Facts {
+function describe(dataplane: Dataplane, store: RingStore, { tables, known, attachments }: Parts): Facts {
   const used = new Set([...tables.services.values()].map(({ id }) => id))
   const counts = countVips(tables.services.values())
   return {
@@ -111,7 +111,7 @@ function describe(dataplane: Dataplane, { tables, known, attachments }: Parts): 
     orphans: {
       services: tables.aliens.length,
       vips: [...tables.vips.keys()].filter(vip => !counts.has(vip)).length,
-      rings: [...tables.rings.keys()].filter(id => !used.has(id)).length,
+      rings: findOrphanRings(tables, used, store).length,
     },
   }
 }

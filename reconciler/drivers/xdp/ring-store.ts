@@ -1,10 +1,11 @@
-import { digestOf, sha256 } from '../../../schemas/digest.ts'
+import { sha256 } from '../../../schemas/digest.ts'
 import type { XdpServiceRow } from '../../../schemas/node-state.ts'
 import type { Digest } from '../../../schemas/want.ts'
-import { compareIdentities, RING_SLOTS, SLOT_NONE } from '../../ring/maglev.ts'
+import { compareIdentities } from '../../ring/identity.ts'
+import { RING_SLOTS, SLOT_NONE } from '../../ring/maglev.ts'
 import type { BuildRing } from '../../ring/ring-cache.ts'
 import { ringDigest } from '../../ring/ring-digest.ts'
-import { decodeRing, encodeIndex, type Ring, structs } from './layout.ts'
+import { decodeRing, encodeIndex, isBlankRing, type Ring, structs } from './layout.ts'
 import { isFrozen, openMapById, readMapInfo } from './libbpf/info.ts'
 import { lookupEntry } from './libbpf/maps.ts'
 import { membersIn } from './members.ts'
@@ -17,18 +18,28 @@ export interface KnownRing extends Omit<Ring, 'slots'> {
   readonly digest: Digest
 }
 
+/** `blank`: what Ballast puts in the place of the ring of a service that went. */
+export type RingContent = KnownRing | 'blank' | 'unreadable'
+
 export interface RingStore {
-  /** The ring in an inner map; undefined when there is no such map, or no ring in it. */
-  read(mapId: number): KnownRing | undefined
+  /** What is in an inner map; `unreadable` when there is no such map, or no ring in it. */
+  read(mapId: number): RingContent
   /** A digest of what may have changed though its map is the same; '' for a frozen one. */
   readLoose(mapId: number): string
   /** Forgets all others. */
   keepOnly(mapIds: Iterable<number>): void
+  /** The slots that Maglev gives to members, as indexes into them. */
+  slotsOf(members: Ring['members']): Uint16Array
 }
+
+/** Enough for every service of a large node. */
+const EXPECTATIONS_KEPT = 16384
 
 /** Reads rings, each once: a frozen map can never be written again, and ids of maps are not used twice. */
 export function createRingStore(ringOf: BuildRing): RingStore {
-  const frozen = new Map<number, KnownRing | undefined>()
+  const frozen = new Map<number, RingContent>()
+  /** Digests of rings as Maglev makes them, by backends: small enough to remember all. */
+  const expected = new Map<string, Digest>()
 
   function look(mapId: number): { bytes: Buffer; final: boolean } | undefined {
     using map = openMapById(mapId)
@@ -39,17 +50,48 @@ export function createRingStore(ringOf: BuildRing): RingStore {
     return { bytes, final }
   }
 
-  function read(mapId: number): KnownRing | undefined {
-    if (frozen.has(mapId)) return frozen.get(mapId)
-    const seen = look(mapId)
-    const ring = seen && decodeRing(seen.bytes)
-    const known = ring && knowRing(ring, ringOf)
-    if (seen?.final) frozen.set(mapId, known)
-    return known
+  function remember(members: Ring['members'], digest: Digest): void {
+    if (expected.size >= EXPECTATIONS_KEPT) expected.clear()
+    expected.set(nameBackends(members), digest)
+  }
+
+  function slotsOf(members: Ring['members']): Uint16Array {
+    const slots = computeSlots(members, ringOf)
+    remember(members, ringDigest(addressesOf(members), slots))
+    return slots
+  }
+
+  function know({ slots, ...ring }: Ring): KnownRing {
+    const { members, key, encapsulation, idleTimeout } = ring
+    const digest = digestSlots(members, slots)
+    const isExpected = digest === expected.get(nameBackends(members))
+    const differing = isExpected ? 0 : countDiffering(slots, computeSlots(members, ringOf))
+    if (differing === 0) remember(members, digest)
+    const backends = sortMembers(members).map(({ address, weight }) => ({ address, weight }))
+    const shape = { slots: RING_SLOTS, differing }
+    return {
+      ...ring,
+      row: { kind: 'service', ...key, encapsulation, ring: shape, idleTimeout, backends },
+      digest,
+    }
+  }
+
+  function interpret(bytes: Buffer): RingContent {
+    if (isBlankRing(bytes)) return 'blank'
+    const ring = decodeRing(bytes)
+    return ring === undefined ? 'unreadable' : know(ring)
   }
 
   return {
-    read,
+    read(mapId) {
+      const known = frozen.get(mapId)
+      if (known !== undefined) return known
+      const seen = look(mapId)
+      if (seen === undefined) return 'unreadable'
+      const content = interpret(seen.bytes)
+      if (seen.final) frozen.set(mapId, content)
+      return content
+    },
     readLoose(mapId) {
       if (frozen.has(mapId)) return ''
       const seen = look(mapId)
@@ -59,33 +101,43 @@ export function createRingStore(ringOf: BuildRing): RingStore {
       const kept = new Set(mapIds)
       for (const mapId of frozen.keys()) if (!kept.has(mapId)) frozen.delete(mapId)
     },
+    slotsOf,
   }
 }
 
-/** The slots that Maglev gives to members, as indexes into them. */
-export function slotsOf(members: Ring['members'], ringOf: BuildRing): Uint16Array {
+function computeSlots(members: Ring['members'], ringOf: BuildRing): Uint16Array {
   const sorted = sortMembers(members)
   const indexes = new Uint16Array(SLOT_NONE + 1).fill(SLOT_NONE)
   for (const [place, { index }] of sorted.entries()) indexes[place] = index
-  return ringOf(sorted).map(place => indexes[place]!)
+  const places = ringOf(sorted)
+  const slots = new Uint16Array(RING_SLOTS)
+  for (let slot = 0; slot < RING_SLOTS; slot++) slots[slot] = indexes[places[slot]!]!
+  return slots
 }
 
-function knowRing({ slots, ...ring }: Ring, ringOf: BuildRing): KnownRing {
-  const expected = slotsOf(ring.members, ringOf)
-  let differing = 0
-  for (let slot = 0; slot < RING_SLOTS; slot++) if (slots[slot] !== expected[slot]) differing++
-  const row: XdpServiceRow = {
-    kind: 'service',
-    ...ring.key,
-    encapsulation: ring.encapsulation,
-    ring: { slots: RING_SLOTS, differing },
-    idleTimeout: ring.idleTimeout,
-    backends: sortMembers(ring.members).map(({ address, weight }) => ({ address, weight })),
+/** Of a ring with slots that name nobody too, which only somebody else can have written. */
+function digestSlots(members: Ring['members'], slots: Uint16Array): Digest {
+  const isKnown = new Uint8Array(SLOT_NONE + 1)
+  isKnown[SLOT_NONE] = 1
+  for (const { index } of membersIn(members)) isKnown[index] = 1
+  for (let slot = 0; slot < RING_SLOTS; slot++) {
+    if (isKnown[slots[slot]!] === 0) return sha256(new Uint8Array(slots.buffer))
   }
-  const addresses = ring.members.map(member => member?.address)
-  const named = slots.every(index => index === SLOT_NONE || addresses[index] !== undefined)
-  return { ...ring, row, digest: named ? ringDigest(addresses, slots) : digestOf([addresses, [...slots]]) }
+  return ringDigest(addressesOf(members), slots)
 }
+
+function countDiffering(slots: Uint16Array, others: Uint16Array): number {
+  let differing = 0
+  for (let slot = 0; slot < RING_SLOTS; slot++) if (slots[slot] !== others[slot]) differing++
+  return differing
+}
+
+const addressesOf = (members: Ring['members']) => members.map(member => member?.address)
+
+const nameBackends = (members: Ring['members']): string =>
+  sortMembers(members)
+    .map(({ address, weight }) => `${address} ${weight}`)
+    .join()
 
 const sortMembers = (members: Ring['members']) =>
   [...membersIn(members)].sort((a, b) => compareIdentities(a.address, b.address))

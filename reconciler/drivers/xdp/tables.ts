@@ -1,8 +1,18 @@
-import { addressFromBytes, addressToBytes, serviceId } from '../../../schemas/address.ts'
+import { addressToBytes, serviceId } from '../../../schemas/address.ts'
 import type { RowKey } from '../../../schemas/node-state.ts'
 import type { Dataplane, OpenMap } from './dataplane.ts'
-import { decodeServiceKey, encodeIndex, encodeServiceKey, type ServiceKey, structs } from './layout.ts'
+import {
+  decodeServiceKey,
+  encodeBlankRing,
+  encodeIndex,
+  encodeServiceKey,
+  readAddress,
+  type ServiceKey,
+  structs,
+} from './layout.ts'
 import { deleteEntries, type Entries, readEntries, updateEntries } from './libbpf/maps.ts'
+import { createRingMap } from './ring-map.ts'
+import type { RingStore } from './ring-store.ts'
 
 /** What `services`, `vips` and `rings` hold. */
 export interface Tables {
@@ -35,7 +45,7 @@ export async function readTables({ maps }: Dataplane): Promise<Tables> {
     if (known === undefined) aliens.push(bytes)
     else entries.set(known.rowKey, { key: known.key, id: value })
   }
-  const counts = [...eachEntry(vips!, 16)].map(([vip, count]) => [addressFromBytes(vip), count] as const)
+  const counts = [...eachEntry(vips!, 16)].map(([vip, count]) => [readAddress(vip, 0), count] as const)
   const ids = [...eachEntry(rings!, 4)].map(([id, mapId]) => [id.readUInt32LE(), mapId] as const)
   return { services: entries, aliens, vips: new Map(counts), rings: new Map(ids) }
 }
@@ -52,7 +62,7 @@ export function countVips(services: Iterable<ServiceEntry>): Map<string, number>
  * there whole or not at all. Whatever was left by a process that was killed goes too.
  */
 export async function settleTables(
-  { maps }: Dataplane,
+  { dataplane: { maps }, store }: { dataplane: Pick<Dataplane, 'maps'>; store: Pick<RingStore, 'read'> },
   tables: Tables,
   gone: ReadonlySet<RowKey>,
 ): Promise<void> {
@@ -69,7 +79,31 @@ export async function settleTables(
   await deleteKeys(maps.services, [...goneKeys.map(encodeServiceKey), ...tables.aliens])
 
   const used = new Set(staying.map(({ id }) => id))
-  await deleteKeys(maps.rings, [...tables.rings.keys()].filter(id => !used.has(id)).map(encodeIndex))
+  await blankRings(
+    maps.rings,
+    findOrphanRings(tables, used, store).map(([id]) => id),
+  )
+}
+
+/** Rings that belong to none of the services, by id and map. */
+export const findOrphanRings = (
+  tables: Tables,
+  usedIds: ReadonlySet<number>,
+  store: Pick<RingStore, 'read'>,
+): [id: number, mapId: number][] =>
+  [...tables.rings].filter(([id, mapId]) => !usedIds.has(id) && store.read(mapId) !== 'blank')
+
+/**
+ * One blank ring in the place of many: an array of maps waits for its readers at each deletion, but once for a whole
+ * batch of updates. It also means that no packet still has the number of a service that is gone when this returns.
+ */
+async function blankRings(rings: OpenMap, ids: readonly number[]): Promise<void> {
+  if (ids.length === 0) return
+  using blank = createRingMap(encodeBlankRing())
+  await writeEntries(
+    rings,
+    ids.map(id => [encodeIndex(id), encodeIndex(blank.fd)]),
+  )
 }
 
 export async function writeEntries(

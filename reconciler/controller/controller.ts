@@ -8,8 +8,10 @@ import { renderDiagnostic } from '../manifest/render-diagnostic.ts'
 import { planFleet } from '../plan/plan-fleet.ts'
 import { createLoop } from '../process/loop.ts'
 import type { Repository } from '../repo/repository.ts'
+import { type ControllerEvent, createPhaseTimer } from './controller-event.ts'
 import { createEvaluator } from './evaluate.ts'
 import { followProgress } from './follow-progress.ts'
+import { createPoke } from './poke.ts'
 import { type Board, publishWants } from './publish-wants.ts'
 
 const POLL_MS = 10_000
@@ -26,11 +28,15 @@ export interface ControllerOptions {
   }
   readonly log: Log
   readonly now: () => number
+  /** Told of what happens; must not throw. */
+  readonly observe?: (event: ControllerEvent) => void
 }
 
 export interface Controller {
   /** The queue may have lost what it held: look, and fill it again. */
   refresh(): void
+  /** Somebody says that the branch moved: look, at once, or once for all of a storm. */
+  poke(): void
   stop(): Promise<void>
 }
 
@@ -39,8 +45,9 @@ export interface Controller {
  * Git unreachable, a broken revision, an emptied Redis: what was accepted stays (rule 1).
  */
 export async function startController(options: ControllerOptions): Promise<Controller> {
-  const { repository, board, log, now } = options
-  const evaluate = createEvaluator(repository, options.path)
+  const { repository, board, log, now, observe = () => {} } = options
+  const time = createPhaseTimer(observe)
+  const evaluate = createEvaluator(repository, options.path, time)
   const ending = new AbortController()
   const progress = followProgress(log, now)
   const reports = new Map<string, NodeReport>()
@@ -71,16 +78,18 @@ export async function startController(options: ControllerOptions): Promise<Contr
       complain(`branch ${options.branch} does not exist in ${repository.dir}; nothing changes until it does`)
       return
     }
+    observe({ type: 'looked' })
     if (head === seen) return
     complain('')
     const { subject, author } = await repository.describe(head)
     log.info({ revision: head, branch: options.branch, author, subject }, 'push seen')
+    observe({ type: 'push-seen', revision: head, subject, author })
     const rewound = await findRewind(head)
     const evaluation = rewound ?? (await evaluate(head))
     seen = head
     for (const diagnostic of evaluation.diagnostics) logDiagnostic(diagnostic)
     if (evaluation.fleet === null) reject(head, evaluation.diagnostics)
-    else accept(head, evaluation.fleet)
+    else await accept(head, evaluation.fleet)
   }
 
   /** A branch that does not contain what was accepted was rewritten: nobody reviewed what that takes away. */
@@ -98,29 +107,35 @@ export async function startController(options: ControllerOptions): Promise<Contr
 
   function reject(revision: Revision, diagnostics: readonly Diagnostic[]): void {
     rejected = { revision, diagnostics: [...diagnostics], at: now() }
+    observe({ type: 'refused', revision, diagnostics })
     log.error(
       { revision, problems: diagnostics.length, keeps: accepted?.revision ?? null },
       'revision refused; the last good one stays',
     )
   }
 
-  function accept(revision: Revision, fleet: DesiredFleet): void {
-    const plan = planFleet({
-      base: accepted?.revision ?? null,
-      head: revision,
-      before: tablesOf(accepted?.fleet),
-      after: tablesOf(fleet),
-      names: {},
-    })
+  async function accept(revision: Revision, fleet: DesiredFleet): Promise<void> {
+    const plan = await time('plan', async () =>
+      planFleet({
+        base: accepted?.revision ?? null,
+        head: revision,
+        before: tablesOf(accepted?.fleet),
+        after: tablesOf(fleet),
+        names: {},
+      }),
+    )
     log.info({ revision, ...plan.totals, nodes: plan.nodes.length }, 'plan')
     accepted = { revision, fleet }
     rejected = null
+    observe({ type: 'accepted', revision, totals: plan.totals })
   }
 
   async function publish(): Promise<void> {
     if (accepted === null) return
     const { revision, fleet } = accepted
-    const published = await publishWants({ board, revision, fleet, reports, lastGeneration, now: now() })
+    const published = await time('publish', () =>
+      publishWants({ board, revision, fleet, reports, lastGeneration, now: now() }),
+    )
     lastGeneration = published.lastGeneration
     progress.expect(published.changed)
     if (recorded === revision) return
@@ -165,6 +180,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     for await (const report of board.reports.stream(ending.signal)) {
       reports.set(report.node, report)
       progress.reported(report)
+      observe({ type: 'reported', report })
       if (callsForWant(report)) loop.trigger('report')
     }
   }
@@ -172,6 +188,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
   /** A node that is ahead of every want of ours, or that is to leave. The others wait for the next poll. */
   const callsForWant = ({ node, want }: NodeReport): boolean =>
     (want?.generation ?? 0) > lastGeneration || accepted?.fleet.nodes.has(node) === false
+
+  const poke = createPoke(() => loop.trigger('webhook'))
 
   await restoreAccepted()
   const following = [followRefs(), followReports()].map(task =>
@@ -184,7 +202,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
 
   return {
     refresh: () => loop.trigger('refresh'),
+    poke,
     async stop() {
+      poke.stop()
       clearInterval(timer)
       ending.abort()
       await Promise.all([loop.stop(), ...following])

@@ -6,6 +6,7 @@ import { createManifestCache, type ManifestCache } from '../manifest/manifest-ca
 import { parseManifests } from '../manifest/parse-manifests.ts'
 import { sortDiagnostics } from '../manifest/render-diagnostic.ts'
 import type { Repository, Snapshot } from '../repo/repository.ts'
+import type { TimePhase } from './controller-event.ts'
 
 /** What a revision asks for; `fleet` is null when it is refused, and the diagnostics say why. */
 export interface Evaluation {
@@ -17,29 +18,37 @@ export interface Evaluation {
 export type Evaluate = (revision: Revision) => Promise<Evaluation>
 
 /** Evaluates one revision after the other; what a revision shares with the last one is neither read nor parsed again. */
-export function createEvaluator(repository: Repository, path: string): Evaluate {
+export function createEvaluator(
+  repository: Repository,
+  path: string,
+  time: TimePhase = (_phase, work) => work(),
+): Evaluate {
   const cache: ManifestCache = createManifestCache()
   let previous: Snapshot | undefined
   return async revision => {
-    const snapshot = await repository.snapshot(
-      revision,
-      previous === undefined ? { path } : { path, previous },
-    )
+    const request = previous === undefined ? { path } : { path, previous }
+    const snapshot = await time('snapshot', () => repository.snapshot(revision, request))
     previous = snapshot
-    return evaluateSnapshot(snapshot, cache)
+    return evaluateSnapshot(snapshot, cache, time)
   }
 }
 
-function evaluateSnapshot(snapshot: Snapshot, cache: ManifestCache): Evaluation {
+async function evaluateSnapshot(
+  snapshot: Snapshot,
+  cache: ManifestCache,
+  time: TimePhase,
+): Promise<Evaluation> {
   const files = Array.from(snapshot.files, ([file, { oid, text }]) => ({ path: file, text, id: oid }))
-  const tree = parseManifests(files, { cache })
-  // What could not be read is said; that it is missing would be said in vain.
-  const found = checkRules(tree, { incomplete: snapshot.diagnostics.length > 0 })
+  const { tree, found } = await time('parse', async () => {
+    const parsed = parseManifests(files, { cache })
+    // What could not be read is said; that it is missing would be said in vain.
+    return { tree: parsed, found: checkRules(parsed, { incomplete: snapshot.diagnostics.length > 0 }) }
+  })
   const diagnostics = sortDiagnostics([...snapshot.diagnostics, ...tree.diagnostics, ...found])
   const refused = diagnostics.some(({ severity }) => severity === 'error')
   return {
     revision: snapshot.revision,
-    fleet: refused ? null : buildDesired(tree.manifests),
+    fleet: refused ? null : await time('desired', async () => buildDesired(tree.manifests)),
     diagnostics,
   }
 }

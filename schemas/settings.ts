@@ -43,6 +43,36 @@ export const Settings = z.strictObject({
     .min(100)
     .max(3_600_000)
     .meta({ description: 'How often a worker looks for drift, ms.' }),
+  listen: z
+    .string()
+    .regex(/^(unix:\/.+|(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):\d{1,5})$/, 'is neither host:port nor unix:/path')
+    .meta({
+      description:
+        'Where HTTP is answered: host:port (an IPv6 address in brackets) or unix:/path. Without it: nowhere.',
+    }),
+  webhookSecretFile: z.string().min(1).meta({
+    description:
+      'A file of the secrets that webhooks are signed with, one per line. Without it: no webhooks.',
+  }),
+  apiTokensFile: z.string().min(1).meta({
+    description:
+      'A YAML file of who may use /api/v1: name, role and SHA-256 of each token. Without it: nobody.',
+  }),
+  trustedProxies: z
+    .string()
+    .regex(
+      /^(unix|[0-9a-fA-F:.]+(\/\d{1,3})?)(,(unix|[0-9a-fA-F:.]+(\/\d{1,3})?))*$/,
+      'is no list of addresses',
+    )
+    .meta({
+      description:
+        'Proxies whose X-Forwarded-For is believed: addresses and prefixes, with commas; `unix` for those on the unix socket.',
+    }),
+  counterInterval: z
+    .int()
+    .min(0)
+    .max(3_600_000)
+    .meta({ description: 'How often a worker reads and publishes packet counters, ms; 0: never.' }),
   logLevel: z
     .enum(['silent', 'error', 'warn', 'info', 'debug', 'trace'])
     .meta({ description: 'How much is told on stderr.' }),

@@ -15,10 +15,14 @@ const DEFAULTS = {
   driver: 'kernel',
   bpffs: '/sys/fs/bpf',
   scanInterval: 2000,
+  counterInterval: 10_000,
   logLevel: 'info',
   logFormat: 'text',
   bpfObject: fileURLToPath(new URL('../../bpf/build/lb.bpf.o', import.meta.url)),
 } as const satisfies { readonly [S in SettingName]?: Settings[S] }
+
+/** Flags and variables are text; these settings are numbers. */
+const NUMBERS: readonly SettingName[] = ['scanInterval', 'counterInterval']
 
 /** Settings that were asked for: those with a default and those required are there. */
 type Read<N extends SettingName, R extends SettingName> = {
@@ -64,7 +68,7 @@ export function readSettings<N extends SettingName, R extends N = never>(
       if ((required as readonly SettingName[]).includes(name)) problems.push(missing(name))
       continue
     }
-    const read = given !== undefined && name === 'scanInterval' ? Number(given) : value
+    const read = given !== undefined && NUMBERS.includes(name) ? Number(given) : value
     const parsed = Settings.shape[name].safeParse(read)
     if (parsed.success) values[name] = parsed.data
     else problems.push(...describe(name, read, parsed.error))

@@ -59,9 +59,12 @@ Ballast runs on a lab: client – router – lb-1, lb-2 – backend-1, backend-2
 
 Try, in another terminal:
 
-  a request           nsenter --net=/run/netns/bl-${NAME}-client curl http://203.0.113.10/     (as root)
   a change            cd ${clone}; edit pools/web.yaml; git commit -am 'a change'; git push
-  what it will do     npm run ballast -- plan --config ${settings} --repo ${clone}     (before the push)
+
+and as root:
+
+  a request           nsenter --net=/run/netns/bl-${NAME}-client curl http://203.0.113.10/
+  what a push will do npm run ballast -- plan --config ${settings} --repo ${clone}     (before the push)
   how things are      npm run ballast -- status --config ${settings}
 
 Ctrl-C takes everything down. What happens:

@@ -66,6 +66,8 @@ export interface BalancerFields {
 export const FLEET_KEY = Uint8Array.from({ length: 16 }, (_, i) => 17 * i + 3)
 
 export interface Balancer extends Disposable {
+  /** The program's descriptor. */
+  readonly fd: number
   send(frame: Uint8Array, context?: Uint8Array): { action: Action; frame: Buffer; duration: number }
   /** What was counted since the last call, without the zeros. */
   counted(): Partial<Record<Reason, number>>
@@ -144,6 +146,7 @@ export async function openBalancer(fields: BalancerFields): Promise<Balancer> {
   }
 
   return {
+    fd: program,
     send(frame, context) {
       const { result, packet, duration } = runProgram(program, frame, context && { context })
       return { action: ACTIONS[result] ?? 'aborted', frame: packet, duration }

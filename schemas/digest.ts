@@ -1,15 +1,25 @@
 import { createHash } from 'node:crypto'
-import canonicalize from 'canonicalize'
 import type { Digest } from './want.ts'
 
 /** SHA-256 of a text (UTF-8) or of bytes. */
 export const sha256 = (data: string | Uint8Array): Digest => createHash('sha256').update(data).digest('hex')
 
-/** Canonical JSON (RFC 8785): the same value is the same text everywhere. Throws on what JSON cannot hold. */
+/**
+ * Canonical JSON (RFC 8785): the same value is the same text everywhere. For plain data; throws `TypeError` on
+ * what JSON cannot hold. Numbers and strings are as ECMAScript writes them (3.2.2), which leaves the order of keys.
+ */
 export function canonicalJson(value: unknown): string {
-  const text = canonicalize(value)
-  if (text === undefined) throw new TypeError('a value without a JSON form has no canonical JSON')
-  return text
+  if (typeof value === 'string' || typeof value === 'boolean' || value === null) return JSON.stringify(value)
+  if (typeof value === 'number' && Number.isFinite(value)) return JSON.stringify(value)
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  if (typeof value !== 'object') throw new TypeError(`${String(value)} has no JSON form`)
+  const members: string[] = []
+  // By UTF-16 code units, as `sort` does (3.2.3).
+  for (const key of Object.keys(value).sort()) {
+    const member = (value as Readonly<Record<string, unknown>>)[key]
+    if (member !== undefined) members.push(`${JSON.stringify(key)}:${canonicalJson(member)}`)
+  }
+  return `{${members.join(',')}}`
 }
 
 /** SHA-256 of a value's canonical JSON. */

@@ -46,7 +46,7 @@ export function buildDesired(manifests: readonly Resource[]): DesiredFleet {
   const backendsOf = createExpander(sorted.filter(each => each.kind === 'BackendPool'))
 
   for (const service of sorted.filter(each => each.kind === 'Service')) {
-    const rows = serviceRows(service, backendsOf(service))
+    const rows = rowsOf(service, backendsOf(service))
     for (const { metadata } of selectNodes(service.spec.nodes, nodes)) {
       const { state, names } = built.get(metadata.name)!
       for (const [key, row] of rows) {
@@ -78,8 +78,21 @@ function startNode(node: Node, fleet: Fleet): { state: NodeState; names: Record<
   return { state: { version: NODE_STATE_VERSION, node: node.metadata.name, tables }, names: {} }
 }
 
+type ServiceRows = readonly (readonly [RowKey, XdpServiceRow])[]
+
+/** What did not change since an earlier revision is the same object, and so are its rows: a diff need not look into them. */
+const knownRows = new WeakMap<Service['spec'], { backends: RowBackend[]; rows: ServiceRows }>()
+
+function rowsOf(service: Service, backends: RowBackend[]): ServiceRows {
+  const known = knownRows.get(service.spec)
+  if (known?.backends === backends) return known.rows
+  const rows = serviceRows(service, backends)
+  knownRows.set(service.spec, { backends, rows })
+  return rows
+}
+
 /** One row for every VIP, port and protocol. */
-function serviceRows(service: Service, backends: RowBackend[]): [RowKey, XdpServiceRow][] {
+function serviceRows(service: Service, backends: RowBackend[]): ServiceRows {
   const { spec, metadata } = service
   if (spec.dataplane !== 'xdp')
     throw new TypeError(`Service ${metadata.name} asks for ${spec.dataplane}, which has no rows`)
@@ -103,20 +116,20 @@ function serviceRows(service: Service, backends: RowBackend[]): [RowKey, XdpServ
 /** Gives the backends of a service. Services of one pool share one list. */
 function createExpander(pools: readonly BackendPool[]): (service: Service) => RowBackend[] {
   const byName = new Map(pools.map(pool => [pool.metadata.name, pool]))
-  const expanded = new Map<string, RowBackend[]>()
   return ({ spec, metadata }) => {
-    if (spec.backends !== undefined) return rowBackends(spec.backends)
-    const pool = byName.get(spec.pool ?? '')
-    if (pool === undefined) throw new TypeError(`Service ${metadata.name} has no backends`)
-    const known = expanded.get(pool.metadata.name) ?? rowBackends(pool.spec.backends)
-    expanded.set(pool.metadata.name, known)
-    return known
+    const backends = spec.backends ?? byName.get(spec.pool ?? '')?.spec.backends
+    if (backends === undefined) throw new TypeError(`Service ${metadata.name} has no backends`)
+    return rowBackends(backends)
   }
 }
 
-/** In the order of `compareAddresses`, with each address read once. */
+const knownBackends = new WeakMap<readonly Backend[], RowBackend[]>()
+
+/** In the order of `compareAddresses`, with each address read once. The same list gives the same rows. */
 function rowBackends(backends: readonly Backend[]): RowBackend[] {
-  return backends
+  const known = knownBackends.get(backends)
+  if (known !== undefined) return known
+  const rows = backends
     .map(({ address, weight, drain }) => ({
       order: addressToBytes(address),
       ipv6: Number(address.includes(':')),
@@ -124,4 +137,6 @@ function rowBackends(backends: readonly Backend[]): RowBackend[] {
     }))
     .sort((a, b) => a.ipv6 - b.ipv6 || Buffer.compare(a.order, b.order))
     .map(({ row }) => row)
+  knownBackends.set(backends, rows)
+  return rows
 }

@@ -6,6 +6,7 @@ import { KINDS, type Kind, type Resource } from '../../schemas/manifest/resource
 import { findSchemaProblems, SCHEMA_RULES } from './find-schema-problems.ts'
 import { findYamlProblems, YAML_RULES } from './find-yaml-problems.ts'
 import type { Broken } from './manifest.ts'
+import { readPlainYaml } from './read-plain-yaml.ts'
 import { isBlank, offsetOf, offsetOfKey, readYaml, type Spot, type YamlText } from './read-yaml.ts'
 import { suggest } from './suggest.ts'
 
@@ -41,6 +42,26 @@ const MAX_PROBLEMS = 100
 
 /** Reads every document of ours in a text. Never throws, whatever the text. */
 export function parseText(text: string): ParsedText {
+  return parsePlainText(text) ?? parseAnyText(text)
+}
+
+/** One whole document of ours without a fault, as nearly all are; null for any other text. */
+function parsePlainText(text: string): ParsedText | null {
+  const plain = readPlainYaml(text)
+  if (plain === null) return null
+  const { apiVersion, kind } = plain.value
+  if (apiVersion !== API_VERSION || typeof kind !== 'string' || !Object.hasOwn(KINDS, kind)) return null
+  const parsed = KINDS[kind as Kind].safeParse(plain.value)
+  if (!parsed.success) return null
+  return {
+    resources: [{ resource: parsed.data, document: 0, ...plain.name }],
+    problems: [],
+    broken: [],
+    ignored: 0,
+  }
+}
+
+function parseAnyText(text: string): ParsedText {
   const yaml = readYaml(text)
   const resources: ParsedText['resources'][number][] = []
   const broken: Broken[] = []

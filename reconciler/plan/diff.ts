@@ -15,13 +15,13 @@ export function diffTable<Row>(
   matches: (desired: Row, observed: Row) => boolean = sameRow,
 ): Edit<Row>[] {
   const edits: Edit<Row>[] = []
-  for (const [key, after] of Object.entries(desired)) {
-    const before = observed[key]
+  for (const key of Object.keys(desired)) {
+    const [after, before] = [desired[key]!, observed[key]]
     if (before === undefined) edits.push({ op: 'create', key, after })
     else if (before !== after && !matches(after, before)) edits.push({ op: 'update', key, before, after })
   }
-  for (const [key, before] of Object.entries(observed)) {
-    if (desired[key] === undefined) edits.push({ op: 'delete', key, before })
+  for (const key of Object.keys(observed)) {
+    if (desired[key] === undefined) edits.push({ op: 'delete', key, before: observed[key]! })
   }
   return edits.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
 }

@@ -2,7 +2,7 @@ import type { RowBackend } from '../../schemas/node-state.ts'
 import type { BackendShare, Impact } from '../../schemas/plan.ts'
 import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 import { compareRings } from '../ring/compare-rings.ts'
-import { countSlots } from '../ring/maglev.ts'
+import { countSlotsOfSorted } from '../ring/maglev.ts'
 import type { BuildRing } from '../ring/ring-cache.ts'
 
 type Backends = readonly RowBackend[]
@@ -12,20 +12,33 @@ type Backends = readonly RowBackend[]
  * are only built where both sides have backends and they differ.
  */
 export function measureImpact(before: Backends, after: Backends, buildRing: BuildRing): Impact {
+  if (before === after) return standingImpact(after)
   const backends = joinShares(before, after)
   const standing = { slots: RING_SLOTS, moved: 0, minimum: 0, backends }
-  if (before.length === 0 || after.length === 0 || before === after) return standing
+  if (before.length === 0 || after.length === 0) return standing
   const { moved, minimum } = compareRings(before, after, buildRing)
   return { ...standing, moved, minimum }
+}
+
+/** Services that stay as they are, push after push. Their lists of backends are never changed. */
+const standingImpacts = new WeakMap<Backends, Impact>()
+
+function standingImpact(backends: Backends): Impact {
+  const known = standingImpacts.get(backends)
+  if (known !== undefined) return known
+  const impact = { slots: RING_SLOTS, moved: 0, minimum: 0, backends: joinShares(backends, backends) }
+  standingImpacts.set(backends, impact)
+  return impact
 }
 
 function joinShares(before: Backends, after: Backends): BackendShare[] {
   const shares = new Map<string, BackendShare>()
   const put = (backends: Backends, side: 'share_before' | 'share_after'): void => {
-    const slots = countSlots(backends)
+    const slots = countSlotsOfSorted(backends)
     for (const [index, { address }] of backends.entries()) {
       const share = shares.get(address) ?? { address, share_before: 0, share_after: 0 }
-      shares.set(address, { ...share, [side]: (slots[index] ?? 0) / RING_SLOTS })
+      share[side] = (slots[index] ?? 0) / RING_SLOTS
+      shares.set(address, share)
     }
   }
   put(before, 'share_before')

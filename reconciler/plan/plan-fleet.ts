@@ -1,5 +1,6 @@
 import { serviceId } from '../../schemas/address.ts'
 import { canonicalJson, digestOf } from '../../schemas/digest.ts'
+import type { Edit } from '../../schemas/edit.ts'
 import {
   DriverName,
   emptyTables,
@@ -43,6 +44,7 @@ interface ServiceChange {
 /** What turning one fleet into another does, per service and per node, with its effect on traffic. */
 export function planFleet(input: PlanInput): FleetPlan {
   const groups = new Map<string, ServiceChange>()
+  const standing = new Map<RowKey, ServiceChange>()
   const nodePlans: NodePlan[] = []
   const ordered: unknown[] = []
   for (const node of [...new Set([...input.before.keys(), ...input.after.keys()])].sort()) {
@@ -50,16 +52,22 @@ export function planFleet(input: PlanInput): FleetPlan {
     const after = input.after.get(node) ?? emptyTables()
     const edits = diffNode(after, before)
     const phases = orderEdits(edits)
-    if (phases.length > 0) ordered.push({ node, phases })
+    if (phases.length > 0) {
+      ordered.push({ node, phases: phases.map(phase => ({ ...phase, edits: phase.edits.map(digestEdit) })) })
+    }
     nodePlans.push(...planNode(node, edits))
-    for (const change of serviceChanges(before, after, edits)) {
-      const id = groupId(change)
-      const group = groups.get(id)
-      if (group === undefined) groups.set(id, { ...change, nodes: [node] })
+    for (const change of serviceEdits(before, after, edits)) addTo(groups, groupId(change), change, node)
+    const edited = new Set(edits.xdp.map(({ key }) => key))
+    for (const key of Object.keys(after.xdp)) {
+      const row = after.xdp[key]!
+      if (row.kind !== 'service' || edited.has(key)) continue
+      const group = standing.get(key)
+      if (group === undefined)
+        standing.set(key, { key, change: 'unchanged', before: row, after: row, nodes: [node] })
       else group.nodes.push(node)
     }
   }
-  const services = planServices([...groups.values()], input.names)
+  const services = planServices([...groups.values(), ...standing.values()], input.names)
   return {
     version: PLAN_VERSION,
     digest: digestOf(ordered),
@@ -71,28 +79,50 @@ export function planFleet(input: PlanInput): FleetPlan {
   }
 }
 
-function* serviceChanges(
+function* serviceEdits(
   before: NodeTables,
   after: NodeTables,
   edits: NodeEdits,
 ): Generator<Omit<ServiceChange, 'nodes'>> {
-  const edited = new Set(edits.xdp.map(({ key }) => key))
   for (const edit of edits.xdp) {
     const [was, is] = [asService(before.xdp[edit.key]), asService(after.xdp[edit.key])]
     if (was !== null || is !== null) yield { key: edit.key, change: edit.op, before: was, after: is }
   }
-  for (const [key, row] of Object.entries(after.xdp)) {
-    const service = asService(row)
-    if (service !== null && !edited.has(key))
-      yield { key, change: 'unchanged', before: service, after: service }
-  }
 }
+
+function addTo(
+  groups: Map<string, ServiceChange>,
+  id: string,
+  change: Omit<ServiceChange, 'nodes'>,
+  node: string,
+): void {
+  const group = groups.get(id)
+  if (group === undefined) groups.set(id, { ...change, nodes: [node] })
+  else group.nodes.push(node)
+}
+
+/** Many nodes share their rows. */
+const rowDigests = new WeakMap<object, string>()
+
+function digestRow(row: object | null): string | null {
+  if (row === null) return null
+  const known = rowDigests.get(row) ?? digestOf(row)
+  rowDigests.set(row, known)
+  return known
+}
+
+const digestEdit = (edit: Edit<object>) => ({
+  op: edit.op,
+  key: edit.key,
+  before: edit.op === 'create' ? null : digestRow(edit.before),
+  after: edit.op === 'delete' ? null : digestRow(edit.after),
+})
 
 const asService = (row: NodeTables['xdp'][string] | undefined): XdpServiceRow | null =>
   row?.kind === 'service' ? row : null
 
-const groupId = ({ key, change, before, after }: Omit<ServiceChange, 'nodes'>): string =>
-  change === 'unchanged' ? `${key} unchanged` : `${key} ${canonicalJson([before, after])}`
+const groupId = ({ key, before, after }: Omit<ServiceChange, 'nodes'>): string =>
+  `${key} ${digestRow(before)} ${digestRow(after)}`
 
 function planServices(groups: readonly ServiceChange[], names: PlanInput['names']): ServicePlan[] {
   const nodeCount = new Map<RowKey, number>()

@@ -48,11 +48,20 @@ export function buildRing(backends: readonly RingBackend[]): Uint16Array {
 
 /** How many slots each backend has, as given: what `buildRing` gives out, without building it. */
 export function countSlots(backends: readonly RingBackend[]): number[] {
-  const weighted = orderByIdentity(backends).filter(({ index }) => backends[index]!.weight > 0)
-  const quotas = shareSlots(weighted.map(({ index }) => backends[index]!.weight))
+  const order = [...backends.keys()].sort((a, b) =>
+    compareIdentities(backends[a]!.address, backends[b]!.address),
+  )
+  const sorted = countSlotsOfSorted(order.map(index => backends[index]!))
   const counts = backends.map(() => 0)
-  for (const [turn, { index }] of weighted.entries()) counts[index] = quotas[turn]!
+  for (const [place, index] of order.entries()) counts[index] = sorted[place]!
   return counts
+}
+
+/** As `countSlots`, for backends that are sorted by address already, as those of rows are: reads no address. */
+export function countSlotsOfSorted(backends: readonly RingBackend[]): number[] {
+  const quotas = shareSlots(backends.filter(({ weight }) => weight > 0).map(({ weight }) => weight))
+  let turn = 0
+  return backends.map(({ weight }) => (weight > 0 ? quotas[turn++]! : 0))
 }
 
 interface Turns {

@@ -45,7 +45,9 @@ const isIpv6 = (text: string) => Ipv6.safeParse(text).success
 export const Address = z
   .string()
   .transform((text, context) => {
-    if (isIpv4(text) || isIpv6(text)) return canonicalAddress(text)
+    // Zod takes no dotted quad but the canonical one.
+    if (isIpv4(text)) return text
+    if (isIpv6(text)) return canonicalAddress(text)
     context.issues.push({ code: 'custom', input: text, message: 'is no IPv4 or IPv6 address' })
     return z.NEVER
   })

@@ -14,8 +14,8 @@ const PURE = [
   ['reconciler/drift'],
 ]
 /** Touch the world. They may import what is pure and what is shared, never each other. */
-const EDGES = ['repo', 'queue', 'drivers', 'lab', 'config'].map(name => `reconciler/${name}`)
-const SHARED = ['reconciler/process', 'reconciler/log']
+const EDGES = ['repo', 'queue', 'drivers', 'http', 'lab', 'build', 'config'].map(name => `reconciler/${name}`)
+const SHARED = ['reconciler/process', 'reconciler/log', 'reconciler/metrics']
 /** Wire edges to the pure core. Each may import those before it. */
 const WIRING = ['reconciler/worker', 'reconciler/controller', 'reconciler/commands', 'reconciler/cli.ts']
 
@@ -26,18 +26,26 @@ const IMPURE_CODE =
 
 /** Packages that reach outside, and the one place that imports each; koffi: one file for each C library. */
 const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
+  '@hono/node-server': ['reconciler/http/'],
   bullmq: ['reconciler/queue/'],
   chokidar: ['reconciler/repo/'],
   commander: ['reconciler/commands/', 'reconciler/cli.ts'],
+  esbuild: ['reconciler/build/'],
+  esbuild: ['reconciler/build/'],
   execa: ['reconciler/process/'],
+  hono: ['reconciler/http/'],
+  'https-proxy-agent': ['reconciler/repo/'],
   ioredis: ['reconciler/queue/'],
   'isomorphic-git': ['reconciler/repo/'],
+  jose: ['reconciler/repo/'],
   koffi: ['reconciler/drivers/xdp/libbpf/native.ts', 'reconciler/process/file-lock.ts'],
   pino: ['reconciler/log/'],
+  'prom-client': ['reconciler/metrics/'],
+  'rate-limiter-flexible': ['reconciler/http/'],
 }
 
 /** Run by hand, imported by nothing. */
-const SCRIPTS = ['schemas/generate.ts']
+const SCRIPTS = ['schemas/generate.ts', 'reconciler/build']
 
 /** The folder that rules name: `schemas`, `reconciler/plan`, `reconciler/cli.ts`. */
 const placeOf = (file: string): string =>

@@ -1,4 +1,5 @@
 import {
+  decodeControl,
   decodeRing,
   encodeIndex,
   encodeServiceKey,
@@ -75,3 +76,6 @@ export const bpftool = (...args: readonly (string | Uint8Array)[]) =>
     'bpftool',
     args.flatMap(arg => (typeof arg === 'string' ? [arg] : [...arg].map(String))),
   )
+
+export const readBucketKey = (controlPin: string): bigint =>
+  decodeControl(readEntry(controlPin, encodeIndex(0), structs.control.size)).bucketKey

@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict'
+import { appendFileSync, copyFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite, test } from 'node:test'
+import { readLinkInfo } from '../../../reconciler/drivers/xdp/libbpf/info.ts'
+import { listPins, openPin } from '../../../reconciler/drivers/xdp/libbpf/pins.ts'
+import { fleetKeyFingerprint } from '../../../reconciler/ring/flow-hash.ts'
+import type { XdpInterfaceRow, XdpSettingsRow } from '../../../schemas/node-state.ts'
+import { Tcp } from '../../bpf/packet.ts'
+import { assertApplied, assertReached, converge, editsTo, never } from '../contract.ts'
+import { backendsOf, serviceRow, settingsRow, tableOf } from '../xdp-tables.ts'
+import { findService, mapIdOf, membersOf, programIdOf, readBucketKey, sendThrough } from './kernel.ts'
+import { makeXdpLab, needsRoot } from './lab.ts'
+
+const flow = (sourcePort: number, tcpFlags: number = Tcp.syn) => ({
+  source: '198.51.100.7',
+  sourcePort,
+  vip: '203.0.113.1',
+  port: 80,
+  protocol: 'tcp' as const,
+  tcpFlags,
+})
+
+suite('settings of the XDP driver', { skip: needsRoot }, async () => {
+  const lab = await makeXdpLab()
+  const pins = lab.pins()
+  const web = serviceRow({ backends: backendsOf('10.0.0.1', '10.0.0.2', '10.0.0.3') })
+  const wire: XdpInterfaceRow = { kind: 'interface', name: lab.interfaces[0], attach: 'native' }
+  const capacity = { flows: 2000, services: 12, members: 96 }
+
+  const linkOf = (name: string) => {
+    using link = openPin(pins.link(name))
+    return readLinkInfo(link!.fd)
+  }
+
+  /** Flows, each with the backend that it has; then their new SYNs would go elsewhere. */
+  async function establishFlows(settings: XdpSettingsRow): Promise<Map<number, string | undefined>> {
+    const driver = lab.open()
+    await converge(driver, {})
+    await converge(driver, tableOf(settings, web, wire))
+    const ports = Array.from({ length: 500 }, (_, i) => 30_000 + i)
+    const chosen = new Map(ports.map(port => [port, sendThrough(pins, flow(port))]))
+    const drained = serviceRow({ backends: backendsOf('10.0.0.1=0', '10.0.0.2=0', '10.0.0.3=0', '10.0.0.4') })
+    await converge(driver, tableOf(settings, drained, wire))
+    return chosen
+  }
+
+  async function changeTo(settings: XdpSettingsRow): Promise<void> {
+    const driver = lab.open()
+    const { rows } = await driver.observe()
+    const wanted = { ...rows, settings }
+    assertReached(wanted, await converge(driver, wanted))
+  }
+
+  const countKept = (chosen: Map<number, string | undefined>): number =>
+    [...chosen].filter(([port, backend]) => sendThrough(pins, flow(port, Tcp.ack)) === backend).length
+
+  test('other constants are another program with the same maps, link and flows', async () => {
+    const chosen = await establishFlows(settingsRow({ capacity }))
+    const before = { link: linkOf(wire.name), program: programIdOf(pins), flows: mapIdOf(pins.map('flows')) }
+    await changeTo(settingsRow({ capacity, mtu: 9000, unmatched: 'pass' }))
+    const after = { link: linkOf(wire.name), program: programIdOf(pins), flows: mapIdOf(pins.map('flows')) }
+    assert.equal(after.link.id, before.link.id)
+    assert.notEqual(after.program, before.program)
+    assert.equal(after.link.programId, after.program)
+    assert.equal(after.flows, before.flows)
+    assert.equal(countKept(chosen), 500)
+  })
+
+  test('a larger and a smaller flow table take the flows along, live', async () => {
+    const chosen = await establishFlows(settingsRow({ capacity }))
+    const before = { link: linkOf(wire.name), flows: mapIdOf(pins.map('flows')) }
+    await changeTo(settingsRow({ capacity: { ...capacity, flows: 100_000 } }))
+    assert.notEqual(mapIdOf(pins.map('flows')), before.flows)
+    assert.equal(linkOf(wire.name).id, before.link.id)
+    assert.equal(countKept(chosen), 500)
+    await changeTo(settingsRow({ capacity: { ...capacity, flows: 700 } }))
+    assert.ok(countKept(chosen) >= 498, 'more than 0.1% of the flows were lost')
+  })
+
+  test('other sizes of the other maps take services, members, counters and flows along', async () => {
+    const chosen = await establishFlows(settingsRow({ capacity }))
+    const before = { ...findService(pins, web), counters: await lab.open().readCounters() }
+    await changeTo(settingsRow({ capacity: { ...capacity, services: 50, members: 500 } }))
+    assert.equal(countKept(chosen), 500)
+    for (const smaller of [
+      { services: 1, members: 500 },
+      { services: 1, members: 2 },
+    ]) {
+      await changeTo(settingsRow({ capacity: { ...capacity, ...smaller } }))
+      const identity = (ring: typeof before.ring) =>
+        [...membersOf(ring)].map(([address, { index, generation }]) => [address, index, generation])
+      assert.deepEqual(identity(findService(pins, web).ring), identity(before.ring))
+    }
+    assert.equal(countKept(chosen), 500)
+    const { services, liveFlows } = await lab.open().readCounters()
+    assert.equal(liveFlows, before.counters.liveFlows)
+    const packets = (rows: typeof services) =>
+      Object.values(rows).flatMap(backends => backends.map(backend => backend.newFlows))
+    assert.deepEqual(packets(services), packets(before.counters.services))
+  })
+
+  test('maps too small for what they hold are refused, and nothing changes', async () => {
+    await establishFlows(settingsRow({ capacity }))
+    const driver = lab.open()
+    const { rows, digest } = await driver.observe()
+    const wanted = { ...rows, settings: settingsRow({ capacity: { ...capacity, members: 1 } }) }
+    const [outcome] = await driver.apply(editsTo(wanted, rows), never)
+    assert.equal(outcome?.result === 'failed' && outcome.code, 'XDP_CAPACITY_TOO_SMALL')
+    assert.equal((await driver.observe()).digest, digest)
+  })
+
+  test('another version of the object replaces the program under traffic', async () => {
+    const chosen = await establishFlows(settingsRow({ capacity }))
+    const before = { link: linkOf(wire.name), program: programIdOf(pins) }
+    const { rows } = await lab.open().observe()
+    const newer = join(lab.directory, 'newer.bpf.o')
+    copyFileSync(lab.objectFile, newer)
+    // Behind the last section, where no loader looks.
+    appendFileSync(newer, 'newer')
+
+    const driver = lab.open({ objectFile: newer })
+    assert.equal((await driver.observe()).rows.settings, undefined)
+    assertReached(rows, await converge(driver, rows))
+    assert.notEqual(programIdOf(pins), before.program)
+    assert.equal(linkOf(wire.name).id, before.link.id)
+    assert.equal(linkOf(wire.name).programId, programIdOf(pins))
+    assert.equal(countKept(chosen), 500)
+    await converge(lab.open(), rows)
+  })
+
+  test('the bucket key stays, and is not the same on another node', async () => {
+    const keyOf = async (node: string) => {
+      await converge(lab.open({ node }), tableOf(settingsRow()))
+      return readBucketKey(lab.pins(node).map('control'))
+    }
+    const key = await keyOf('key-a')
+    assert.notEqual(key, 0n)
+    await converge(lab.open({ node: 'key-a' }), tableOf(settingsRow({ mtu: 4000 })))
+    assert.equal(readBucketKey(lab.pins('key-a').map('control')), key)
+    assert.notEqual(await keyOf('key-b'), key)
+  })
+
+  test('a fleet key in a file is used, as bytes and as hex, and must be the one of the fleet', async () => {
+    const key = Uint8Array.from({ length: 16 }, (_, i) => i * 11)
+    const settings = settingsRow({ fleetKey: fleetKeyFingerprint(key) })
+    const fleetKeyFile = join(lab.directory, 'fleet.key')
+    for (const content of [key, `${Buffer.from(key).toString('hex')}\n`]) {
+      writeFileSync(fleetKeyFile, content)
+      const driver = lab.open({ node: 'secret', fleetKeyFile })
+      assertReached(tableOf(settings), await converge(driver, tableOf(settings)))
+      await converge(driver, {})
+    }
+    const codeOf = async (file: string | undefined) => {
+      const driver = lab.open({ node: 'secret', ...(file && { fleetKeyFile: file }) })
+      const [outcome] = await driver.apply(editsTo(tableOf(settings), {}), never)
+      return outcome?.result === 'failed' && outcome.code
+    }
+    assert.equal(await codeOf(undefined), 'FLEET_KEY_MISMATCH')
+    writeFileSync(fleetKeyFile, 'short')
+    assert.equal(await codeOf(fleetKeyFile), 'FLEET_KEY_UNREADABLE')
+    assert.equal(await codeOf(join(lab.directory, 'no.key')), 'FLEET_KEY_UNREADABLE')
+  })
+
+  test('the program does not go while services or interfaces use it; after it no pin is left', async () => {
+    const driver = lab.open()
+    await converge(driver, tableOf(settingsRow(), web, wire))
+    const { settings } = (await driver.observe()).rows
+    const [outcome] = await driver.apply([{ op: 'delete', key: 'settings', before: settings! }], never)
+    assert.equal(outcome?.result === 'failed' && outcome.code, 'XDP_SETTINGS_IN_USE')
+    assert.deepEqual(await converge(driver, {}), {})
+    assertApplied(await driver.apply([{ op: 'delete', key: 'settings', before: settings! }], never))
+    assert.deepEqual(listPins(pins.root), [])
+  })
+
+  test('a missing object file says how to make it', async () => {
+    const driver = lab.open({ node: 'no-object', objectFile: join(lab.directory, 'none.o') })
+    assert.match((await driver.capabilities()).reason, /make -C bpf/)
+    const [outcome] = await driver.apply(editsTo(tableOf(settingsRow()), {}), never)
+    assert.equal(outcome?.result === 'failed' && outcome.code, 'BPF_OBJECT_MISSING')
+  })
+})

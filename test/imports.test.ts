@@ -31,7 +31,6 @@ const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
   chokidar: ['reconciler/repo/'],
   commander: ['reconciler/commands/', 'reconciler/cli.ts'],
   esbuild: ['reconciler/build/'],
-  esbuild: ['reconciler/build/'],
   execa: ['reconciler/process/'],
   hono: ['reconciler/http/'],
   'https-proxy-agent': ['reconciler/repo/'],

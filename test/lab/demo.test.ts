@@ -44,12 +44,13 @@ test('a demo that is interrupted says so and leaves nothing behind', { skip }, a
   demo.stdout?.on('data', chunk => {
     stdout += chunk
   })
-  await new Promise<void>(done => {
+  const begun = new Promise<void>(done => {
     demo.stderr?.on('data', chunk => {
       progress += chunk
       if (progress.includes('2. The first push')) done()
     })
   })
+  await Promise.race([begun, demo.exited])
   const { exitCode } = await demo.stop(20_000)
   const result = DemoResult.parse(JSON.parse(stdout))
   assert.equal(exitCode, 1)

@@ -45,6 +45,8 @@ const DEFAULT_DEADLINE_MS = 2_000
 const MAX_BACKOFF_MS = 1_000
 /** Longer than any command blocks. */
 const SILENCE_MS = 20_000
+/** ioredis keeps the process alive for so long after a connection that had failed already. */
+const LINGER_MS = 50
 
 /** Connects in the background, and again for ever when it is lost, with back-off. */
 export function connectRedis(options: RedisConnectionOptions): RedisConnection {
@@ -58,7 +60,7 @@ export function connectRedis(options: RedisConnectionOptions): RedisConnection {
     autoResendUnfulfilledCommands: false,
   })
   const listeners = new Set<() => void>()
-  let usable = Promise.withResolvers<void>()
+  let usable = createGate()
   let isUsable = false
   let lastError: unknown = null
 
@@ -77,13 +79,16 @@ export function connectRedis(options: RedisConnectionOptions): RedisConnection {
   client.on('ready', () => {
     admit().catch((error: unknown) => {
       lastError = error
-      if (error instanceof BallastError) log.error({ err: error }, 'Redis cannot be used')
+      if (!(error instanceof BallastError)) return
+      log.error({ err: error }, 'Redis cannot be used')
+      usable.reject(error)
+      usable = createGate()
     })
   })
   client.on('close', () => {
     if (!isUsable) return // Never was, or closed by us.
     isUsable = false
-    usable = Promise.withResolvers()
+    usable = createGate()
     log.debug('connection to Redis lost')
   })
 
@@ -124,10 +129,16 @@ export function connectRedis(options: RedisConnectionOptions): RedisConnection {
     close() {
       isUsable = false
       usable.reject(new Error('the connection was closed'))
-      usable.promise.catch(() => {})
       client.disconnect()
     },
   }
+}
+
+function createGate(): PromiseWithResolvers<void> {
+  const gate = Promise.withResolvers<void>()
+  // Nobody may be waiting when it is shut for good.
+  gate.promise.catch(() => {})
+  return gate
 }
 
 type Settings = RedisOptions & { replyMapping?: 'legacy' }
@@ -140,6 +151,7 @@ function open(address: RedisAddress, settings: Settings): Redis {
     ...(address.password !== undefined && { password: address.password }),
     retryStrategy: attempts => Math.min(MAX_BACKOFF_MS, 25 * 2 ** Math.min(attempts, 10)),
     connectTimeout: 5_000,
+    disconnectTimeout: LINGER_MS,
   }
   const client = address.url === undefined ? new Redis(options) : new Redis(address.url, options)
   // Without a listener it would print; whoever wants to know listens too.
@@ -213,6 +225,7 @@ export async function askForInfo(socket: string): Promise<string | 'absent' | 'b
     lazyConnect: true,
     enableReadyCheck: false,
     disableClientInfo: true,
+    disconnectTimeout: LINGER_MS,
     protocol: 2,
     retryStrategy: null,
     commandTimeout: 1_000,

@@ -138,7 +138,7 @@ function tryLock(dir: string): FileLock | null {
 }
 
 async function findProgram(): Promise<string> {
-  const folders = [...(process.env.PATH ?? '').split(':'), '/usr/bin', '/usr/local/bin']
+  const folders = (process.env.PATH ?? '').split(':')
   for (const name of ['redis-server', 'valkey-server']) {
     for (const folder of folders) {
       const file = resolve(folder, name)

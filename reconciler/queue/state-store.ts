@@ -42,12 +42,15 @@ const CHUNK = 500
 
 export function createStateStore(connection: RedisConnection): StateStore {
   const memo: RowMemo = new Map()
-  const checked = new Set<string>()
+  /** Node → in which connection its state was last looked at in every part. */
+  const checked = new Map<string, number>()
   let last: Promise<unknown> = Promise.resolve()
   let waiting: Put[] = []
   let batch: Promise<void> | null = null
-  // Redis may have come back with less than it had.
-  connection.onReady(() => checked.clear())
+  let connections = 0
+  connection.onReady(() => {
+    connections++
+  })
 
   /** Pruning beside a put could delete a part that the put has just found to be there. */
   function inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -88,7 +91,8 @@ export function createStateStore(connection: RedisConnection): StateStore {
    */
   async function putAll(puts: readonly Put[]): Promise<void> {
     const levels: Blob[][] = []
-    const unchecked = puts.filter(({ node }) => !checked.has(node))
+    const connected = connections
+    const unchecked = puts.filter(({ node }) => checked.get(node) !== connected)
     const thorough = new Set(unchecked.map(({ tree }) => tree.digest))
     for (let level = distinct(puts.map(({ tree }) => tree)); level.length > 0; ) {
       const missing = new Set(await findMissing(level))
@@ -100,7 +104,9 @@ export function createStateStore(connection: RedisConnection): StateStore {
       level = distinct(entered.flatMap(({ children }) => children))
     }
     for (const level of levels) await write(level)
-    for (const { node } of puts) checked.add(node)
+    for (const { node } of puts) checked.set(node, connected)
+    // Redis was away meanwhile, and may have come back with less than it had.
+    if (connected !== connections) await putAll(puts)
   }
 
   async function put(state: NodeState): Promise<Digest> {

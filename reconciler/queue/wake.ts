@@ -103,17 +103,25 @@ export async function listenForWakes({
   worker.on('error', error => connection.log.debug({ node, err: error }, 'wake-ups interrupted'))
   worker.on('failed', (_job, error) => connection.log.warn({ node, err: error }, 'wake-up failed'))
 
+  /** Whether it settled in time. */
+  async function inTime(work: Promise<unknown>): Promise<boolean> {
+    const expiry = new AbortController()
+    const late = delay(CLOSE_MS, false, { signal: expiry.signal }).catch(() => false)
+    const done = work.then(
+      () => true,
+      () => true,
+    )
+    return await Promise.race([done, late]).finally(() => expiry.abort())
+  }
+
   return {
     async close() {
-      const polite = worker.close().then(() => true)
-      const late = new AbortController()
-      const closed = await Promise.race([
-        polite,
-        delay(CLOSE_MS, false, { signal: late.signal }).catch(() => false),
-      ])
-      late.abort()
+      // Closing politely would wait for ever for a Redis that is away, or for a wake-up that never ends.
+      if (redis.status === 'ready' && !(await inTime(worker.pause()))) {
+        connection.log.debug({ node }, 'left a wake-up under way')
+      }
+      await inTime(worker.close(true))
       redis.disconnect()
-      if (!closed) connection.log.debug({ node }, 'left a wake-up under way')
     },
   }
 }

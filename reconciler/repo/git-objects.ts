@@ -131,7 +131,7 @@ async function withTimeLimit<T>(git: Program, place: GitPlace, work: () => Promi
   }
 }
 
-export const objectMissing = ({ dir }: GitPlace, oid: string): BallastError =>
+const objectMissing = ({ dir }: GitPlace, oid: string): BallastError =>
   new BallastError({
     code: 'OBJECT_MISSING',
     message: `${dir} lacks the object ${oid}`,

@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import fc from 'fast-check'
+import { REPORT_STREAM_KEY, reportKey } from '../../reconciler/queue/keys.ts'
+import { createReports, type Reports } from '../../reconciler/queue/reports.ts'
+import { createRevisions } from '../../reconciler/queue/revisions.ts'
+import { NodeReport, REPORT_VERSION } from '../../schemas/report.ts'
+import { RevisionState } from '../../schemas/revision-state.ts'
+import { arbitraryOf } from '../schemas/arbitrary-of.ts'
+import { makeRedis, type TestRedis, until } from './make-redis.ts'
+
+const report = (node: string, at: number): NodeReport => ({
+  version: REPORT_VERSION,
+  node,
+  at,
+  worker: { pid: 1, startedAt: 1, version: '0.1.0' },
+  want: null,
+  outcome: null,
+  outcomeAt: null,
+  edits: { create: 0, update: 0, delete: 0 },
+  failures: [],
+  pending: [],
+  drift: [],
+  observedDigest: 'a'.repeat(64),
+  ringsDigest: null,
+  facts: {},
+})
+
+/** What a stream has given so far, as `node@time`. */
+function follow(redis: TestRedis): string[] {
+  const abort = new AbortController()
+  const given: string[] = []
+  const following = (async () => {
+    const reports = createReports(redis.connect({ deadline: 500 }))
+    for await (const { node, at } of reports.stream(abort.signal)) given.push(`${node}@${at}`)
+  })()
+  redis.beforeItEnds(async () => {
+    abort.abort()
+    await following
+  })
+  return given
+}
+
+const published = (reports: Reports, next: NodeReport) => () =>
+  reports.publish(next).then(
+    () => true,
+    () => false,
+  )
+
+suite('reports of nodes', () => {
+  test('are read as they were published, the latest of each', async t => {
+    const redis = await makeRedis(t)
+    const reports = createReports(redis.connect())
+    assert.equal((await reports.readAll()).size, 0)
+    const last = new Map<string, NodeReport>()
+    await fc.assert(
+      fc.asyncProperty(arbitraryOf(NodeReport), async next => {
+        const given = NodeReport.parse(next)
+        await reports.publish(given)
+        last.set(given.node, given)
+        assert.deepEqual((await reports.readAll()).get(given.node), given)
+      }),
+      { numRuns: 40 },
+    )
+    assert.deepEqual(
+      await reports.readAll(),
+      new Map([...(await reports.readAll())].map(([node]) => [node, last.get(node)])),
+    )
+    assert.equal((await reports.readAll()).size, last.size)
+  })
+
+  test('that cannot be read are left out; those of a removed node are gone', async t => {
+    const redis = await makeRedis(t)
+    const connection = redis.connect()
+    const reports = createReports(connection)
+    for (const node of ['lb1', 'lb2', 'lb3']) await reports.publish(report(node, 1))
+    await connection.call(client =>
+      client.set(reportKey('lb2'), JSON.stringify({ ...report('lb2', 1), version: 99 })),
+    )
+    assert.deepEqual([...(await reports.readAll()).keys()].sort(), ['lb1', 'lb3'])
+    await reports.remove('lb3')
+    await reports.remove('lb3')
+    assert.deepEqual([...(await reports.readAll()).keys()], ['lb1'])
+  })
+
+  test('are streamed: first the latest of every node, then each as it comes', async t => {
+    const redis = await makeRedis(t)
+    const reports = createReports(redis.connect())
+    await reports.publish(report('lb1', 1))
+    await reports.publish(report('lb1', 2))
+    await reports.publish(report('lb2', 1))
+    const given = follow(redis)
+    await until('those that were there came', () => given.length >= 2)
+    assert.deepEqual([...new Set(given)].sort(), ['lb1@2', 'lb2@1'])
+    for (let at = 3; at < 20; at++) {
+      await reports.publish(report('lb1', at))
+      await until(`lb1@${at} came`, () => given.at(-1) === `lb1@${at}`)
+    }
+  })
+
+  test('that come all at once from many nodes are all seen, each node at its latest', async t => {
+    const redis = await makeRedis(t)
+    const reports = createReports(redis.connect())
+    const given = follow(redis)
+    const nodes = Array.from({ length: 100 }, (_, index) => `lb${index}`)
+    await Promise.all(nodes.map(node => reports.publish(report(node, 1))))
+    await Promise.all(nodes.map(node => reports.publish(report(node, 2))))
+    await until('all came', () => nodes.every(node => given.includes(`${node}@2`)))
+  })
+
+  test('do not pile up in the stream', async t => {
+    const redis = await makeRedis(t)
+    const connection = redis.connect()
+    const reports = createReports(connection)
+    await connection.call(async client => {
+      const pipeline = client.pipeline()
+      for (let entry = 0; entry < 15_000; entry++) pipeline.xadd(REPORT_STREAM_KEY, '*', 'node', 'lb1')
+      await pipeline.exec()
+    })
+    await reports.publish(report('lb1', 1))
+    const length = await connection.call(client => client.xlen(REPORT_STREAM_KEY))
+    assert.ok(length < 11_000, `${length} entries`)
+  })
+
+  test('go on being streamed after Redis was killed, and after it was emptied', async t => {
+    const redis = await makeRedis(t)
+    const reports = createReports(redis.connect({ deadline: 500 }))
+    await reports.publish(report('lb1', 1))
+    const given = follow(redis)
+    await until('the first came', () => given.includes('lb1@1'))
+    await redis.kill()
+    await redis.start()
+    await until('it can publish again', published(reports, report('lb2', 2)))
+    await until('the second came', () => given.includes('lb2@2'))
+    await redis.empty()
+    await reports.publish(report('lb3', 3))
+    await until('the third came', () => given.includes('lb3@3'))
+  })
+
+  test('of a Redis whose clock went back are seen all the same', async t => {
+    const redis = await makeRedis(t)
+    const connection = redis.connect()
+    const reports = createReports(connection)
+    await connection.call(client =>
+      client.xadd(REPORT_STREAM_KEY, `${Date.now() + 3_600_000}-0`, 'node', 'lb1'),
+    )
+    const given = follow(redis)
+    await reports.publish(report('lb1', 1))
+    await until('the first came', () => given.includes('lb1@1'))
+    await redis.empty()
+    await reports.publish(report('lb1', 2))
+    await until('the second came', () => given.includes('lb1@2'))
+  })
+
+  test('are not waited for any more when the stream is aborted, idle or with Redis away', async t => {
+    const redis = await makeRedis(t)
+    for (const away of [false, true]) {
+      if (away) await redis.kill()
+      const abort = new AbortController()
+      setTimeout(() => abort.abort(), 50)
+      for await (const _ of createReports(redis.connect({ deadline: 500 })).stream(abort.signal))
+        assert.fail('none there')
+    }
+  })
+})
+
+test('the state of the repository is read as it was written', async t => {
+  const redis = await makeRedis(t)
+  const revisions = createRevisions(redis.connect())
+  assert.equal(await revisions.read(), null)
+  await fc.assert(
+    fc.asyncProperty(arbitraryOf(RevisionState), async state => {
+      await revisions.write(RevisionState.parse(state))
+      assert.deepEqual(await revisions.read(), RevisionState.parse(state))
+    }),
+    { numRuns: 20 },
+  )
+})

@@ -65,7 +65,7 @@ function mayImport(place: string): string[] | null {
   if (SHARED.includes(place)) return ['schemas', ...SHARED]
   if (EDGES.includes(place)) return [...pure, ...SHARED, place]
   if (WIRING.includes(place)) return [...pure, ...SHARED, ...EDGES, ...before(WIRING, place)]
-  return SCRIPTS.includes(place) ? [...pure, ...SHARED] : null
+  return SCRIPTS.includes(place) ? [...pure, ...SHARED, place] : null
 }
 
 /** Types too: the lexer looks for what is an import, not at what is imported. */

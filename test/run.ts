@@ -14,7 +14,7 @@ const TEST_LIMIT_MS = 120_000
 const GROUP_LIMIT_MS = 300_000
 
 /** Tests that share the kernel and measure nothing well when the CPUs are taken: one file after another. */
-const KERNEL = /^test\/(lab|bpf|drivers|system)\//
+const KERNEL = /^test\/(lab|bpf|drivers|faults|release|system)\//
 
 interface Counts {
   passed: number

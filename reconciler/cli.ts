@@ -9,6 +9,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   validate: async () => (await import('./commands/validate.ts')).validateCommand(),
   plan: async () => (await import('./commands/plan.ts')).planCommand(),
   status: async () => (await import('./commands/status.ts')).statusCommand(),
+  accept: async () => (await import('./commands/accept.ts')).acceptCommand(),
   reconciler: async () => (await import('./commands/reconciler.ts')).reconcilerCommand(),
   worker: async () => (await import('./commands/worker.ts')).workerCommand(),
   redis: async () => (await import('./commands/redis.ts')).redisCommand(),
@@ -32,6 +33,8 @@ try {
   process.exitCode = 1
   process.stderr.write(`${describe(error)}\n`)
 }
+// What is still open, a connection that looks for a Redis that is away for instance, must not keep the process alive.
+process.exit()
 
 /** Faults of input and of I/O in words; anything else is a fault of ours and shows where. */
 function describe(error: unknown): string {

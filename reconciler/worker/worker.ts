@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { NodeState } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import type { Digest, Want } from '../../schemas/want.ts'
@@ -14,6 +15,7 @@ import { createNode } from './node.ts'
 
 const WANT_INTERVAL_MS = 10_000
 const HEARTBEAT_MS = 10_000
+const NEWS_WAIT_MS = 100
 
 /** What the worker needs of the control plane. Every call may fail; the worker then goes on with what it has. */
 export interface ControlPlane {
@@ -59,7 +61,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     health: options.health,
     lastGood: await readLastGood(file),
     bootId: await readBootId(),
-    onNews: report,
+    // A repair does not wait for a control plane that is away.
+    onNews: () => Promise.race([report(), delay(NEWS_WAIT_MS)]),
   })
 
   let batch = new AbortController()

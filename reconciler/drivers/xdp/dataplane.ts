@@ -12,6 +12,7 @@ import {
   readMapInfo,
   readProgramInfo,
 } from './libbpf/info.ts'
+import { LINK_TYPE_XDP } from './libbpf/links.ts'
 import { lookupEntry } from './libbpf/maps.ts'
 import { listPins, nameOfPin, openPin } from './libbpf/pins.ts'
 import type { NodePins } from './node-pins.ts'
@@ -78,7 +79,8 @@ export function readPinnedLinks(pins: NodePins): PinnedLink[] {
     const interfaceName = nameOfPin(pin)
     using link = openPin(pins.link(interfaceName))
     if (link === undefined) return []
-    const { programId, ifindex } = readLinkInfo(link.fd)
+    const { type, programId, ifindex } = readLinkInfo(link.fd)
+    if (type !== LINK_TYPE_XDP) return []
     return [{ interfaceName, programId, ifindex }]
   })
 }

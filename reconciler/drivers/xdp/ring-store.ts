@@ -39,7 +39,7 @@ const EXPECTATIONS_KEPT = 16384
 export function createRingStore(ringOf: BuildRing): RingStore {
   const frozen = new Map<number, RingContent>()
   /** Digests of rings as Maglev makes them, by backends: small enough to remember all. */
-  const expected = new Map<string, Digest>()
+  const expected = new Map<Digest, Digest>()
 
   function look(mapId: number): { bytes: Buffer; final: boolean } | undefined {
     using map = openMapById(mapId)
@@ -134,10 +134,12 @@ function countDiffering(slots: Uint16Array, others: Uint16Array): number {
 
 const addressesOf = (members: Ring['members']) => members.map(member => member?.address)
 
-const nameBackends = (members: Ring['members']): string =>
-  sortMembers(members)
-    .map(({ address, weight }) => `${address} ${weight}`)
-    .join()
+const nameBackends = (members: Ring['members']): Digest =>
+  sha256(
+    sortMembers(members)
+      .map(({ address, weight }) => `${address} ${weight}`)
+      .join(),
+  )
 
 const sortMembers = (members: Ring['members']) =>
   [...membersIn(members)].sort((a, b) => compareIdentities(a.address, b.address))

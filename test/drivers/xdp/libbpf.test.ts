@@ -85,9 +85,8 @@ suite('the binding of libbpf', { skip: needsRoot }, () => {
     const file = join(directory, 'text.o')
     writeFileSync(file, 'no ELF')
     assert.throws(() => openObject(file, 'text'), {
-      name: 'BallastError',
-      code: /^BPF_E/,
-      message: /libbpf: /,
+      code: /^BPF_/,
+      message: /not a proper ELF object/,
     })
     assert.throws(() => openObject(join(directory, 'none.o'), 'none'), { code: 'BPF_OBJECT_MISSING' })
   })

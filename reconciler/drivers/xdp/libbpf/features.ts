@@ -22,8 +22,6 @@ export function findMissingFeature(kernel = release()): string {
 
 export const countPossibleCpus = (): number => loadLibbpf().libbpf_num_possible_cpus()
 
-export const libbpfVersion = (): string => loadLibbpf().libbpf_version_string()
-
 function isAtLeast(kernel: string, [major, minor]: readonly [number, number]): boolean {
   const [, a = '0', b = '0'] = /^(\d+)\.(\d+)/.exec(kernel) ?? []
   return Number(a) > major || (Number(a) === major && Number(b) >= minor)

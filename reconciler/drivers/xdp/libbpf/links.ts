@@ -1,5 +1,5 @@
 import { Descriptor } from './descriptor.ts'
-import { bpfFault, checked } from './errno.ts'
+import { bpfFault, checked, ENODEV } from './errno.ts'
 import { loadLibbpf } from './native.ts'
 
 const BPF_XDP = 37
@@ -36,10 +36,12 @@ export function detachLink(linkFd: number): void {
   checked('detaching a link', loadLibbpf().bpf_link_detach(linkFd))
 }
 
+/** Nothing is attached to an interface that is gone. */
 export function queryXdp(ifindex: number): XdpAttachment {
   const opts = Buffer.alloc(32)
   opts.writeBigUInt64LE(32n, 0)
   const result: number = loadLibbpf().bpf_xdp_query(ifindex, 0, opts)
+  if (result === -ENODEV) return { mode: 'none', programId: 0 }
   if (result < 0) throw bpfFault(`asking what is attached to interface ${ifindex}`, -result)
   return { mode: ATTACHED[opts.readUInt8(24)] ?? 'none', programId: opts.readUInt32LE(8) }
 }

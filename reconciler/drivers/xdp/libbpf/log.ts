@@ -3,6 +3,8 @@ import { loadLibbpf, loadLibc, registerPrint } from './native.ts'
 const DEBUG = 2
 const KEPT_LINES = 4000
 const SHOWN_CHARACTERS = 4000
+/** The longest log that libbpf asks the verifier for. */
+const LONGEST_TEXT = 16 << 20
 
 const lines: string[] = []
 let dropped = 0
@@ -29,7 +31,7 @@ export function logSince(mark: number): string {
 
 function print(level: number, format: bigint, args: bigint): number {
   if (level >= DEBUG) return 0
-  const text = Buffer.alloc(1 << 20)
+  const text = Buffer.allocUnsafe(LONGEST_TEXT)
   const length = loadLibc().vsnprintf(text, text.length, format, args)
   lines.push(text.toString('utf8', 0, Math.min(length, text.length - 1)))
   if (lines.length > KEPT_LINES) dropped += lines.splice(0, KEPT_LINES / 2).length

@@ -6,7 +6,6 @@ import { BallastError } from '../../../../schemas/ballast-error.ts'
  * runs everything but the XDP driver. Buffers are passed for every `void *`; 64-bit pointers are bigints.
  */
 const LIBBPF = [
-  'const char *libbpf_version_string()',
   'int libbpf_num_possible_cpus()',
   'void *libbpf_set_print(void *print)',
   'int libbpf_probe_bpf_prog_type(int type, const void *opts)',

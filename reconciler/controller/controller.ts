@@ -1,25 +1,29 @@
 import type { Diagnostic } from '../../schemas/diagnostic.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import { REVISION_STATE_VERSION, type RevisionState } from '../../schemas/revision-state.ts'
+import type { VerifyRule } from '../../schemas/settings.ts'
 import type { Revision } from '../../schemas/want.ts'
 import type { DesiredFleet } from '../desired/build-desired.ts'
 import type { Log } from '../log/log.ts'
 import { renderDiagnostic } from '../manifest/render-diagnostic.ts'
 import { planFleet } from '../plan/plan-fleet.ts'
 import { createLoop } from '../process/loop.ts'
-import type { Repository } from '../repo/repository.ts'
+import { ALLOWED_REF } from '../repo/repository.ts'
+import type { Source } from '../repo/source.ts'
+import { createCollector } from './collect-states.ts'
 import { type ControllerEvent, createPhaseTimer } from './controller-event.ts'
-import { createEvaluator } from './evaluate.ts'
+import { createEvaluator, type Evaluation } from './evaluate.ts'
 import { followProgress } from './follow-progress.ts'
+import { describeRewind, findShrunken } from './guards.ts'
 import { createPoke } from './poke.ts'
 import { type Board, publishWants } from './publish-wants.ts'
 
 const POLL_MS = 10_000
 
 export interface ControllerOptions {
-  readonly repository: Repository
-  /** A branch's name. */
-  readonly branch: string
+  readonly source: Source
+  /** Whose signatures commits need; none when left out. */
+  readonly verify?: readonly VerifyRule[]
   /** The folder of the repository that holds the manifests; '' for all of it. */
   readonly path: string
   readonly board: Board & {
@@ -45,11 +49,13 @@ export interface Controller {
  * Git unreachable, a broken revision, an emptied Redis: what was accepted stays (rule 1).
  */
 export async function startController(options: ControllerOptions): Promise<Controller> {
-  const { repository, board, log, now, observe = () => {} } = options
+  const { source, board, log, now, verify = [], observe = () => {} } = options
+  const { repository } = source
   const time = createPhaseTimer(observe)
   const evaluate = createEvaluator(repository, options.path, time)
   const ending = new AbortController()
   const progress = followProgress(log, now)
+  const collector = createCollector(board)
   const reports = new Map<string, NodeReport>()
   let accepted: { revision: Revision; fleet: DesiredFleet } | null = null
   let seen: Revision | null = null
@@ -57,7 +63,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
   let lastGeneration = 0
   /** What the repository's accepted ref says; behind `accepted` while Redis cannot be written. */
   let recorded: Revision | null = null
-  let complaint = ''
+  let branch: string | null = null
+  let problems: RevisionState['problems'] = []
 
   async function restoreAccepted(): Promise<void> {
     const revision = await repository.accepted()
@@ -73,36 +80,47 @@ export async function startController(options: ControllerOptions): Promise<Contr
   }
 
   async function followBranch(): Promise<void> {
-    const head = await repository.resolve(`refs/heads/${options.branch}`)
-    if (head === null) {
-      complain(`branch ${options.branch} does not exist in ${repository.dir}; nothing changes until it does`)
+    branch = await source.branch()
+    const head = branch === null ? null : await repository.resolve(`refs/heads/${branch}`)
+    noteProblems(await source.problems())
+    if (branch === null || head === null) {
+      seen = null
       return
     }
     observe({ type: 'looked' })
-    if (head === seen) return
-    complain('')
+    const allowed = await repository.allowed()
+    if (head === seen && (allowed !== head || accepted?.revision === head)) return
     const { subject, author } = await repository.describe(head)
-    log.info({ revision: head, branch: options.branch, author, subject }, 'push seen')
+    log.info({ revision: head, branch, author, subject }, 'push seen')
     observe({ type: 'push-seen', revision: head, subject, author })
-    const rewound = await findRewind(head)
-    const evaluation = rewound ?? (await evaluate(head))
+    const { fleet, diagnostics } = await judge(head, branch, allowed === head)
     seen = head
-    for (const diagnostic of evaluation.diagnostics) logDiagnostic(diagnostic)
-    if (evaluation.fleet === null) reject(head, evaluation.diagnostics)
-    else await accept(head, evaluation.fleet)
+    for (const diagnostic of diagnostics) logDiagnostic(diagnostic)
+    if (fleet === null) reject(head, diagnostics)
+    else await accept(head, fleet)
   }
 
-  /** A branch that does not contain what was accepted was rewritten: nobody reviewed what that takes away. */
-  async function findRewind(head: Revision) {
-    if (accepted === null || (await repository.isAncestor(accepted.revision, head))) return null
-    const diagnostic: Diagnostic = {
-      rule: 'not-fast-forward',
-      severity: 'error',
-      message: `${head.slice(0, 12)} does not contain the accepted revision ${accepted.revision.slice(0, 12)}: the branch was rewritten.`,
-      hint: `Push a commit on top of it; or, to take the rewritten branch as it is, run git update-ref -d refs/ballast/accepted in ${repository.dir} and restart the reconciler.`,
-      at: { file: options.path === '' ? '.' : options.path, line: 1, column: 1 },
+  /** What a person allowed may be rewritten and shrunken, and must be signed and valid all the same. */
+  async function judge(head: Revision, onBranch: string, isAllowed: boolean): Promise<Evaluation> {
+    const refused = (diagnostics: readonly Diagnostic[]) => ({ revision: head, fleet: null, diagnostics })
+    const base = accepted?.revision ?? recorded
+    if (base !== null && !isAllowed && !(await repository.isAncestor(base, head))) {
+      return refused([describeRewind(head, base)])
     }
-    return { revision: head, fleet: null, diagnostics: [diagnostic] }
+    const unsigned = await repository.verify({ rules: verify, branch: onBranch, base, head })
+    if (unsigned.length > 0) return refused(unsigned)
+    const evaluation = await evaluate(head)
+    if (evaluation.fleet === null || accepted === null || isAllowed) return evaluation
+    const shrunken = findShrunken(head, accepted.fleet, evaluation.fleet)
+    return shrunken.length === 0 ? evaluation : refused([...evaluation.diagnostics, ...shrunken])
+  }
+
+  function noteProblems(found: Awaited<ReturnType<Source['problems']>>): void {
+    const known = new Map(problems.map(problem => [problem.message, problem]))
+    for (const { rule, message, hint } of found) {
+      if (!known.has(message)) log.error({ rule }, `${message} ${hint}`)
+    }
+    problems = found.map(problem => ({ ...problem, since: known.get(problem.message)?.since ?? now() }))
   }
 
   function reject(revision: Revision, diagnostics: readonly Diagnostic[]): void {
@@ -138,6 +156,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     )
     lastGeneration = published.lastGeneration
     progress.expect(published.changed)
+    collector.published(published.changed)
     if (recorded === revision) return
     await repository.accept(revision, recorded)
     recorded = revision
@@ -149,13 +168,11 @@ export async function startController(options: ControllerOptions): Promise<Contr
       seen,
       accepted: accepted?.revision ?? null,
       rejected,
+      branch,
+      problems,
+      pull: source.pullState(),
       at: now(),
     })
-
-  function complain(message: string): void {
-    if (message !== '' && message !== complaint) log.error({}, message)
-    complaint = message
-  }
 
   const logDiagnostic = (diagnostic: Diagnostic): void =>
     diagnostic.severity === 'error'
@@ -163,17 +180,24 @@ export async function startController(options: ControllerOptions): Promise<Contr
       : log.warn({ rule: diagnostic.rule }, renderDiagnostic(diagnostic))
 
   const loop = createLoop(
-    async () => {
+    async reasons => {
       await followBranch()
       await publish()
       await publishRevision()
+      // Between pushes, not behind each: it looks at every key.
+      if (!reasons.has('poll') || accepted === null) return
+      const removed = await collector.collect(reports)
+      if (removed > 0) log.debug({ removed }, 'states that nobody needs are deleted')
     },
     error => log.error({ err: error }, 'reconcile failed; what was accepted stays; trying again'),
   )
 
-  async function followRefs(): Promise<void> {
-    for await (const _ of repository.watch(`refs/heads/${options.branch}`, ending.signal))
-      loop.trigger('push')
+  async function followBranchMoves(): Promise<void> {
+    for await (const _ of source.changes(ending.signal)) loop.trigger('push')
+  }
+
+  async function followAllowed(): Promise<void> {
+    for await (const _ of repository.watch(ALLOWED_REF, ending.signal)) loop.trigger('allowed')
   }
 
   async function followReports(): Promise<void> {
@@ -189,10 +213,14 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const callsForWant = ({ node, want }: NodeReport): boolean =>
     (want?.generation ?? 0) > lastGeneration || accepted?.fleet.nodes.has(node) === false
 
-  const poke = createPoke(() => loop.trigger('webhook'))
+  const poke = createPoke(() => {
+    source.poll()
+    loop.trigger('webhook')
+  })
 
   await restoreAccepted()
-  const following = [followRefs(), followReports()].map(task =>
+  await source.start()
+  const following = [followBranchMoves(), followAllowed(), followReports()].map(task =>
     task.catch((error: unknown) => {
       if (!ending.signal.aborted) log.error({ err: error }, 'stopped following; polling goes on')
     }),

@@ -1,18 +1,72 @@
 import { z } from 'zod'
 
+const file = (description: string) => z.string().min(1).meta({ description })
+
+/** Whose signatures commits need, and which commits. */
+export const VerifyRule = z.strictObject({
+  branch: z.string().min(1).optional().meta({ description: 'A branch or glob; all branches when left out.' }),
+  paths: z
+    .array(z.string().regex(/^[^:/].*$/, 'is no path from the root of the repository'))
+    .min(1)
+    .optional()
+    .meta({ description: 'Files, folders or globs from the root of the repository; all when left out.' }),
+  signers: z
+    .union([
+      z.strictObject({ ssh: file('A file of allowed signers, as ssh-keygen(1) describes it.') }),
+      z.strictObject({ gpg: file('A file of public keys, as gpg --export writes it.') }),
+    ])
+    .meta({ description: 'Who may sign.' }),
+})
+export type VerifyRule = z.infer<typeof VerifyRule>
+
 /**
  * What a machine's operator decides, for all commands: as a flag (`--state-dir`), in the environment
  * (`BALLAST_STATE_DIR`) or in one YAML file (`stateDir`), in this order. Secrets are never values here, only files.
  */
 export const Settings = z.strictObject({
-  repo: z
-    .string()
-    .min(1)
-    .meta({ description: 'The Git repository with the manifests, bare or working: a folder.' }),
-  branch: z.string().min(1).meta({ description: 'The branch that is followed.' }),
+  repo: z.string().min(1).meta({
+    description:
+      'The Git repository with the manifests: a folder, https://host/path, ssh://user@host/path or user@host:path.',
+  }),
+  branch: z.string().min(1).meta({
+    description: 'The branch that is followed. Without it: the default branch, as it is when first seen.',
+  }),
   path: z
     .string()
     .meta({ description: 'The folder inside the repository that holds the manifests; empty for all of it.' }),
+  pollInterval: z
+    .int()
+    .min(100)
+    .max(3_600_000)
+    .meta({ description: 'How often a remote repository is asked for news, ms.' }),
+  gitTokenFile: file('A file with the token for a repository over HTTPS.'),
+  gitUser: z.string().min(1).meta({ description: 'The user for a repository over HTTPS.' }),
+  gitPasswordFile: file('A file with the password of --git-user.'),
+  gitCaFile: file('The authorities that sign for a repository over HTTPS, PEM, in place of the usual ones.'),
+  gitProxy: z
+    .string()
+    .regex(/^https?:\/\/([^/@:]+@)?[^/@]+\/?$/, 'is no http://[user@]host:port')
+    .meta({ description: 'The proxy on the way to a repository over HTTPS: http://[user@]host:port.' }),
+  gitProxyPasswordFile: file('A file with the password for the proxy.'),
+  gitSshKeyFile: file('The deploy key for a repository over SSH, without a passphrase.'),
+  gitKnownHostsFile: file('The host keys that are trusted for a repository over SSH, as known_hosts.'),
+  githubAppId: z
+    .string()
+    .regex(/^[\w.-]+$/, 'is no id')
+    .meta({
+      description: 'The id of a GitHub App that may read the repository.',
+    }),
+  githubInstallationId: z.string().regex(/^\d+$/, 'is no number').meta({
+    description: 'The installation of the GitHub App.',
+  }),
+  githubKeyFile: file('The private key of the GitHub App, PEM.'),
+  githubApi: z
+    .string()
+    .regex(/^https?:\/\/[^\s/@]+(\/\S*)?$/, 'is no URL')
+    .meta({ description: 'Where the GitHub App asks for its token.' }),
+  verify: z.array(VerifyRule).meta({
+    description: 'Commits that must be signed, and by whom; in the file of --config alone.',
+  }),
   stateDir: z.string().min(1).meta({ description: 'Where this machine keeps what must survive a restart.' }),
   redis: z
     .string()

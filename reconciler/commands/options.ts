@@ -9,8 +9,10 @@ import { CommandFailure } from './outcome.ts'
 import { renderDiagnostics } from './print.ts'
 
 const DEFAULTS = {
-  branch: 'main',
   path: '',
+  pollInterval: 10_000,
+  githubApi: 'https://api.github.com',
+  verify: [],
   stateDir: '/var/lib/ballast',
   driver: 'kernel',
   bpffs: '/sys/fs/bpf',
@@ -22,7 +24,10 @@ const DEFAULTS = {
 } as const satisfies { readonly [S in SettingName]?: Settings[S] }
 
 /** Flags and variables are text; these settings are numbers. */
-const NUMBERS: readonly SettingName[] = ['scanInterval', 'counterInterval']
+const NUMBERS: readonly SettingName[] = ['scanInterval', 'counterInterval', 'pollInterval']
+
+/** Have no form on one line: they are read from the file alone. */
+const IN_FILE_ALONE: readonly SettingName[] = ['verify']
 
 /** Settings that were asked for: those with a default and those required are there. */
 type Read<N extends SettingName, R extends SettingName> = {
@@ -36,6 +41,7 @@ const environmentName = (name: string): string => `BALLAST_${kebab(name).replace
 export function addSettings(command: Command, names: readonly SettingName[]): Command {
   command.addOption(new Option('--config <file>', 'settings as YAML').env('BALLAST_CONFIG'))
   for (const name of names) {
+    if (IN_FILE_ALONE.includes(name)) continue
     const schema: z.ZodType = Settings.shape[name]
     const option = new Option(`--${kebab(name)} <value>`, schema.meta()?.description ?? '').env(
       environmentName(name),
@@ -63,7 +69,7 @@ export function readSettings<N extends SettingName, R extends N = never>(
   for (const name of names) {
     const source = command.getOptionValueSource(name)
     const given = source === 'cli' || source === 'env' ? options[name] : undefined
-    const value = given ?? fromFile[name] ?? options[name]
+    const value = given ?? fromFile[name] ?? options[name] ?? (DEFAULTS as SettingsFile)[name]
     if (value === undefined) {
       if ((required as readonly SettingName[]).includes(name)) problems.push(missing(name))
       continue

@@ -5,14 +5,16 @@ import { createEvaluator } from '../controller/evaluate.ts'
 import type { DesiredFleet } from '../desired/build-desired.ts'
 import { planFleet } from '../plan/plan-fleet.ts'
 import { renderPlan } from '../plan/render-plan.ts'
-import { openRepository, type Repository } from '../repo/repository.ts'
+import type { Repository } from '../repo/repository.ts'
+import type { Source } from '../repo/source.ts'
 import { openBoard } from './open-board.ts'
+import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
 import { addSettings, readSettings } from './options.ts'
 import { CommandFailure } from './outcome.ts'
 import { createCommandLog, printJson, renderDiagnostics, useColor } from './print.ts'
 import { readLiveFleet } from './read-live-fleet.ts'
 
-const SETTINGS = ['repo', 'branch', 'path', 'stateDir', 'redis', 'redisPasswordFile'] as const
+const SETTINGS = [...SOURCE_SETTINGS, 'path', 'redis', 'redisPasswordFile'] as const
 
 export const planCommand = (): Command =>
   addSettings(new Command('plan'), SETTINGS)
@@ -26,9 +28,9 @@ export const planCommand = (): Command =>
     })
 
 interface PlanOptions {
-  readonly from?: string
-  readonly to?: string
-  readonly json?: boolean
+  readonly from?: string | undefined
+  readonly to?: string | undefined
+  readonly json?: boolean | undefined
 }
 
 interface Side {
@@ -39,21 +41,53 @@ interface Side {
 
 async function plan({ from, to, json }: PlanOptions, command: Command): Promise<number> {
   const settings = readSettings(command, SETTINGS, ['repo'])
-  const repository = await openRepository({ dir: settings.repo })
-  const after = await readRevision(repository, settings.path, to ?? settings.branch)
+  const source = await openConfiguredSource(settings, createCommandLog())
+  try {
+    await source.pull()
+    const made = await makePlan({
+      source,
+      path: settings.path,
+      from,
+      to,
+      readLive: () => readLive(settings),
+    })
+    if (json === true) printJson(made)
+    else process.stdout.write(renderPlan(made, { color: useColor(process.stdout) }))
+    const { create, update, delete: gone } = made.totals
+    return create + update + gone + made.nodes.length > 0 ? 2 : 0
+  } finally {
+    await source.close()
+  }
+}
+
+export interface PlanRequest {
+  readonly source: Source
+  /** The folder of the repository that holds the manifests. */
+  readonly path: string
+  /** Undefined: the live fleet. */
+  readonly from: string | undefined
+  /** Undefined: the head of the branch that is followed. */
+  readonly to: string | undefined
+  readonly readLive: () => Promise<ReadonlyMap<string, NodeTables>>
+}
+
+/** Throws `CommandFailure` for a revision that is none, or is not valid. */
+export async function makePlan({ source, path, from, to, readLive }: PlanRequest): Promise<FleetPlan> {
+  const { repository, address } = source
+  const head = to ?? (await source.branch())
+  if (head === null) throw new CommandFailure(`${address} names no branch; say which with --branch.`)
+  const after = await readRevision(repository, path, head)
   const before =
-    from === undefined ? await readLive(settings) : await readRevision(repository, settings.path, from)
-  const made: FleetPlan = planFleet({
+    from === undefined
+      ? { revision: null, nodes: await readLive(), names: {} }
+      : await readRevision(repository, path, from)
+  return planFleet({
     base: before.revision,
     head: after.revision,
     before: before.nodes,
     after: after.nodes,
     names: { ...before.names, ...after.names },
   })
-  if (json === true) printJson(made)
-  else process.stdout.write(renderPlan(made, { color: useColor(process.stdout) }))
-  const { create, update, delete: gone } = made.totals
-  return create + update + gone + made.nodes.length > 0 ? 2 : 0
 }
 
 async function readRevision(repository: Repository, path: string, name: string): Promise<Side> {
@@ -68,10 +102,10 @@ async function readRevision(repository: Repository, path: string, name: string):
   return { revision, nodes: tablesOf(fleet), names: namesOf(fleet) }
 }
 
-async function readLive(settings: Parameters<typeof openBoard>[0]): Promise<Side> {
+async function readLive(settings: Parameters<typeof openBoard>[0]): Promise<Map<string, NodeTables>> {
   const board = openBoard(settings, createCommandLog())
   try {
-    return { revision: null, nodes: await readLiveFleet(board), names: {} }
+    return await readLiveFleet(board)
   } finally {
     board.close()
   }

@@ -7,16 +7,15 @@ import { acquireFileLock } from '../process/file-lock.ts'
 import { createLoop } from '../process/loop.ts'
 import { startEmbeddedRedis } from '../queue/embedded-redis.ts'
 import { createWaker } from '../queue/wake.ts'
-import { openRepository } from '../repo/repository.ts'
 import { embeddedRedisDir, openBoard } from './open-board.ts'
+import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
 import { addSettings, readSettings } from './options.ts'
 import { untilAskedToStop } from './until-asked-to-stop.ts'
 
 const SETTINGS = [
-  'repo',
-  'branch',
+  ...SOURCE_SETTINGS,
   'path',
-  'stateDir',
+  'verify',
   'redis',
   'redisPasswordFile',
   'logLevel',
@@ -38,25 +37,26 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
   const log = createLog({ level: settings.logLevel, format: settings.logFormat, destination: process.stderr })
   await mkdir(settings.stateDir, { recursive: true })
   const lock = acquireFileLock(join(settings.stateDir, 'reconciler.lock'), 'reconciler')
-  const repository = await openRepository({ dir: settings.repo })
+  const source = await openConfiguredSource(settings, log)
   const redis =
     settings.redis === undefined ? await keepRedis(embeddedRedisDir(settings.stateDir), log) : null
   const board = openBoard(settings, log)
   const waker = createWaker(board.connection)
   const controller = await startController({
-    repository,
-    branch: settings.branch,
+    source,
     path: settings.path,
+    verify: settings.verify,
     board: { ...board, waker },
     log,
     now: Date.now,
   })
   board.connection.onReady(() => controller.refresh())
-  log.info({ repo: repository.dir, branch: settings.branch }, 'reconciler started')
+  log.info({ repo: source.address, branch: await source.branch() }, 'reconciler started')
 
   await untilAskedToStop()
   log.info({}, 'stopping')
   await controller.stop()
+  await source.close()
   await waker.close()
   board.close()
   await redis?.stop()

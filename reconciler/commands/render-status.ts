@@ -2,6 +2,7 @@ import { styleText } from 'node:util'
 import Table from 'cli-table3'
 import type { FleetStatus, NodeCondition, NodeStatus } from '../../schemas/fleet-status.ts'
 import type { DriftItem } from '../../schemas/report.ts'
+import type { RevisionState, SourceProblem } from '../../schemas/revision-state.ts'
 import { renderDiagnostic } from '../manifest/render-diagnostic.ts'
 import { renderAge, shortRevision } from './print.ts'
 
@@ -31,6 +32,8 @@ function renderRepository({ repository, at }: FleetStatus, paint: Paint): string
   const lines = [
     `accepted  ${shortRevision(repository.accepted)}   (looked ${renderAge(at - repository.at)} ago)`,
   ]
+  lines.push(...repository.problems.map(each => paint('red', `frozen    ${renderFault(each, at)}`)))
+  lines.push(...renderPull(repository.pull, at, paint))
   if (repository.rejected !== null) {
     const { revision, diagnostics, at: since } = repository.rejected
     lines.push(
@@ -43,6 +46,17 @@ function renderRepository({ repository, at }: FleetStatus, paint: Paint): string
   }
   return lines.join('\n')
 }
+
+function renderPull(pull: RevisionState['pull'], at: number, paint: Paint): string[] {
+  if (pull === null) return []
+  const pulled = pull.lastAt === null ? 'never' : `${renderAge(at - pull.lastAt)} ago`
+  if (pull.error === null) return [`pulled    ${pulled}`]
+  const fault = { ...pull.error, rule: pull.error.code }
+  return [paint('red', `pulled    ${pulled}; failing ${renderFault(fault, at)}`)]
+}
+
+const renderFault = ({ rule, message, hint, since }: SourceProblem, at: number): string =>
+  `for ${renderAge(at - since)}  ${rule}: ${message} ${hint}`
 
 function renderNodes({ nodes }: FleetStatus, paint: Paint): string {
   if (nodes.length === 0) return 'No nodes yet.'

@@ -18,7 +18,7 @@ export interface FleetView {
 export function makeFleetStatus({ revisions, wants, reports, now }: FleetView): FleetStatus {
   const names = [...new Set([...wants.keys(), ...reports.keys()])].sort()
   const nodes = names.map(name => makeNodeStatus(name, wants.get(name), reports.get(name), now))
-  const accepted = revisions?.rejected == null
+  const accepted = revisions === null || (revisions.rejected === null && revisions.problems.length === 0)
   return {
     inSync: accepted && nodes.every(({ state }) => state === 'in-sync'),
     repository: revisions,

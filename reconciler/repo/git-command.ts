@@ -3,6 +3,7 @@ import {
   type CommandOptions,
   type CommandResult,
   type Program,
+  type ProgramOptions,
   runCommand,
   startProgram,
 } from '../process/run-command.ts'
@@ -20,12 +21,25 @@ export interface GitPlace {
 export const runGit = (
   place: GitPlace,
   args: readonly string[],
-  options: Pick<CommandOptions, 'okExitCodes' | 'timeout'> = {},
+  options: Pick<CommandOptions, 'okExitCodes' | 'timeout' | 'input' | 'env'> = {},
 ): Promise<CommandResult> =>
-  runCommand('git', [...settings(place), ...args], { timeout: 30_000, ...options, env: gitEnvironment() })
+  runCommand('git', [...settings(place), ...args], {
+    timeout: 30_000,
+    ...options,
+    env: { ...gitEnvironment(), ...options.env },
+  })
 
-export const startGit = (place: GitPlace, args: readonly string[]): Promise<Program> =>
-  startProgram('git', [...settings(place), ...args], { env: gitEnvironment(), stdin: 'pipe', stdout: 'pipe' })
+export const startGit = (
+  place: GitPlace,
+  args: readonly string[],
+  options: Pick<ProgramOptions, 'stderr'> = {},
+): Promise<Program> =>
+  startProgram('git', [...settings(place), ...args], {
+    ...options,
+    env: gitEnvironment(),
+    stdin: 'pipe',
+    stdout: 'pipe',
+  })
 
 /**
  * What a repository's own configuration could make git run is switched off: whoever may push may not run

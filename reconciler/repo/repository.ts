@@ -1,9 +1,11 @@
 import { BallastError } from '../../schemas/ballast-error.ts'
+import type { Diagnostic } from '../../schemas/diagnostic.ts'
 import { Revision } from '../../schemas/want.ts'
 import { findRepository } from './find-repository.ts'
 import { revisionNotFound, runGit } from './git-command.ts'
 import { openObjects } from './objects.ts'
 import { readSnapshot, type Snapshot, type SnapshotRequest } from './snapshot.ts'
+import { type VerifyRequest, verifyCommits } from './verify-commits.ts'
 import { watchRef } from './watch-ref.ts'
 
 export type { Snapshot, SnapshotFile, SnapshotRequest } from './snapshot.ts'
@@ -39,11 +41,17 @@ export interface Repository {
   accepted(): Promise<Revision | null>
   /** Throws `ACCEPTED_MOVED` when the accepted revision is not `previous`. */
   accept(revision: Revision, previous: Revision | null): Promise<void>
+  /** The revision that a person took as it is, though rewritten or shrunken: `refs/ballast/allowed`. */
+  allowed(): Promise<Revision | null>
+  allow(revision: Revision): Promise<void>
+  /** See `verifyCommits`. */
+  verify(request: VerifyRequest): Promise<Diagnostic[]>
   /** Yields at once and whenever the ref may have moved; see `watchRef`. Throws `REPO_WATCH_FAILED`. */
   watch(ref: string, signal: AbortSignal): AsyncIterable<void>
 }
 
 const ACCEPTED_REF = 'refs/ballast/accepted'
+export const ALLOWED_REF = 'refs/ballast/allowed'
 
 /** Throws `REPO_NOT_FOUND`, `REPO_UNSUPPORTED`, `GIT_NOT_INSTALLED`. */
 export async function openRepository({ dir }: { readonly dir: string }): Promise<Repository> {
@@ -73,6 +81,11 @@ export async function openRepository({ dir }: { readonly dir: string }): Promise
     dir: place.dir,
     resolve,
     accepted,
+    allowed: () => parse(ALLOWED_REF),
+    async allow(revision) {
+      await runGit(place, ['update-ref', '-m', 'ballast: allowed', ALLOWED_REF, revision])
+    },
+    verify: request => verifyCommits(place, request),
     watch: (ref, signal) => watchRef(place, ref, signal),
 
     async defaultBranch() {

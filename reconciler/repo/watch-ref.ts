@@ -2,6 +2,7 @@ import { join, relative } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { watch } from 'chokidar'
 import { BallastError } from '../../schemas/ballast-error.ts'
+import { createBell } from './bell.ts'
 import type { GitPlace } from './git-command.ts'
 
 /** chokidar gives a file's changes at most every 50 ms, and drops those between; looking again finds the last. */
@@ -63,18 +64,6 @@ function createFilter({ commonDir, gitDir }: GitPlace, ref: string): (path: stri
   relevant.add(join(gitDir, 'HEAD'))
   const isReftable = (path: string): boolean => /^reftable(\/|$)/.test(relative(commonDir, path))
   return path => !path.endsWith('.lock') && (relevant.has(path) || isReftable(path))
-}
-
-/** Rung any number of times, it is heard once. */
-function createBell(): { ring: () => void; heard: () => Promise<void> } {
-  let next = Promise.withResolvers<void>()
-  return {
-    ring: () => next.resolve(),
-    async heard() {
-      await next.promise
-      next = Promise.withResolvers()
-    },
-  }
 }
 
 function watchFailed({ dir }: GitPlace, cause: unknown): BallastError {

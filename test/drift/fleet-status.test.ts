@@ -78,6 +78,9 @@ test('a refused head is out of sync, though every node holds the last good revis
     seen: 'c'.repeat(40),
     accepted: revision,
     rejected: { revision: 'c'.repeat(40), diagnostics: [], at: NOW },
+    branch: 'main',
+    problems: [],
+    pull: null,
     at: NOW,
   }
   const status = makeFleetStatus({

@@ -1,0 +1,36 @@
+import { Command } from 'commander'
+import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
+import { addSettings, readSettings } from './options.ts'
+import { CommandFailure } from './outcome.ts'
+import { createCommandLog } from './print.ts'
+
+export const acceptCommand = (): Command =>
+  addSettings(new Command('accept'), SOURCE_SETTINGS)
+    .description(
+      'Take a revision as it is, though the branch was rewritten or most of it is gone. It must be valid, and signed, all the same.',
+    )
+    .argument('<revision>', 'the head that was refused')
+    .addHelpText(
+      'after',
+      '\nIt is for this revision alone, and is followed when it is the head of the branch.\nRun it where the reconciler runs, with the same --repo and --state-dir.\n\nExit codes: 0 recorded, 1 there is no such revision.',
+    )
+    .action(async (name: string, _options, command: Command) => {
+      await accept(name, command)
+    })
+
+async function accept(name: string, command: Command): Promise<void> {
+  const source = await openConfiguredSource(
+    readSettings(command, SOURCE_SETTINGS, ['repo']),
+    createCommandLog(),
+  )
+  try {
+    const revision = await source.repository.resolve(name)
+    if (revision === null)
+      throw new CommandFailure(`${name} is no revision of ${source.address} that was fetched.`)
+    await source.repository.allow(revision)
+    const { subject, author } = await source.repository.describe(revision)
+    process.stdout.write(`${revision.slice(0, 12)} (${subject}, by ${author}) is taken as it is.\n`)
+  } finally {
+    await source.close()
+  }
+}

@@ -35,12 +35,14 @@ export async function putSettings(context: SettingsContext, row: XdpSettingsRow)
     fleetKey,
     bucketKey: present === undefined ? randomBytes(8).readBigUInt64LE() : readControl(present).bucketKey,
     flowBuckets: sizeMaps(row.capacity).flows,
-    object: context.readObject() ?? present?.config.object ?? 0,
+    object: context.readObject() ?? present?.config?.object ?? 0,
     settings,
   }
   if (present !== undefined && isAsAsked(present, config)) return pinDataplane(pins, present)
   using loaded = await loadProgram(objectFile, config, present)
   pinDataplane(pins, loaded)
+  // With nothing to take over it has no services yet; interfaces come after these.
+  if (present === undefined) return
   const names = readPinnedLinks(pins).map(link => link.interfaceName)
   await replacePrograms(pins, loaded, names)
 }
@@ -77,6 +79,7 @@ function pinDataplane(pins: NodePins, { fd, maps }: Dataplane): void {
 }
 
 const isAsAsked = (present: Dataplane, config: Required<ProgramConfig>): boolean =>
+  present.config !== undefined &&
   encodeConfig(present.config).equals(encodeConfig(config)) &&
   fitsSizes(present, sizeMaps(config.settings.capacity))
 

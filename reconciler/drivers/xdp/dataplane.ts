@@ -40,7 +40,8 @@ export interface Dataplane extends Disposable {
   readonly fd: number
   readonly program: ProgramInfo
   readonly maps: Readonly<Record<MapName, OpenMap>>
-  readonly config: Required<ProgramConfig>
+  /** Undefined when they are not laid out as this version has them: the maps can be taken over all the same. */
+  readonly config: Required<ProgramConfig> | undefined
 }
 
 /** A link pinned for an interface. */
@@ -103,10 +104,9 @@ function openProgram(program: Descriptor): Dataplane | undefined {
   })
   const maps = Object.fromEntries(MAP_NAMES.map(name => [name, opened.find(map => map.info.name === name)]))
   const constants = opened.find(map => map.info.name.endsWith('.rodata'))
-  if (constants === undefined || !hasAll(maps)) return undefined
+  if (!hasAll(maps)) return undefined
   refuseOtherLayout(maps)
-  const config = readConfig(info, constants)
-  if (config === undefined) return undefined
+  const config = constants && readConfig(info, constants)
   const kept = stack.move()
   return { fd: program.fd, program: info, maps, config, [Symbol.dispose]: () => kept.dispose() }
 }

@@ -1,6 +1,6 @@
 import type { Breathe } from './breather.ts'
 import { createBreather } from './breather.ts'
-import type { Dataplane, OpenMap } from './dataplane.ts'
+import { type Dataplane, type OpenMap, readControl } from './dataplane.ts'
 import { FLOW_WAYS, structs } from './layout.ts'
 import { withMapped } from './libc.ts'
 
@@ -58,6 +58,7 @@ export const isLive = ({ state, idle }: FlowEntry): boolean => idle < (IDLE_TICK
  * while: what it writes meanwhile is not overwritten, and who copies again after the last packet loses none.
  */
 export async function copyFlows(from: Dataplane, to: Dataplane): Promise<void> {
+  const { bucketKey } = readControl(to)
   const [source, target] = [from.maps.flows, to.maps.flows]
   if (source.info.id === target.info.id) return
   const breathe = createBreather()
@@ -65,7 +66,7 @@ export async function copyFlows(from: Dataplane, to: Dataplane): Promise<void> {
   await withMapped(source.fd, { bytes: bytes(source) }, old =>
     withMapped(target.fd, { bytes: bytes(target), writable: true }, async young => {
       const words = new Uint32Array(old)
-      const table = openTable(young, to.config.bucketKey)
+      const table = openTable(young, bucketKey)
       const now = ticksNow()
       for (let at = 0; at < words.length; at += WORDS) {
         if (at % (BUCKET_WORDS * BUCKETS_A_SLICE) === 0) await breathe()

@@ -11,6 +11,8 @@ import { openObject } from './libbpf/object.ts'
 /** At most 15 characters with `.rodata` behind it. */
 const OBJECT_NAME = 'ballast'
 
+const SIZED_MAPS = ['vips', 'services', 'rings', 'member_counters', 'flows'] as const
+
 /** Change together: a service's number is an index into rings, a ring names counters. */
 const TABLES: readonly MapName[] = ['vips', 'services', 'rings', 'member_counters']
 
@@ -41,7 +43,7 @@ export async function loadProgram(
     const fd = object.programFd(PROGRAM_NAME)
     const maps = Object.fromEntries(MAP_NAMES.map(name => [name, openMap(name)])) as Dataplane['maps']
     const dataplane = { fd, program: readProgramInfo(fd), maps, config, [Symbol.dispose]: object.close }
-    if (present === undefined) startControl(dataplane)
+    if (present === undefined) startControl(dataplane, config.bucketKey)
     else await copyContents(present, dataplane)
     return dataplane
   } catch (error) {
@@ -50,9 +52,9 @@ export async function loadProgram(
   }
 }
 
-/** Whether the settings ask for maps as large as these. */
-export const fitsSizes = (dataplane: Dataplane, sizes: MapSizes): boolean =>
-  MAP_NAMES.every(name => fits(dataplane, name, sizes))
+/** Whether the maps are as large as the settings ask for. */
+export const fitsSizes = ({ maps }: Dataplane, sizes: MapSizes): boolean =>
+  SIZED_MAPS.every(name => maps[name].info.maxEntries === sizes[name])
 
 function fits(present: Dataplane, name: MapName, sizes: MapSizes): boolean {
   const hasSize = (map: MapName): boolean => {
@@ -67,7 +69,7 @@ async function copyContents(from: Dataplane, to: Dataplane): Promise<void> {
   await copyFlows(from, to)
 }
 
-function startControl({ maps, config }: Dataplane): void {
-  const control = { layoutVersion: LAYOUT_VERSION, nextGeneration: 1, bucketKey: config.bucketKey }
+function startControl({ maps }: Dataplane, bucketKey: bigint): void {
+  const control = { layoutVersion: LAYOUT_VERSION, nextGeneration: 1, bucketKey }
   updateEntry(maps.control.fd, encodeIndex(0), encodeControl(control))
 }

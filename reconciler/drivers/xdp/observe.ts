@@ -56,6 +56,7 @@ function observeSettings(
   { pins, readObject }: ObserveContext,
   dataplane: Dataplane,
 ): XdpSettingsRow | undefined {
+  if (dataplane.config === undefined) return undefined
   const { object, fleetKey, settings } = dataplane.config
   if (!isPinned(pins, dataplane) || object !== (readObject() ?? object)) return undefined
   const { capacity } = settings
@@ -67,7 +68,7 @@ function observeSettings(
   }
 }
 
-/** What maps of these sizes are good for; they are not of the sizes that the program's constants ask for. */
+/** What maps of these sizes are good for. */
 const capacityOf = ({ maps }: Dataplane): XdpSettingsRow['capacity'] => ({
   flows: (maps.flows.info.maxEntries * FLOW_WAYS) / 2,
   services: Math.floor(maps.services.info.maxEntries / 2),
@@ -102,7 +103,7 @@ function describe(dataplane: Dataplane, store: RingStore, { tables, known, attac
     ),
     program: { id: dataplane.program.id, tag: dataplane.program.tag },
     flows: {
-      capacity: dataplane.config.settings.capacity.flows,
+      capacity: capacityOf(dataplane).flows,
       entries: dataplane.maps.flows.info.maxEntries * FLOW_WAYS,
     },
     reasons: readReasons(dataplane),

@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict'
-import { appendFileSync, copyFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, copyFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
+import { MAP_NAMES } from '../../../reconciler/drivers/xdp/dataplane.ts'
 import { readLinkInfo } from '../../../reconciler/drivers/xdp/libbpf/info.ts'
-import { listPins, openPin } from '../../../reconciler/drivers/xdp/libbpf/pins.ts'
+import { updateLink } from '../../../reconciler/drivers/xdp/libbpf/links.ts'
+import { openObject } from '../../../reconciler/drivers/xdp/libbpf/object.ts'
+import { listPins, openPin, repinObject } from '../../../reconciler/drivers/xdp/libbpf/pins.ts'
+import type { NodePins } from '../../../reconciler/drivers/xdp/node-pins.ts'
+import { runCommand } from '../../../reconciler/process/run-command.ts'
 import { fleetKeyFingerprint } from '../../../reconciler/ring/flow-hash.ts'
 import type { XdpInterfaceRow, XdpSettingsRow } from '../../../schemas/node-state.ts'
 import { Tcp } from '../../bpf/packet.ts'
@@ -20,6 +25,8 @@ const flow = (sourcePort: number, tcpFlags: number = Tcp.syn) => ({
   protocol: 'tcp' as const,
   tcpFlags,
 })
+
+const BPF_SOURCE = join(import.meta.dirname, '../../../bpf')
 
 suite('settings of the XDP driver', { skip: needsRoot }, async () => {
   const lab = await makeXdpLab()
@@ -129,6 +136,19 @@ suite('settings of the XDP driver', { skip: needsRoot }, async () => {
     await converge(lab.open(), rows)
   })
 
+  test('a version whose constants are laid out differently is replaced under traffic too', async () => {
+    const chosen = await establishFlows(settingsRow({ capacity }))
+    const { rows } = await lab.open().observe()
+    const link = linkOf(wire.name)
+    await replaceByHand(pins, wire.name, await buildWithOtherConstants(join(lab.directory, 'bpf-source')))
+    const seen = (await lab.open().observe()).rows
+    assert.equal(seen.settings, undefined)
+    assert.deepEqual({ ...seen, settings: rows.settings }, rows)
+    assertReached(rows, await converge(lab.open(), rows))
+    assert.equal(linkOf(wire.name).id, link.id)
+    assert.equal(countKept(chosen), 500)
+  })
+
   test('the bucket key stays, and is not the same on another node', async () => {
     const keyOf = async (node: string) => {
       await converge(lab.open({ node }), tableOf(settingsRow()))
@@ -180,3 +200,31 @@ suite('settings of the XDP driver', { skip: needsRoot }, async () => {
     assert.equal(outcome?.result === 'failed' && outcome.code, 'BPF_OBJECT_MISSING')
   })
 })
+
+/** The object as another version might have it: its constants have one more field. */
+async function buildWithOtherConstants(directory: string): Promise<string> {
+  cpSync(BPF_SOURCE, directory, { recursive: true, filter: path => !path.endsWith('build') })
+  const header = join(directory, 'lb_types.h')
+  const source = readFileSync(header, 'utf8')
+  const other = source
+    .replace('__u32 capacity_flows;', '__u64 more; __u32 capacity_flows;')
+    .replace(/sizeof\(struct lb_config\) == \d+/, 'sizeof(struct lb_config) > 0')
+  assert.notEqual(other, source)
+  writeFileSync(header, other)
+  await runCommand('make', ['-s', '-C', directory, 'build/lb.bpf.o'], { timeout: 60_000 })
+  return join(directory, 'build/lb.bpf.o')
+}
+
+/** Loads an object over the pinned maps, as that other version would have. */
+async function replaceByHand(pins: NodePins, interfaceName: string, objectFile: string): Promise<void> {
+  using object = openObject(objectFile, 'ballast')
+  for (const name of MAP_NAMES) {
+    using map = openPin(pins.map(name))
+    object.reuseMap(name, map!.fd)
+  }
+  await object.load()
+  object.bindMap('lb', 'control')
+  repinObject(object.programFd('lb'), pins.program)
+  using link = openPin(pins.link(interfaceName))
+  updateLink(link!.fd, object.programFd('lb'))
+}

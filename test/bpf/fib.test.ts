@@ -143,12 +143,12 @@ suite('egress by the kernel routes', { skip: needsRoot }, () => {
     const inside = (file: string, ...args: string[]) =>
       runCommand('nsenter', [`--net=/run/netns/${NAMESPACE}`, file, ...args])
     for (const line of SETUP) await inside('ip', ...line.split(' '))
-    for (const key of [
-      'net.ipv4.ip_forward=1',
-      'net.ipv6.conf.all.forwarding=1',
-      'net.ipv4.conf.out0.forwarding=0',
+    for (const [path, value] of [
+      ['ipv4/ip_forward', 1],
+      ['ipv6/conf/all/forwarding', 1],
+      ['ipv4/conf/out0/forwarding', 0],
     ]) {
-      await inside('sysctl', '-q', '-w', key)
+      await inside('sh', '-c', `echo ${value} > /proc/sys/net/${path}`)
     }
     const probes = ROUTED.map(
       ({ backend, bytes = 0, device = 'in0' }): Probe => ({ ...FLOW, device, backend, bytes }),

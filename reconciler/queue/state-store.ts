@@ -12,7 +12,7 @@ import {
   type BlobRef,
   blobChildren,
   collectTexts,
-  type RowMemo,
+  createTreeMemo,
   stateTree,
 } from './state-tree.ts'
 
@@ -41,7 +41,9 @@ interface Put {
 const CHUNK = 500
 
 export function createStateStore(connection: RedisConnection): StateStore {
-  const memo: RowMemo = new Map()
+  const memo = createTreeMemo()
+  /** Node → the state that this process gave Redis last. */
+  const lastRoots = new Map<string, Digest>()
   /** Node → in which connection its state was last looked at in every part. */
   const checked = new Map<string, number>()
   let last: Promise<unknown> = Promise.resolve()
@@ -94,8 +96,14 @@ export function createStateStore(connection: RedisConnection): StateStore {
     const connected = connections
     const unchecked = puts.filter(({ node }) => checked.get(node) !== connected)
     const thorough = new Set(unchecked.map(({ tree }) => tree.digest))
+    // Nobody else writes a root: one that this process has not written is not there, and is not asked for.
+    const fresh = new Set(
+      puts.filter(({ node, tree }) => lastRoots.get(node) !== tree.digest).map(({ tree }) => tree.digest),
+    )
     for (let level = distinct(puts.map(({ tree }) => tree)); level.length > 0; ) {
-      const missing = new Set(await findMissing(level))
+      const asked = level.filter(({ digest }) => !fresh.has(digest) || thorough.has(digest))
+      const missing = new Set(await findMissing(asked))
+      for (const blob of level) if (fresh.has(blob.digest) && !thorough.has(blob.digest)) missing.add(blob)
       levels.unshift([...missing])
       const entered = level.filter(blob => missing.has(blob) || thorough.has(blob.digest))
       for (const { digest, children } of entered) {
@@ -104,7 +112,10 @@ export function createStateStore(connection: RedisConnection): StateStore {
       level = distinct(entered.flatMap(({ children }) => children))
     }
     for (const level of levels) await write(level)
-    for (const { node } of puts) checked.set(node, connected)
+    for (const { node, tree } of puts) {
+      checked.set(node, connected)
+      lastRoots.set(node, tree.digest)
+    }
     // Redis was away meanwhile, and may have come back with less than it had.
     if (connected !== connections) await putAll(puts)
   }
@@ -137,7 +148,7 @@ export function createStateStore(connection: RedisConnection): StateStore {
         distinct(wanted.flatMap(ref => blobChildren(ref.kind, texts.get(ref.digest)!))),
       )
     }
-    return readable(digest, () => assembleState(digest, texts))
+    return readable(digest, () => assembleState(digest, texts, memo))
   }
 
   async function prune(keep: readonly Digest[]): Promise<number> {

@@ -1,5 +1,11 @@
 import { canonicalJson, sha256 } from '../../schemas/digest.ts'
-import { emptyTables, NODE_STATE_VERSION, NodeState } from '../../schemas/node-state.ts'
+import {
+  type DriverName,
+  emptyTables,
+  NODE_STATE_VERSION,
+  type NodeState,
+  NodeTables,
+} from '../../schemas/node-state.ts'
 import { STATE_ROOT_VERSION, StateBranch, StateBucket, StateRoot } from '../../schemas/state-blob.ts'
 import type { Digest } from '../../schemas/want.ts'
 
@@ -24,16 +30,43 @@ export interface Blob extends BlobRef {
 interface PlacedRow {
   readonly place: Digest
   readonly entry: readonly [path: string, row: Blob]
+  /** Its own among all rows of a memo. */
+  readonly id: number
 }
 
 /**
- * Rows by their path and JSON. Canonical JSON costs ten times what JSON does (50 ms for 1,000 rows of 20
- * backends), and of 100 nodes most have the same rows, push after push.
+ * What was worked out before: of many nodes most have the same rows, push after push, and most of those are the
+ * same objects. Rows must not be changed.
  */
-export type RowMemo = Map<string, PlacedRow>
+export interface TreeMemo {
+  rows: WeakMap<object, PlacedRow>
+  /** Indexes by the ids of all rows below; the other directories by what is in them. */
+  readonly indexes: Map<string, Blob>
+  readonly directories: Map<string, Blob>
+  /** Rows that were read, by digest. */
+  readonly read: Map<Digest, object>
+  rowCount: number
+}
 
+export const createTreeMemo = (): TreeMemo => ({
+  rows: new WeakMap(),
+  indexes: new Map(),
+  directories: new Map(),
+  read: new Map(),
+  rowCount: 0,
+})
+
+/** A fleet of a few kinds of nodes, before and after a push; each holds on to all of its rows. */
+const MEMO_INDEXES = 32
+const MEMO_DIRECTORIES = 20_000
 /** About what 1,000 services on 100 nodes of all different rows need. */
 const MEMO_ROWS = 100_000
+
+function remember<Value>(known: Map<string, Value>, most: number, key: string, value: Value): Value {
+  if (known.size >= most) known.clear()
+  known.set(key, value)
+  return value
+}
 
 /** What a want's `stateDigest` is. */
 export const stateDigest = (state: NodeState): Digest => stateTree(state).digest
@@ -42,18 +75,17 @@ export const stateDigest = (state: NodeState): Digest => stateTree(state).digest
  * The root of a state's tree. Equal states have equal trees, whatever the order of their rows. A `memo`
  * given to one call makes the next one with the same rows cheaper.
  */
-export function stateTree(state: NodeState, memo: RowMemo = new Map()): Blob {
-  if (memo.size > MEMO_ROWS) memo.clear()
+export function stateTree(state: NodeState, memo: TreeMemo = createTreeMemo()): Blob {
   const own: PlacedRow['entry'][] = []
   const placed: PlacedRow[] = []
   for (const [driver, table] of Object.entries(state.tables)) {
-    for (const [key, row] of Object.entries(table)) {
-      const at = placeRow(`${driver} ${key}`, row, memo)
+    for (const [key, row] of Object.entries<object>(table)) {
+      const at = placeRow(driver, key, row, memo)
       if (key.startsWith('service/')) placed.push(at)
       else own.push(at.entry)
     }
   }
-  const services = placed.length === 0 ? null : makeIndex(placed)
+  const services = placed.length === 0 ? null : makeIndex(placed, memo)
   const root: StateRoot = {
     version: STATE_ROOT_VERSION,
     node: state.node,
@@ -63,16 +95,28 @@ export function stateTree(state: NodeState, memo: RowMemo = new Map()): Blob {
   return makeBlob('root', root, [...own.map(([, row]) => row), ...(services === null ? [] : [services])])
 }
 
-function placeRow(path: string, row: unknown, memo: RowMemo): PlacedRow {
-  const known = `${path} ${JSON.stringify(row)}`
-  const found = memo.get(known)
-  if (found !== undefined) return found
-  const made: PlacedRow = { place: sha256(path), entry: [path, makeBlob('row', row, [])] }
-  memo.set(known, made)
+function placeRow(driver: string, key: string, row: object, memo: TreeMemo): PlacedRow {
+  const known = memo.rows.get(row)
+  if (known !== undefined && isAt(known.entry[0], driver, key)) return known
+  const path = `${driver} ${key}`
+  const made: PlacedRow = {
+    place: sha256(path),
+    entry: [path, makeBlob('row', row, [])],
+    id: memo.rowCount++,
+  }
+  memo.rows.set(row, made)
   return made
 }
 
-function makeIndex(placed: readonly PlacedRow[]): Blob {
+const isAt = (path: string, driver: string, key: string): boolean =>
+  path.length === driver.length + 1 + key.length && path.startsWith(driver) && path.endsWith(key)
+
+function makeIndex(placed: readonly PlacedRow[], memo: TreeMemo): Blob {
+  const ids = placed.map(({ id }) => id).join()
+  return memo.indexes.get(ids) ?? remember(memo.indexes, MEMO_INDEXES, ids, composeIndex(placed, memo))
+}
+
+function composeIndex(placed: readonly PlacedRow[], memo: TreeMemo): Blob {
   const branches = Map.groupBy(placed, ({ place }) => place[0]!)
   return makeDirectory(
     'index',
@@ -83,19 +127,31 @@ function makeIndex(placed: readonly PlacedRow[]): Blob {
         makeDirectory(
           'bucket',
           rows.map(({ entry }) => entry),
+          memo,
         ),
       ])
-      return [digit, makeDirectory('branch', parts)]
+      return [digit, makeDirectory('branch', parts, memo)]
     }),
+    memo,
   )
 }
 
-const makeDirectory = (kind: BlobKind, entries: readonly PlacedRow['entry'][]): Blob =>
-  makeBlob(
-    kind,
-    digests(entries),
-    entries.map(([, blob]) => blob),
+function makeDirectory(kind: BlobKind, entries: readonly PlacedRow['entry'][], memo: TreeMemo): Blob {
+  const known = `${kind} ${entries.map(([name, { digest }]) => `${name} ${digest}`).join()}`
+  return (
+    memo.directories.get(known) ??
+    remember(
+      memo.directories,
+      MEMO_DIRECTORIES,
+      known,
+      makeBlob(
+        kind,
+        digests(entries),
+        entries.map(([, blob]) => blob),
+      ),
+    )
   )
+}
 
 function makeBlob(kind: BlobKind, value: unknown, children: readonly Blob[]): Blob {
   const text = canonicalJson(value)
@@ -130,7 +186,11 @@ export function blobChildren(kind: BlobKind, text: string): BlobRef[] {
  * The state whose parts are all in `texts`, by digest. Throws `SyntaxError` or `ZodError` when a part is not
  * what it should be, for instance when a newer Ballast wrote a row of another shape.
  */
-export function assembleState(root: Digest, texts: ReadonlyMap<Digest, string>): NodeState {
+export function assembleState(
+  root: Digest,
+  texts: ReadonlyMap<Digest, string>,
+  memo: TreeMemo = createTreeMemo(),
+): NodeState {
   const value = (digest: Digest): unknown => JSON.parse(texts.get(digest) ?? 'null')
   const { node, own, services } = StateRoot.parse(value(root))
   const buckets = [own]
@@ -145,12 +205,29 @@ export function assembleState(root: Digest, texts: ReadonlyMap<Digest, string>):
   for (const bucket of buckets) {
     for (const [path, digest] of Object.entries(bucket)) {
       const space = path.indexOf(' ')
-      const driver = path.slice(0, space)
+      const [driver, key] = [path.slice(0, space), path.slice(space + 1)]
       tables[driver] ??= {}
-      tables[driver][path.slice(space + 1)] = value(digest)
+      tables[driver][key] = readRow({ driver, key, digest }, texts, memo)
     }
   }
-  return NodeState.parse({ version: NODE_STATE_VERSION, node, tables })
+  return { version: NODE_STATE_VERSION, node, tables: tables as NodeState['tables'] }
+}
+
+/** Each row is read and checked once; the same row is the same object in every state. */
+function readRow(
+  { driver, key, digest }: { driver: string; key: string; digest: Digest },
+  texts: ReadonlyMap<Digest, string>,
+  memo: TreeMemo,
+): object {
+  const known = memo.read.get(digest)
+  if (known !== undefined && memo.rows.get(known)?.entry[0] === `${driver} ${key}`) return known
+  const text = texts.get(digest) ?? 'null'
+  const tables = NodeTables.parse({ ...emptyTables(), [driver]: { [key]: JSON.parse(text) } })
+  const row: object = tables[driver as DriverName][key]!
+  const path = `${driver} ${key}`
+  const blob: Blob = { kind: 'row', digest, text, children: [] }
+  memo.rows.set(row, { place: sha256(path), entry: [path, blob], id: memo.rowCount++ })
+  return remember(memo.read, MEMO_ROWS, digest, row)
 }
 
 /** Every part of a tree, by digest. */

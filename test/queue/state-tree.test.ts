@@ -7,6 +7,7 @@ import {
   type Blob,
   blobChildren,
   collectTexts,
+  createTreeMemo,
   stateDigest,
   stateTree,
 } from '../../reconciler/queue/state-tree.ts'
@@ -62,7 +63,7 @@ suite('the tree of a state', () => {
   test('does not depend on what was remembered of other states', () => {
     fc.assert(
       fc.property(twoStates, ([one, other]) => {
-        const memo = new Map()
+        const memo = createTreeMemo()
         stateTree(other, memo)
         assert.equal(stateTree(one, memo).digest, stateDigest(one))
       }),

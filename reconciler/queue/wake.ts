@@ -25,7 +25,12 @@ export function createWaker(connection: RedisConnection): Waker {
   function open(node: string, redis: Parameters<Parameters<RedisConnection['call']>[0]>[0]): Queue {
     const found = queues.get(node)
     if (found !== undefined) return found
-    const queue = new Queue(wakeQueue(node), { connection: redis, prefix: KEY_PREFIX })
+    const queue = new Queue(wakeQueue(node), {
+      connection: redis,
+      prefix: KEY_PREFIX,
+      // Nobody reads BullMQ's own events.
+      streams: { events: { maxLen: 10 } },
+    })
     // What fails, fails the call as well.
     queue.on('error', () => {})
     queues.set(node, queue)

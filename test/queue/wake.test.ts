@@ -61,18 +61,19 @@ suite('a wake-up', () => {
   test('that comes while one is worked on is worked on after it', async t => {
     const redis = await makeRedis(t)
     const waker = makeWaker(redis)
-    const [heard, ended]: number[][] = [[], []]
+    const said: string[] = []
+    const go = Promise.withResolvers<void>()
     await listen(redis, async generation => {
-      heard!.push(generation)
-      await delay(50)
-      ended!.push(generation)
+      said.push(`began ${generation}`)
+      await go.promise
+      said.push(`ended ${generation}`)
     })
     await waker.wake('lb1', 1)
-    await until('the first began', () => heard!.length === 1)
+    await until('the first began', () => said.length === 1)
     await waker.wake('lb1', 2)
-    assert.deepEqual(ended, [], 'the first still goes on')
-    await until('the second ended', () => ended!.length === 2)
-    assert.deepEqual(heard, [1, 2])
+    go.resolve()
+    await until('the second ended', () => said.length === 4)
+    assert.deepEqual(said, ['began 1', 'ended 1', 'began 2', 'ended 2'])
   })
 
   test('waits for a worker that is not there yet; of very many some are enough, the last among them', async t => {
@@ -142,17 +143,20 @@ suite('a listener', () => {
   test('waits for what it works on when it is closed, and takes no more', async t => {
     const redis = await makeRedis(t)
     const waker = makeWaker(redis)
-    const [heard, ended]: number[][] = [[], []]
+    const said: string[] = []
+    const go = Promise.withResolvers<void>()
     const listener = await listen(redis, async generation => {
-      heard!.push(generation)
-      await delay(100)
-      ended!.push(generation)
+      said.push(`began ${generation}`)
+      await go.promise
+      said.push(`ended ${generation}`)
     })
     await waker.wake('lb1', 1)
-    await until('it began', () => heard!.length === 1)
+    await until('it began', () => said.length === 1)
     await waker.wake('lb1', 2)
-    await closeInTime(listener)
-    assert.deepEqual([heard, ended], [[1], [1]])
+    const closed = closeInTime(listener)
+    go.resolve()
+    await closed
+    assert.deepEqual(said, ['began 1', 'ended 1'])
     const next = await collect(redis)
     await until('the next listener gets what was left', () => next.includes(2))
   })

@@ -112,6 +112,30 @@ static __noinline struct member *start_flow(struct ring *ring, struct attempt *a
 	return member;
 }
 
+/* The member that a packet of the flow would go to now; no entry is touched. NULL: none. */
+static __always_inline struct member *peek_member(struct ring *ring, __u64 hash)
+{
+	__u64 buckets = bucket_hash(hash, config.bucket_key);
+	struct flow_bucket *first = bucket_at(buckets >> 32), *second = bucket_at(buckets);
+	struct found_flow found = {};
+	struct member *member;
+	__u32 index;
+
+	if (first)
+		found = find_in_bucket(first, hash);
+	if (!found.place && second)
+		found = find_in_bucket(second, hash);
+	if (found.place && !flow_forgotten(ring, found.data, flow_now())) {
+		member = flow_member(ring, found.data);
+		if (member)
+			return member;
+	}
+	index = ring->slots[ring_slot(hash)];
+	if (index >= RING_MEMBERS || !ring->members[index].generation)
+		return NULL;
+	return &ring->members[index];
+}
+
 /* bytes: of the frame, for the counters. */
 static __always_inline struct choice choose_member(struct ring *ring, const struct packet *packet,
 						   __u8 protocol, __u64 hash, __u32 bytes)

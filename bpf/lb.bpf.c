@@ -11,28 +11,11 @@
 #include "parse.h"
 #include "hash.h"
 #include "choose.h"
-#include "encap.h"
-#include "egress.h"
+#include "deliver.h"
+#include "icmp.h"
+#include "too_big.h"
 
 char LICENSE[] SEC("license") = "GPL";
-
-static __always_inline struct ring *find_ring(__u32 service)
-{
-	__u32 first = 0;
-	void *map = bpf_map_lookup_elem(&rings, &service);
-
-	return map ? bpf_map_lookup_elem(map, &first) : NULL;
-}
-
-/* Why the packet cannot be encapsulated for this member, or REASON_NONE. frame: bytes after the Ethernet header. */
-static __always_inline enum reason check_encapsulation(bool ipv6, __u32 frame)
-{
-	__u32 header = ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
-
-	if (ipv6 ? !config.has_source6 : !config.source4)
-		return REASON_DROP_NO_SOURCE;
-	return frame + header > config.mtu ? REASON_DROP_TOO_BIG : REASON_NONE;
-}
 
 static __always_inline struct verdict forward(struct xdp_md *ctx, const struct service *service,
 					      const struct service_key *key,
@@ -41,10 +24,7 @@ static __always_inline struct verdict forward(struct xdp_md *ctx, const struct s
 	struct ring *ring = find_ring(service->id);
 	struct verdict verdict = { XDP_DROP, REASON_DROP_NO_BACKEND };
 	struct choice choice;
-	struct outer outer;
-	enum reason obstacle;
 	__u64 hash;
-	bool ipv6;
 
 	if (!ring)
 		return verdict;
@@ -52,18 +32,12 @@ static __always_inline struct verdict forward(struct xdp_md *ctx, const struct s
 	choice = choose_member(ring, packet, key->protocol, hash, bytes);
 	if (!choice.member)
 		return verdict;
-	ipv6 = choice.member->flags & MEMBER_IPV6;
-	obstacle = check_encapsulation(ipv6, bytes - ETH_HLEN);
-	if (obstacle != REASON_NONE)
-		return (struct verdict){ XDP_DROP, obstacle };
-	if (ipv6)
-		outer = encapsulate_ipv6(ctx, packet, choice.member, hash);
-	else
-		outer = encapsulate_ipv4(ctx, packet, choice.member, hash);
-	verdict = send_outer(ctx, packet, outer, ipv6, choice.reason, bytes);
-	if (verdict.action != XDP_DROP)
-		count_member(choice.member->counter, packet->length,
-			     choice.reason == REASON_FORWARDED_RING);
+	verdict = deliver(ctx, packet, choice.member, hash, choice.reason, bytes);
+	if (verdict.reason == REASON_DROP_TOO_BIG) {
+		verdict.reason = answer_too_big(ctx, outer_bytes(choice.member));
+		if (verdict.reason == REASON_ANSWERED_TOO_BIG)
+			verdict.action = XDP_TX;
+	}
 	return verdict;
 }
 
@@ -94,10 +68,13 @@ int lb(struct xdp_md *ctx)
 	struct service_key key __attribute__((aligned(8))) = {};
 	struct packet packet = {};
 	__u32 bytes = ctx->data_end - ctx->data;
-	enum reason reason = parse_packet(ctx, &key, &packet);
+	struct cursor cursor = frame_cursor(ctx);
+	enum reason reason = parse_packet(&cursor, &key, &packet);
 	struct service *service;
 	struct verdict verdict;
 
+	if (reason == REASON_ICMP)
+		return take_icmp(ctx, bytes);
 	if (reason != REASON_NONE)
 		return refuse(&key, reason, bytes);
 	service = bpf_map_lookup_elem(&services, &key);

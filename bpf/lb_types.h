@@ -140,18 +140,24 @@ enum reason {
 	REASON_FORWARDED_FLOW,	    /* to the backend that the flow table names */
 	REASON_FORWARDED_RING,	    /* to the backend that the ring names; a flow entry was made */
 	REASON_FORWARDED_UNTRACKED, /* to the backend that the ring names; no flow entry could be made */
-	REASON_FLOW_REHASHED,	    /* counted besides: the entry's member had left the service */
-	REASON_FLOW_EVICTED,	    /* counted besides: a live entry was overwritten */
+	REASON_FORWARDED_ICMP,	    /* an ICMP error, to the backend of the flow that it is about */
+	REASON_ANSWERED_ECHO,	    /* an echo request to a VIP */
+	REASON_ANSWERED_TOO_BIG, /* would exceed the MTU after encapsulation; the sender was told */
+	REASON_FLOW_REHASHED,	 /* counted besides: the entry's member had left the service */
+	REASON_FLOW_EVICTED,	 /* counted besides: a live entry was overwritten */
 	REASON_EGRESS_UNRESOLVED, /* counted besides: the FIB lacks the link address of the next hop; the
 				   * encapsulated packet went to the kernel, which resolves and forwards */
 	REASON_PASS_NOT_IP,	  /* ARP and the like, or no whole IP header: to the kernel */
 	REASON_PASS_NOT_VIP,	  /* or sent to a link-layer group: to the kernel */
+	REASON_PASS_NEIGHBOUR,	/* neighbour discovery about a VIP: the kernel answers */
 	REASON_PASS_UNMATCHED,	/* a VIP, but none of its services; passed by configuration */
 	REASON_DROP_UNMATCHED,	/* a VIP, but none of its services */
 	REASON_DROP_MALFORMED,	/* shorter than its headers say */
 	REASON_DROP_FRAGMENT,	/* of a packet to a VIP */
 	REASON_DROP_NO_BACKEND, /* every member is drained, or the ring is missing */
-	REASON_DROP_TOO_BIG,	/* would exceed the MTU after encapsulation */
+	REASON_DROP_TOO_BIG, /* would exceed the MTU after encapsulation, and the sender was not told */
+	REASON_DROP_TOO_BIG_NO_DF, /* the same, of a packet that asks for fragments, which are not made */
+	REASON_DROP_ICMP_LIMIT, /* an echo request, above the limit of answers */
 	REASON_DROP_NO_SOURCE,	/* no outer source address of the member's family */
 	REASON_DROP_NO_ROUTE,	/* egress by FIB, and the FIB has no next hop */
 	REASON_COUNT,
@@ -161,6 +167,23 @@ enum reason {
 struct reason_counters {
 	__u64 packets;
 	__u64 bytes; /* of the frame as it arrived */
+};
+
+/*
+ * limits: a per-CPU array, by enum limited. What the balancer itself says, per CPU and FLOW_TICK;
+ * how often it may be made to.
+ */
+enum limited {
+	LIMITED_ECHO,
+	LIMITED_TOO_BIG,
+	LIMITED_COUNT,
+};
+
+#define LIMIT_PER_TICK 1000
+
+struct limit {
+	__u32 tick;
+	__u32 used;
 };
 
 /*

@@ -73,6 +73,13 @@ struct {
 } reason_counters SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LIMITED_COUNT);
+	__type(key, __u32);
+	__type(value, struct limit);
+} limits SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <linux/bpf.h>
+#include <linux/icmpv6.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
@@ -33,7 +34,10 @@ typedef __u64 __attribute__((__may_alias__)) word64;
 typedef __u32 __attribute__((__may_alias__)) word32;
 typedef __u16 __attribute__((__may_alias__)) word16;
 
-#define REASON_NONE REASON_COUNT /* nothing speaks against forwarding */
+#define REASON_NONE REASON_COUNT       /* nothing speaks against forwarding */
+#define REASON_ICMP (REASON_COUNT + 1) /* ICMP or ICMPv6: has no ports of its own */
+
+#define ICMP_BYTES 8 /* of the fixed part of any ICMP header */
 
 #define IP_FRAGMENT_BITS 0x3fff /* more fragments, or an offset */
 
@@ -46,6 +50,11 @@ struct cursor {
 	void *at;
 	void *end;
 };
+
+static __always_inline struct cursor frame_cursor(struct xdp_md *ctx)
+{
+	return (struct cursor){ (void *)(long)ctx->data, (void *)(long)ctx->data_end };
+}
 
 /* The parts of an Ethernet address. */
 struct link_address {
@@ -114,6 +123,13 @@ static __always_inline enum reason parse_transport(struct cursor *cursor, __u32 
 		if (left < sizeof(struct udphdr) || header + sizeof(struct udphdr) > cursor->end)
 			return REASON_DROP_MALFORMED;
 		break;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		if ((packet->family == 4) != (key->protocol == IPPROTO_ICMP))
+			return REASON_DROP_UNMATCHED;
+		if (left < ICMP_BYTES || header + ICMP_BYTES > cursor->end)
+			return REASON_DROP_MALFORMED;
+		return REASON_ICMP;
 	case IPPROTO_FRAGMENT:
 		return packet->family == 6 ? REASON_DROP_FRAGMENT : REASON_DROP_UNMATCHED;
 	default:
@@ -176,29 +192,29 @@ static __always_inline enum reason parse_ipv6(struct cursor *cursor, struct serv
 }
 
 /*
- * REASON_NONE: key and packet are filled. REASON_PASS_NOT_IP, and
+ * REASON_NONE: key and packet are filled. REASON_ICMP: all but their ports
+ * are, and the cursor is at the ICMP header. REASON_PASS_NOT_IP, and
  * REASON_PASS_NOT_VIP for a frame to a group (flooded, never ours to
  * forward): neither is. Any other: why the packet would not be forwarded if
  * key->vip, which is filled, is a VIP.
  */
-static __always_inline enum reason parse_packet(struct xdp_md *ctx, struct service_key *key,
+static __always_inline enum reason parse_packet(struct cursor *cursor, struct service_key *key,
 						struct packet *packet)
 {
-	struct cursor cursor = { (void *)(long)ctx->data, (void *)(long)ctx->data_end };
-	struct ethhdr *eth = cursor.at;
+	struct ethhdr *eth = cursor->at;
 
-	if ((void *)(eth + 1) > cursor.end)
+	if ((void *)(eth + 1) > cursor->end)
 		return REASON_PASS_NOT_IP;
 	if (eth->h_dest[0] & 1)
 		return REASON_PASS_NOT_VIP;
 	packet->to = load_link_address(eth->h_dest);
 	packet->from = load_link_address(eth->h_source);
-	cursor.at = eth + 1;
+	cursor->at = eth + 1;
 	switch (load16(&eth->h_proto)) {
 	case bpf_htons(ETH_P_IP):
-		return parse_ipv4(&cursor, key, packet);
+		return parse_ipv4(cursor, key, packet);
 	case bpf_htons(ETH_P_IPV6):
-		return parse_ipv6(&cursor, key, packet);
+		return parse_ipv6(cursor, key, packet);
 	default:
 		return REASON_PASS_NOT_IP;
 	}

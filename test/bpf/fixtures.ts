@@ -5,9 +5,9 @@ import { buildFrame, type PacketFields, Tcp, wrapTransport } from './packet.ts'
 /** Packets, each with what the balancer must do with it. */
 
 export const BACKEND4 = '10.9.0.1'
-const BACKEND6 = '2001:db8:9::1'
+export const BACKEND6 = '2001:db8:9::1'
 export const VIP4 = '203.0.113.10'
-const VIP6 = '2001:db8:ffff::10'
+export const VIP6 = '2001:db8:ffff::10'
 
 const service = (
   vip: string,
@@ -37,7 +37,13 @@ export const from4 = {
   port: 443,
   protocol: 'tcp',
 } as const
-const from6 = { source: '2001:db8:1::7', sourcePort: 40_000, vip: VIP6, port: 443, protocol: 'tcp' } as const
+export const from6 = {
+  source: '2001:db8:1::7',
+  sourcePort: 40_000,
+  vip: VIP6,
+  port: 443,
+  protocol: 'tcp',
+} as const
 export const payload = Buffer.from('the quick brown fox jumps over the lazy dog')
 
 /** A packet to a service, and the backend that must get it. */
@@ -175,8 +181,8 @@ export const REFUSED: readonly Refused[] = [
     settings: { unmatched: 'pass' },
   },
   {
-    what: 'an echo request to a VIP',
-    frame: wrapTransport(from4, 1, Buffer.from([8, 0, 0, 0, 0, 0, 0, 0])),
+    what: 'ICMP that is neither an error nor an echo request',
+    frame: wrapTransport(from4, 1, Buffer.from([13, 0, 0xf2, 0xff, 0, 0, 0, 0])),
     action: 'drop',
     reason: 'drop_unmatched',
   },
@@ -276,16 +282,17 @@ export const REFUSED: readonly Refused[] = [
     reason: 'drop_no_backend',
   },
   {
-    what: '4in4, a byte larger than the MTU',
-    frame: buildFrame({ ...from4, payload: Buffer.alloc(1441) }),
+    what: '4in4, a byte larger than the MTU, to be sent in fragments',
+    frame: buildFrame({ ...from4, payload: Buffer.alloc(1441), fragment: 0 }),
     action: 'drop',
-    reason: 'drop_too_big',
+    reason: 'drop_too_big_no_df',
   },
   {
-    what: '6in6, a byte larger than the MTU',
-    frame: buildFrame({ ...from6, payload: Buffer.alloc(1401) }),
+    what: '6in6, larger than an MTU that leaves less than IPv6 needs',
+    frame: buildFrame({ ...from6, payload: Buffer.alloc(1201) }),
     action: 'drop',
     reason: 'drop_too_big',
+    settings: { mtu: 1300 },
   },
   {
     what: 'a small packet with a trailer that is larger than the MTU',

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Command } from 'commander'
+import type { NodeReport } from '../../schemas/report.ts'
 import { createSimulatedDriver } from '../drivers/simulated/driver.ts'
 import { allHealthy } from '../effective/effective-tables.ts'
 import { createLog } from '../log/log.ts'
@@ -9,6 +10,7 @@ import type { Drivers } from '../worker/converge.ts'
 import { startWorker } from '../worker/worker.ts'
 import { openBoard } from './open-board.ts'
 import { addSettings, readSettings } from './options.ts'
+import { type ServeWorkerOptions, serveWorker } from './serve-worker.ts'
 import { untilAskedToStop } from './until-asked-to-stop.ts'
 import { VERSION } from './version.ts'
 
@@ -22,6 +24,8 @@ const SETTINGS = [
   'bpfObject',
   'fleetKeyFile',
   'scanInterval',
+  'counterInterval',
+  'listen',
   'logLevel',
   'logFormat',
 ] as const
@@ -42,15 +46,20 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
   const stateDir = join(settings.stateDir, 'nodes', node)
   await mkdir(stateDir, { recursive: true })
   const board = openBoard(settings, log)
+  const { drivers, readCounters } = await openDrivers(settings, stateDir)
+  let lastReport: NodeReport | null = null
   const worker = await startWorker({
     node,
     stateDir,
     version: VERSION,
-    drivers: await openDrivers(settings, stateDir),
+    drivers,
     controlPlane: {
       readWant: name => board.wants.read(name),
       readState: (digest, have) => board.states.get(digest, have),
-      publishReport: report => board.reports.publish(report),
+      publishReport: report => {
+        lastReport = report
+        return board.reports.publish(report)
+      },
     },
     health: allHealthy,
     scanIntervalMs: settings.scanInterval,
@@ -58,28 +67,38 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
     now: Date.now,
   })
   const wakes = await listenForWakes({ connection: board.connection, node, onWake: worker.wake })
+  const { listen, counterInterval } = settings
+  const report = () => lastReport
+  const served = await serveWorker({ node, listen, counterInterval, board, report, readCounters, log })
   log.info({ node, driver: settings.driver }, 'worker started')
 
   await untilAskedToStop()
   log.info({}, 'stopping; the dataplane stays as it is')
+  await served.stop()
   await wakes.close()
   await worker.stop()
   board.close()
 }
 
-async function openDrivers(settings: WorkerSettings, stateDir: string): Promise<Drivers> {
+interface OpenDrivers {
+  readonly drivers: Drivers
+  /** Null: nothing is counted. */
+  readonly readCounters: ServeWorkerOptions['readCounters']
+}
+
+async function openDrivers(settings: WorkerSettings, stateDir: string): Promise<OpenDrivers> {
   if (settings.driver === 'simulated') {
-    return { xdp: createSimulatedDriver({ name: 'xdp', file: join(stateDir, 'simulated-xdp.json') }) }
+    const xdp = createSimulatedDriver({ name: 'xdp', file: join(stateDir, 'simulated-xdp.json') })
+    return { drivers: { xdp }, readCounters: null }
   }
   // Only now: a laptop has no libbpf.
   const { createXdpDriver } = await import('../drivers/xdp/driver.ts')
   const { node, bpffs, bpfObject: objectFile, fleetKeyFile } = settings
-  return {
-    xdp: createXdpDriver({
-      node,
-      bpffs,
-      objectFile,
-      ...(fleetKeyFile === undefined ? {} : { fleetKeyFile }),
-    }),
-  }
+  const xdp = createXdpDriver({
+    node,
+    bpffs,
+    objectFile,
+    ...(fleetKeyFile === undefined ? {} : { fleetKeyFile }),
+  })
+  return { drivers: { xdp }, readCounters: xdp.readCounters }
 }

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Command } from 'commander'
-import { startController } from '../controller/controller.ts'
+import { type Controller, startController } from '../controller/controller.ts'
 import { createLog, type Log } from '../log/log.ts'
 import { acquireFileLock } from '../process/file-lock.ts'
 import { createLoop } from '../process/loop.ts'
@@ -10,6 +10,7 @@ import { createWaker } from '../queue/wake.ts'
 import { embeddedRedisDir, openBoard } from './open-board.ts'
 import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
 import { addSettings, readSettings } from './options.ts'
+import { HTTP_SETTINGS, serveReconciler } from './serve-reconciler.ts'
 import { untilAskedToStop } from './until-asked-to-stop.ts'
 
 const SETTINGS = [
@@ -18,6 +19,7 @@ const SETTINGS = [
   'verify',
   'redis',
   'redisPasswordFile',
+  ...HTTP_SETTINGS,
   'logLevel',
   'logFormat',
 ] as const
@@ -42,19 +44,24 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     settings.redis === undefined ? await keepRedis(embeddedRedisDir(settings.stateDir), log) : null
   const board = openBoard(settings, log)
   const waker = createWaker(board.connection)
-  const controller = await startController({
+  let controller: Controller | null = null
+  const look = () => controller?.poke()
+  const http = await serveReconciler({ settings, source, board, look, log })
+  controller = await startController({
     source,
     path: settings.path,
     verify: settings.verify,
     board: { ...board, waker },
     log,
     now: Date.now,
+    observe: http.observe,
   })
-  board.connection.onReady(() => controller.refresh())
+  board.connection.onReady(controller.refresh)
   log.info({ repo: source.address, branch: await source.branch() }, 'reconciler started')
 
   await untilAskedToStop()
   log.info({}, 'stopping')
+  await http.stop()
   await controller.stop()
   await source.close()
   await waker.close()

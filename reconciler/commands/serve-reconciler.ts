@@ -1,0 +1,106 @@
+import type { ControllerEvent } from '../controller/controller-event.ts'
+import { createReconcilerApp, type ReconcilerApp } from '../http/reconciler-server.ts'
+import { startServer } from '../http/server.ts'
+import type { Log } from '../log/log.ts'
+import { createCounters } from '../queue/counters.ts'
+import type { Source } from '../repo/source.ts'
+import type { OpenBoard } from './open-board.ts'
+import { CommandFailure } from './outcome.ts'
+import { makePlan } from './plan.ts'
+import { readLiveFleet } from './read-live-fleet.ts'
+import { readStatus } from './status.ts'
+import { VERSION } from './version.ts'
+
+/** The settings of what the reconciler answers by HTTP. */
+export const HTTP_SETTINGS = ['listen', 'webhookSecretFile', 'apiTokensFile', 'trustedProxies'] as const
+
+export interface ServeOptions {
+  readonly settings: {
+    readonly [S in (typeof HTTP_SETTINGS)[number]]: string | undefined
+  } & { readonly path: string }
+  readonly source: Source
+  readonly board: OpenBoard
+  readonly look: () => void
+  readonly log: Log
+}
+
+export interface Served {
+  /** For the controller: what happens goes into metrics and events. */
+  observe(event: ControllerEvent): void
+  stop(): Promise<void>
+}
+
+/** Answers HTTP when `listen` is set. Throws `LISTEN_FAILED`, `SECRET_FILE_UNUSABLE`. */
+export async function serveReconciler(options: ServeOptions): Promise<Served> {
+  const { settings, source, board, look, log } = options
+  if (settings.listen === undefined) return { observe: () => {}, stop: async () => {} }
+  const http = createReconcilerApp({
+    ...settings,
+    version: VERSION,
+    branch: () => source.branch(),
+    look,
+    log,
+    now: Date.now,
+    fleet: {
+      readStatus: () => readStatus(board),
+      readReports: async () => [...(await board.reports.readAll()).values()],
+      readCounters: nodes => createCounters(board.connection).readAll(nodes),
+      plan: ({ from, to }) =>
+        makePlan({
+          source,
+          path: settings.path,
+          from,
+          to,
+          readLive: () => readLiveFleet(board),
+        }).catch((error: unknown) => {
+          if (error instanceof CommandFailure) return error.message
+          throw error
+        }),
+    },
+  })
+  const server = await startServer(http.app, settings.listen)
+  log.info({ address: server.address }, 'answering HTTP')
+  return {
+    observe: event => observe(http, event),
+    async stop() {
+      http.end()
+      await server.stop()
+    },
+  }
+}
+
+/** Of the diagnostics of one revision, in an event. */
+const MOST_DIAGNOSTICS = 20
+
+function observe({ metrics, publish, reported }: ReconcilerApp, event: ControllerEvent): void {
+  switch (event.type) {
+    case 'looked':
+      metrics.looked()
+      break
+    case 'phase':
+      metrics.phase(event.phase, event.seconds)
+      break
+    case 'reported':
+      reported(event.report)
+      break
+    case 'push-seen':
+      metrics.pushSeen()
+      publish(event)
+      break
+    case 'accepted':
+      metrics.accepted()
+      publish(event)
+      break
+    case 'refused': {
+      metrics.refused()
+      const { type, revision, diagnostics } = event
+      publish({
+        type,
+        revision,
+        problems: diagnostics.length,
+        diagnostics: diagnostics.slice(0, MOST_DIAGNOSTICS),
+      })
+      break
+    }
+  }
+}

@@ -1,10 +1,10 @@
 import { BallastError } from '../../../schemas/ballast-error.ts'
 import type { RowKey } from '../../../schemas/node-state.ts'
 import type { Breathe } from './breather.ts'
-import { type Dataplane, type OpenMap, readControl } from './dataplane.ts'
-import { encodeControl, encodeIndex, encodeIndexes, GENERATION_BITS, structs } from './layout.ts'
-import { countPossibleCpus } from './libbpf/features.ts'
-import { updateEntries, updateEntry } from './libbpf/maps.ts'
+import { type Dataplane, readControl } from './dataplane.ts'
+import { encodeControl, encodeIndex, GENERATION_BITS } from './layout.ts'
+import { updateEntry } from './libbpf/maps.ts'
+import { zeroCounters } from './member-counters.ts'
 import type { KnownRing } from './ring-store.ts'
 import type { Tables } from './tables.ts'
 
@@ -74,9 +74,4 @@ function lowestFree(taken: Uint8Array, what: 'services' | 'members'): () => numb
       hint: `Raise capacity.${what} in the Node manifest; the maps are replaced under traffic.`,
     })
   }
-}
-
-async function zeroCounters({ fd, info }: OpenMap, counters: readonly number[]): Promise<void> {
-  const values = Buffer.alloc(structs.member_counters.size * countPossibleCpus() * counters.length)
-  await updateEntries(fd, info, { count: counters.length, keys: encodeIndexes(counters), values })
 }

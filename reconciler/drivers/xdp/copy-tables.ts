@@ -2,19 +2,11 @@ import { addressToBytes } from '../../../schemas/address.ts'
 import { BallastError } from '../../../schemas/ballast-error.ts'
 import { createBreather } from './breather.ts'
 import type { Dataplane } from './dataplane.ts'
-import {
-  decodeRing,
-  encodeIndex,
-  encodeIndexes,
-  encodeRing,
-  encodeServiceKey,
-  type Ring,
-  structs,
-} from './layout.ts'
+import { decodeRing, encodeIndex, encodeRing, encodeServiceKey, type Ring, structs } from './layout.ts'
 import type { Descriptor } from './libbpf/descriptor.ts'
-import { countPossibleCpus } from './libbpf/features.ts'
 import { openMapById } from './libbpf/info.ts'
-import { lookupEntry, readEntries, updateEntries } from './libbpf/maps.ts'
+import { lookupEntry } from './libbpf/maps.ts'
+import { copyCounters } from './member-counters.ts'
 import { createRingMap } from './ring-map.ts'
 import { countVips, readTables, type ServiceEntry, writeEntries } from './tables.ts'
 
@@ -59,7 +51,7 @@ export async function copyTables(from: Dataplane, to: Dataplane): Promise<void> 
     to.maps.vips,
     [...vips].map(([vip, count]) => [addressToBytes(vip), encodeIndex(count)]),
   )
-  await copyCounters(from, to, counters)
+  await copyCounters(from.maps.member_counters, to.maps.member_counters, { counters, breathe })
 }
 
 function readRing(mapId: number): Ring | undefined {
@@ -67,24 +59,6 @@ function readRing(mapId: number): Ring | undefined {
   if (map === undefined) return undefined
   const bytes = Buffer.alloc(structs.ring.size)
   return lookupEntry(map.fd, encodeIndex(0), bytes) ? decodeRing(bytes) : undefined
-}
-
-/** `counters[n]` becomes counter n. */
-async function copyCounters(from: Dataplane, to: Dataplane, counters: readonly number[]): Promise<void> {
-  const bytes = structs.member_counters.size * countPossibleCpus()
-  const { fd, info } = from.maps.member_counters
-  // Of an array all entries are there, in order.
-  const { values } = await readEntries(fd, info, bytes)
-  const copied = Buffer.alloc(bytes * counters.length)
-  for (const [place, counter] of counters.entries()) {
-    values.copy(copied, place * bytes, counter * bytes, (counter + 1) * bytes)
-  }
-  const { member_counters } = to.maps
-  await updateEntries(member_counters.fd, member_counters.info, {
-    count: counters.length,
-    keys: encodeIndexes([...counters.keys()]),
-    values: copied,
-  })
 }
 
 function refuseTooMany(what: 'services' | 'members', present: number, room: number): void {

@@ -3,9 +3,8 @@ import { knowServices } from './apply-services.ts'
 import type { Breathe } from './breather.ts'
 import { type Dataplane, openDataplane } from './dataplane.ts'
 import { FlowState, isLive, scanFlows } from './flow-table.ts'
-import { encodeIndex, type Member, reasons, structs } from './layout.ts'
-import { countPossibleCpus } from './libbpf/features.ts'
-import { lookupEntry, readEntries } from './libbpf/maps.ts'
+import { type Member, reasons } from './layout.ts'
+import { readCounters } from './member-counters.ts'
 import { membersIn } from './members.ts'
 import type { NodePins } from './node-pins.ts'
 import type { KnownRing, RingStore } from './ring-store.ts'
@@ -35,30 +34,28 @@ export interface CountersContext {
 }
 
 /** Reads every counter and the whole flow table, in slices: for metrics and drains, not for every look. */
-export async function readCounters(context: CountersContext): Promise<XdpCounters> {
+export async function readXdpCounters(context: CountersContext): Promise<XdpCounters> {
   using dataplane = openDataplane(context.pins)
   if (dataplane === undefined) return { services: {}, liveFlows: 0 }
   const known = await knowServices(context, await readTables(dataplane))
   const { connections, liveFlows } = await countConnections(dataplane, known, context.breathe)
-  const count = await readMemberCounters(dataplane)
-  const services = [...known].map(([rowKey, ring]) => {
-    const backends = [...membersIn(ring.members)].map(member => ({
-      address: member.address,
-      ...count(member.counter),
-      connections: connections.get(nameMember(member)) ?? 0,
-    }))
-    return [rowKey, backends] as const
-  })
-  return { services: Object.fromEntries(services), liveFlows }
+  const services: Record<RowKey, BackendCounters[]> = {}
+  for (const [rowKey, ring] of known) {
+    await context.breathe()
+    services[rowKey] = [...membersIn(ring.members)].map(member => {
+      const [packets = 0, bytes = 0, newFlows = 0] =
+        readCounters(dataplane.maps.member_counters, member.counter) ?? []
+      const open = connections.get(nameMember(member)) ?? 0
+      return { address: member.address, packets, bytes, newFlows, connections: open }
+    })
+  }
+  return { services, liveFlows }
 }
 
 /** By reason, those that were counted at all. */
 export function readReasons({ maps }: Dataplane): Record<string, { packets: number; bytes: number }> {
-  const { size } = structs.reason_counters
-  const value = Buffer.alloc(size * countPossibleCpus())
   const counted = reasons.flatMap((reason, index) => {
-    if (!lookupEntry(maps.reason_counters.fd, encodeIndex(index), value)) return []
-    const [packets = 0, bytes = 0] = sumOverCpus(value, size)
+    const [packets = 0, bytes = 0] = readCounters(maps.reason_counters, index) ?? []
     return packets === 0 ? [] : [[reason, { packets, bytes }] as const]
   })
   return Object.fromEntries(counted)
@@ -91,23 +88,3 @@ async function countConnections(
 /** A member's number on this node: no two assignments have the same index and generation. */
 const nameMember = ({ generation, index }: Pick<Member, 'generation'> & { index: number }): number =>
   generation * 4096 + index
-
-async function readMemberCounters({ maps }: Dataplane) {
-  const { size } = structs.member_counters
-  const bytes = size * countPossibleCpus()
-  const { keys, values } = await readEntries(maps.member_counters.fd, maps.member_counters.info, bytes)
-  const places = new Map(Array.from({ length: keys.length / 4 }, (_, i) => [keys.readUInt32LE(4 * i), i]))
-  return (counter: number) => {
-    const place = places.get(counter)
-    const value = place === undefined ? Buffer.alloc(0) : values.subarray(place * bytes, (place + 1) * bytes)
-    const [packets = 0, sum = 0, newFlows = 0] = sumOverCpus(value, size)
-    return { packets, bytes: sum, newFlows }
-  }
-}
-
-/** Field by field of 64 bits. */
-function sumOverCpus(value: Buffer, size: number): number[] {
-  const sums = Array<number>(size / 8).fill(0)
-  for (let at = 0; at < value.length; at += 8) sums[(at % size) / 8]! += Number(value.readBigUInt64LE(at))
-  return sums
-}

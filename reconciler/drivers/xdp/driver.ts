@@ -6,7 +6,7 @@ import { createRingCache } from '../../ring/ring-cache.ts'
 import type { Capabilities, Driver } from '../driver.ts'
 import { applyXdp } from './apply.ts'
 import { createBreather } from './breather.ts'
-import { readCounters, type XdpCounters } from './counters.ts'
+import { readXdpCounters, type XdpCounters } from './counters.ts'
 import { fingerprintXdp } from './fingerprint.ts'
 import { findMissingFeature } from './libbpf/features.ts'
 import { isBpfFileSystem } from './libbpf/pins.ts'
@@ -69,7 +69,7 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
     fingerprint: () => inTurn(() => fingerprintXdp({ ...context, breathe: createBreather() })),
     apply: (edits: readonly Edit<XdpRow>[], signal: AbortSignal): Promise<EditOutcome[]> =>
       inTurn(() => applyXdp({ ...context, breathe: createBreather(), signal }, edits)),
-    readCounters: () => inTurn(() => readCounters({ ...context, breathe: createBreather() })),
+    readCounters: () => inTurn(() => readXdpCounters({ ...context, breathe: createBreather() })),
     close: async () => {},
   }
 }

@@ -9,7 +9,7 @@ import { assertReached, converge, editsTo } from '../contract.ts'
 import { makeXdpLab, needsRoot } from './lab.ts'
 import { restlessTables } from './restless-tables.ts'
 
-const ROUNDS = 14
+const ROUNDS = 10
 
 suite('a process killed in the middle of an apply', { skip: needsRoot }, async () => {
   const lab = await makeXdpLab()

@@ -40,6 +40,9 @@ async function runGroup(files: readonly string[], concurrency: number): Promise<
   return counts
 }
 
+// Not on the path after Debian's `su`, nor for most users.
+process.env.PATH = `${process.env.PATH}:/usr/sbin:/sbin`
+
 const root = resolve(import.meta.dirname, '..')
 // Tests start many processes, and most of what these do is to compile the same files.
 process.env.NODE_COMPILE_CACHE ??= resolve(root, 'node_modules/.cache/node-compile')

@@ -3,10 +3,14 @@ import { startProgram } from '../process/run-command.ts'
 
 /**
  * Runs this very command again through sudo and gives its exit code; null when this process is root already.
- * By its full path, since sudo has a path of its own. Throws `ROOT_NEEDED`.
+ * By its full path, since sudo has a path of its own. Adds the folders of administrators' programs to the path of
+ * a root who has them not, as after Debian's `su`. Throws `ROOT_NEEDED`.
  */
 export async function rerunAsRoot(): Promise<number | null> {
-  if (process.getuid?.() === 0) return null
+  if (process.getuid?.() === 0) {
+    process.env.PATH = `${process.env.PATH}:/usr/sbin:/sbin`
+    return null
+  }
   const ask = process.stdin.isTTY ? [] : ['--non-interactive']
   const command = [process.execPath, ...process.execArgv, ...process.argv.slice(1)]
   process.stderr.write(

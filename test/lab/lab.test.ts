@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { describe, type TestContext, test } from 'node:test'
@@ -8,7 +9,7 @@ import { failuresOf, responsesOf } from '../../reconciler/lab/measure-traffic.ts
 import { CONTROL, hostsOf, TOPOLOGY } from '../../reconciler/lab/topology.ts'
 import { startBackends, startLoad } from '../../reconciler/lab/traffic.ts'
 import { waitUntil } from '../../reconciler/lab/wait-until.ts'
-import { runCommand, startProgram } from '../../reconciler/process/run-command.ts'
+import { type Program, runCommand, startProgram } from '../../reconciler/process/run-command.ts'
 
 const skip = process.getuid?.() === 0 ? false : 'only root may make network namespaces'
 
@@ -25,8 +26,13 @@ const namespacesOf = async (name: string): Promise<string[]> =>
 const isMounted = async (dir: string): Promise<boolean> =>
   (await readFile('/proc/mounts', 'utf8')).includes(` ${dir} `)
 
-const sleepOn = (lab: Lab, host: string) =>
-  startProgram(...lab.on(host, ['sleep', '1000']), { detached: true })
+/** A program that is there, and in its namespace, when this resolves. */
+async function sleepOn(lab: Lab, host: string): Promise<Program> {
+  const command = lab.on(host, ['sh', '-c', 'echo here; exec sleep 1000'])
+  const program = await startProgram(...command, { stdout: 'pipe', detached: true })
+  await once(program.stdout!, 'data')
+  return program
+}
 
 describe('the lab', { skip }, () => {
   test('carries connections of both families between client and backends', async t => {

@@ -1,5 +1,4 @@
 import { join, relative } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { watch } from 'chokidar'
 import { BallastError } from '../../schemas/ballast-error.ts'
 import { createBell } from './bell.ts'
@@ -22,13 +21,15 @@ export async function* watchRef(place: GitPlace, ref: string, signal: AbortSigna
   })
   const bell = createBell()
   let failure: unknown = null
+  let aftermath: NodeJS.Timeout | undefined
   watcher.on('error', error => {
     failure = error
     bell.ring()
   })
   watcher.on('all', () => {
     bell.ring()
-    void delay(AFTERMATH_MS, null, { signal, ref: false }).then(bell.ring, () => {})
+    clearTimeout(aftermath)
+    aftermath = setTimeout(bell.ring, AFTERMATH_MS)
   })
   signal.addEventListener('abort', bell.ring, { once: true })
 
@@ -46,6 +47,7 @@ export async function* watchRef(place: GitPlace, ref: string, signal: AbortSigna
       yield
     }
   } finally {
+    clearTimeout(aftermath)
     signal.removeEventListener('abort', bell.ring)
     await watcher.close()
   }

@@ -1,8 +1,9 @@
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { BallastError } from '../../../schemas/ballast-error.ts'
-import { digestOf, sha256 } from '../../../schemas/digest.ts'
+import { canonicalJson, sha256 } from '../../../schemas/digest.ts'
 import type { Edit } from '../../../schemas/edit.ts'
 import { type DriverName, NodeTables, type Rows, type Table } from '../../../schemas/node-state.ts'
+import type { Digest } from '../../../schemas/want.ts'
 import type { Driver } from '../driver.ts'
 
 export interface SimulatedOptions<D extends DriverName> {
@@ -16,61 +17,95 @@ export function createSimulatedDriver<D extends DriverName>({
   name,
   file,
 }: SimulatedOptions<D>): Driver<Rows[D]> {
-  let memory = '{}'
-
-  const load = async (): Promise<string> => {
-    if (file === undefined) return memory
-    return readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return '{}'
-      throw error
-    })
-  }
-  const store = async (text: string): Promise<void> => {
-    if (file === undefined) {
-      memory = text
-      return
-    }
-    await writeFile(`${file}.new`, text)
-    await rename(`${file}.new`, file)
-  }
-  const read = async (): Promise<Table<Rows[D]>> => {
-    const text = await load()
-    try {
-      return NodeTables.shape[name].parse(JSON.parse(text)) as Table<Rows[D]>
-    } catch (cause) {
-      throw new BallastError({
-        code: 'SIMULATED_TABLE_UNREADABLE',
-        message: `${file ?? 'the table'} is no table of ${name}`,
-        hint: 'Mend the file, or remove it: an absent one is an empty table.',
-        cause,
-      })
-    }
-  }
+  const store = file === undefined ? keepInMemory<Rows[D]>() : keepInFile(name, file)
 
   return {
     name,
     capabilities: async () => ({ available: true, reason: '' }),
     async observe(keys) {
-      const all = await read()
+      const all = await store.read()
       const rows =
         keys === undefined
           ? all
           : Object.fromEntries(Object.entries(all).filter(([key]) => keys.includes(key)))
-      return { rows, facts: { simulated: true }, digest: digestOf(rows) }
+      return { rows, facts: { simulated: true }, digest: digestTable(rows) }
     },
-    fingerprint: async () => sha256(await load()),
+    fingerprint: store.fingerprint,
     async apply(edits: readonly Edit<Rows[D]>[], signal: AbortSignal) {
-      const rows = new Map(Object.entries(await read()))
+      const rows = new Map(Object.entries<Rows[D]>(await store.read()))
       if (signal.aborted) return edits.map(({ key }) => notTried(key))
       for (const edit of edits) {
         if (edit.op === 'delete') rows.delete(edit.key)
         else rows.set(edit.key, edit.after)
       }
-      await store(JSON.stringify(Object.fromEntries(rows)))
+      await store.write(Object.fromEntries(rows))
       return edits.map(({ key }) => ({ result: 'applied' as const, key }))
     },
     close: async () => {},
   }
+}
+
+interface TableStore<Row> {
+  read(): Promise<Table<Row>>
+  write(rows: Table<Row>): Promise<void>
+  fingerprint(): Promise<string>
+}
+
+function keepInMemory<Row>(): TableStore<Row> {
+  let rows: Table<Row> = {}
+  let writes = 0
+  return {
+    read: async () => rows,
+    async write(next) {
+      rows = next
+      writes++
+    },
+    fingerprint: async () => String(writes),
+  }
+}
+
+function keepInFile<D extends DriverName>(name: D, file: string): TableStore<Rows[D]> {
+  const load = (): Promise<string> =>
+    readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return '{}'
+      throw error
+    })
+  return {
+    async read() {
+      const text = await load()
+      try {
+        return NodeTables.shape[name].parse(JSON.parse(text)) as Table<Rows[D]>
+      } catch (cause) {
+        throw new BallastError({
+          code: 'SIMULATED_TABLE_UNREADABLE',
+          message: `${file} is no table of ${name}`,
+          hint: 'Mend the file, or remove it: an absent one is an empty table.',
+          cause,
+        })
+      }
+    },
+    async write(rows) {
+      await writeFile(`${file}.new`, JSON.stringify(rows))
+      await rename(`${file}.new`, file)
+    },
+    fingerprint: async () => sha256(await load()),
+  }
+}
+
+/** Of rows that are in memory; they are never changed. */
+const rowTexts = new WeakMap<object, string>()
+
+/** `digestOf` a table. */
+function digestTable(rows: Table<object>): Digest {
+  const members = Object.keys(rows)
+    .sort()
+    .map(key => {
+      const row = rows[key]!
+      const text = rowTexts.get(row) ?? canonicalJson(row)
+      rowTexts.set(row, text)
+      return `${JSON.stringify(key)}:${text}`
+    })
+  return sha256(`{${members.join(',')}}`)
 }
 
 const notTried = (key: string) => ({

@@ -1,34 +1,117 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { BallastError } from '../../schemas/ballast-error.ts'
-import { LastGood } from '../../schemas/last-good.ts'
+import { sha256 } from '../../schemas/digest.ts'
+import { LastGood, LastGoodChange } from '../../schemas/last-good.ts'
+import { applyChange, findChange } from './last-good-change.ts'
+
+/**
+ * Two files: the whole, and beside it a journal of what changed since, one line each with a checksum, so that what is
+ * written for a push grows with what it changed. The journal's name has the whole's digest in it: another whole has
+ * another journal. A line that is not whole is one that was being written when the power went: it never was.
+ */
+const journalOf = (file: string, text: string): string => `${file}.${sha256(text).slice(0, 16)}.journal`
 
 /** Null when there is none yet. Throws `LAST_GOOD_UNREADABLE` for one that is not whole or of another version. */
 export async function readLastGood(file: string): Promise<LastGood | null> {
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null
-    throw unreadable(file, error)
-  })
-  if (text === null) return null
   try {
-    return LastGood.parse(JSON.parse(text))
+    const text = await readIfThere(file)
+    if (text === null) return null
+    let lastGood = LastGood.parse(JSON.parse(text))
+    for (const line of ((await readIfThere(journalOf(file, text))) ?? '').split('\n')) {
+      const json = line.slice(CHECKSUM + 1)
+      if (line.slice(0, CHECKSUM) !== checksum(json)) break
+      lastGood = applyChange(lastGood, LastGoodChange.parse(JSON.parse(json)))
+    }
+    return lastGood
   } catch (cause) {
     throw unreadable(file, cause)
   }
 }
 
-/** Durable when it returns: written beside, synced, renamed, directory synced. A crash leaves the old one or the new one. */
-export async function writeLastGood(file: string, lastGood: LastGood): Promise<void> {
+export interface LastGoodFile {
+  /**
+   * Durable when it returns, but for the note that a state was applied, which only a crash of the machine can lose,
+   * and after that it is not true any more. A crash leaves the old one or the new one.
+   */
+  write(lastGood: LastGood): Promise<void>
+}
+
+/** Of the journal, bytes: after so many the whole is written again. */
+const JOURNAL_BYTES = 1 << 20
+/** A change of many rows is written as a whole. */
+const CHANGE_BYTES = 1 << 17
+
+/** One writer at a time; its first write is the whole. */
+export function openLastGoodFile(file: string): LastGoodFile {
+  let written: { lastGood: LastGood; journal: string; bytes: number } | null = null
+
+  return {
+    async write(lastGood) {
+      const line = written === null ? null : composeLine(written.lastGood, lastGood)
+      if (written === null || line === null || written.bytes + line.length > JOURNAL_BYTES) {
+        // What fails here leaves the journal that there is in doubt.
+        written = null
+        written = { lastGood, journal: await writeWhole(file, lastGood), bytes: 0 }
+        return
+      }
+      const { journal, bytes } = written
+      const isNewWant = written.lastGood.want !== lastGood.want
+      written = null
+      await append(journal, line, isNewWant)
+      written = { lastGood, journal, bytes: bytes + line.length }
+    },
+  }
+}
+
+const CHECKSUM = 16
+const checksum = (json: string): string => sha256(json).slice(0, CHECKSUM)
+
+function composeLine(before: LastGood, after: LastGood): string | null {
+  const change = findChange(before, after)
+  if (change === null) return null
+  const json = JSON.stringify(change)
+  return json.length > CHANGE_BYTES ? null : `${checksum(json)} ${json}\n`
+}
+
+/** Written beside, synced, renamed, directory synced. Gives the file of its journal, which is not there yet. */
+async function writeWhole(file: string, lastGood: LastGood): Promise<string> {
   await mkdir(dirname(file), { recursive: true })
-  const beside = `${file}.new`
-  const handle = await open(beside, 'w', 0o600)
+  const text = JSON.stringify(lastGood)
+  const handle = await open(`${file}.new`, 'w', 0o600)
   try {
-    await handle.writeFile(JSON.stringify(lastGood))
+    await handle.writeFile(text)
     await handle.datasync()
   } finally {
     await handle.close()
   }
-  await rename(beside, file)
+  const journal = journalOf(file, text)
+  // Of an earlier time when the whole was the same.
+  await rm(journal, { force: true })
+  await rename(`${file}.new`, file)
+  await syncDirectory(file)
+  for (const name of await readdir(dirname(file))) {
+    const isOld =
+      name.startsWith(`${basename(file)}.`) && name.endsWith('.journal') && name !== basename(journal)
+    if (isOld) await rm(join(dirname(file), name), { force: true })
+  }
+  return journal
+}
+
+async function append(journal: string, line: string, durable: boolean): Promise<void> {
+  const handle = await open(journal, 'a', 0o600)
+  try {
+    const isNew = (await handle.stat()).size === 0
+    await handle.writeFile(line)
+    if (!durable) return
+    await handle.datasync()
+    if (isNew) await syncDirectory(journal)
+  } finally {
+    await handle.close()
+  }
+}
+
+async function syncDirectory(file: string): Promise<void> {
   const directory = await open(dirname(file), 'r')
   try {
     await directory.sync()
@@ -36,6 +119,12 @@ export async function writeLastGood(file: string, lastGood: LastGood): Promise<v
     await directory.close()
   }
 }
+
+const readIfThere = (file: string): Promise<string | null> =>
+  readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null
+    throw error
+  })
 
 const unreadable = (file: string, cause: unknown): BallastError =>
   new BallastError({

@@ -15,7 +15,7 @@ import {
   observeNode,
   type Seen,
 } from './converge.ts'
-import { writeLastGood } from './last-good-file.ts'
+import { openLastGoodFile } from './last-good-file.ts'
 
 /** A full read happens at least this often, whatever the fingerprints say, ms. */
 const FULL_READ_MS = 60_000
@@ -55,6 +55,7 @@ export interface NodeOptions {
 
 export function createNode(options: NodeOptions): Node {
   const { drivers, log, now } = options
+  const disk = openLastGoodFile(options.file)
   let lastGood = options.lastGood
   let status: Status = {
     outcome: null,
@@ -69,7 +70,7 @@ export function createNode(options: NodeOptions): Node {
 
   const isApplied = (): boolean => lastGood?.appliedInBoot === options.bootId
   const keep = async (next: LastGood): Promise<void> => {
-    await writeLastGood(options.file, next)
+    await disk.write(next)
     lastGood = next
   }
 

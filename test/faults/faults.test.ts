@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict'
+import { randomInt } from 'node:crypto'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { createEvaluator } from '../../reconciler/controller/evaluate.ts'
+import { createXdpDriver } from '../../reconciler/drivers/xdp/driver.ts'
+import { failuresOf } from '../../reconciler/lab/measure-traffic.ts'
+import { type Load, startLoad } from '../../reconciler/lab/traffic.ts'
+import { waitUntil } from '../../reconciler/lab/wait-until.ts'
+import { openRepository } from '../../reconciler/repo/repository.ts'
+import { readLastGood } from '../../reconciler/worker/last-good-file.ts'
+import type { NodeTables } from '../../schemas/node-state.ts'
+import { commitChange } from './changes.ts'
+import { compareKeys } from './expected-keys.ts'
+import { createFaultFleet, type FaultFleet, PROCESSES } from './fault-fleet.ts'
+import { createRandom, type Random } from './random.ts'
+
+/**
+ * `npm run test:faults`: BALLAST_FAULT_ROUNDS (500) rounds; `npm test`: a few. In each, one process is killed with -9
+ * at a random moment of a push. BALLAST_FAULT_SEED repeats the draws of a run; the moments are the machine's.
+ */
+const ROUNDS = Number(process.env.BALLAST_FAULT_ROUNDS ?? 8)
+const SEED = Number(process.env.BALLAST_FAULT_SEED ?? randomInt(2 ** 31))
+/** Rounds between two looks whether the fleet still comes to rest. */
+const LOOK_EVERY = 25
+const REST_LIMIT_MS = 60_000
+const LOAD = { targets: ['http://203.0.113.10/', 'http://[2001:db8::10]/'], interval: 10, timeout: 10_000 }
+const OBJECT = join(import.meta.dirname, '../../bpf/build/lb.bpf.o')
+const NODES = ['lb-1', 'lb-2'] as const
+const VICTIMS = [...PROCESSES, 'git'] as const
+
+const skip = process.getuid?.() === 0 ? false : 'only root may make network namespaces and load XDP programs'
+
+interface Pushes {
+  count: number
+  refused: number
+  /** The last one that is good. */
+  good: string
+  head: string
+}
+
+test(`${ROUNDS} rounds of kill -9 lose no request, no revision and no key (rules 1, 5, 7)`, {
+  skip,
+  timeout: 60_000 + ROUNDS * 10_000,
+}, async t => {
+  const random = createRandom(SEED)
+  t.diagnostic(`seed ${SEED}: repeat with BALLAST_FAULT_SEED=${SEED} BALLAST_FAULT_ROUNDS=${ROUNDS}`)
+  const fleet = await createFaultFleet(t)
+  await fleet.git.start()
+  for (const name of PROCESSES) await fleet.start(name)
+  const pushes: Pushes = { count: 0, refused: 0, good: '', head: '' }
+  await push(fleet, pushes, random)
+  await untilAtRest(fleet, pushes).catch(error => assert.fail(`${error}\n${fleet.log()}`))
+  const load = await startLoad(fleet.lab, LOAD)
+  const kills: Record<string, number> = {}
+  try {
+    for (let round = 1; round <= ROUNDS; round++) {
+      const victim = random.pick(VICTIMS)
+      kills[victim] = (kills[victim] ?? 0) + 1
+      await Promise.all([
+        random.chance(0.8) ? push(fleet, pushes, random) : null,
+        killAndStart(fleet, victim, random),
+      ])
+      expectServed(load, `round ${round}, ${victim} killed`)
+      if (round % LOOK_EVERY !== 0) continue
+      await untilAtRest(fleet, pushes)
+      t.diagnostic(`round ${round}: ${pushes.count} pushes, ${load.events.length} requests`)
+    }
+    await untilAtRest(fleet, pushes)
+    await expectMapsAsDesired(fleet, pushes.good)
+    await expectNoKeyLeaked(fleet)
+    await untilAtRest(fleet, pushes)
+  } catch (error) {
+    t.diagnostic(`the processes said last:\n${fleet.log()}`)
+    throw error
+  } finally {
+    await load.stop()
+  }
+  expectServed(load, 'the end')
+  t.diagnostic(
+    `${ROUNDS} rounds, ${JSON.stringify(kills)} killed, ${pushes.count} pushes of which ${pushes.refused} were refused, ${load.events.length} requests, none failed`,
+  )
+})
+
+async function push(fleet: FaultFleet, pushes: Pushes, random: Random): Promise<void> {
+  const refused = await commitChange(fleet.policy, random, pushes.count)
+  pushes.head = await fleet.git.push(fleet.policy.clone)
+  pushes.count += 1
+  if (refused) pushes.refused += 1
+  else pushes.good = pushes.head
+}
+
+async function killAndStart(
+  fleet: FaultFleet,
+  victim: (typeof VICTIMS)[number],
+  random: Random,
+): Promise<void> {
+  const [before, after] = [random.int(500), random.int(300)]
+  await delay(before)
+  if (victim === 'git') await fleet.git.kill()
+  else await fleet.kill(victim)
+  await delay(after)
+  if (victim === 'git') await fleet.git.start()
+  else await fleet.start(victim)
+}
+
+/** Every node holds the last good revision, and the head is known to be refused if it is. */
+async function untilAtRest(fleet: FaultFleet, { good, head }: Pushes): Promise<void> {
+  let last: unknown = null
+  await waitUntil({ what: `every node to hold ${good}`, deadline: REST_LIMIT_MS }, async () => {
+    const status = await fleet.status().catch((error: unknown) => ({ error }))
+    last = status
+    if ('error' in status) return null
+    const { accepted, rejected } = status.repository ?? {}
+    const headKnown = head === good ? rejected === null : rejected?.revision === head
+    const held = NODES.every(node => status.nodes.find(({ name }) => name === node)?.state === 'in-sync')
+    return (accepted === good && headKnown && held) || null
+  }).catch((error: unknown) => assert.fail(`${error}; last seen: ${JSON.stringify(last)}`))
+  for (const node of NODES) {
+    const kept = await readLastGood(join(fleet.stateDir, 'nodes', node, 'last-good.json'))
+    const want = await fleet.board.wants.read(node)
+    assert.equal(kept?.want.stateDigest, want?.stateDigest, `${node} keeps on disk what it wants`)
+  }
+}
+
+function expectServed(load: Load, when: string): void {
+  const failures = failuresOf(load.events)
+  assert.deepEqual(failures, [], `${failures.length} of ${load.events.length} requests failed at ${when}`)
+}
+
+type Services = Record<string, NodeTables['xdp'][string]>
+const servicesOf = (rows: NodeTables['xdp']): Services =>
+  Object.fromEntries(Object.entries(rows).filter(([, { kind }]) => kind === 'service'))
+
+/** Read here, by another process than the workers, and compared with what Git says. */
+async function expectMapsAsDesired(fleet: FaultFleet, revision: string): Promise<void> {
+  const repository = await openRepository({ dir: fleet.policy.bare })
+  const { fleet: desired } = await createEvaluator(repository, '')(revision)
+  for (const node of NODES) {
+    const driver = createXdpDriver({ node, bpffs: fleet.lab.bpffs, objectFile: OBJECT })
+    const observed = await driver.observe()
+    await driver.close()
+    const wanted = servicesOf(desired!.nodes.get(node)!.state.tables.xdp)
+    assert.ok(Object.keys(wanted).length >= 4)
+    assert.deepEqual(servicesOf(observed.rows), wanted, node)
+  }
+}
+
+/** A reconciler that was just started keeps states for nobody but the nodes; it collects at its first poll. */
+async function expectNoKeyLeaked(fleet: FaultFleet): Promise<void> {
+  await fleet.stop('reconciler')
+  await fleet.start('reconciler')
+  const look = () => compareKeys(fleet.board)
+  await waitUntil({ what: 'the keys that nobody needs to go', deadline: 30_000 }, async () => {
+    const { leaked, missing } = await look()
+    return (leaked.length === 0 && missing.length === 0) || null
+  }).catch(async error => assert.fail(`${error}: ${JSON.stringify(await look())}`))
+}

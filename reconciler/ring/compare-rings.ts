@@ -28,8 +28,8 @@ export interface RingComparison {
 }
 
 /**
- * What a change of backends does to new flows, by address. `ringOf` gives the rings: `buildRing`, or a cache of
- * what it gave.
+ * What a change of backends does to new flows, by address. `ringOf` gives the rings: `buildRing`, or a cache
+ * of what it gave.
  */
 export function compareRings(before: Backends, after: Backends, ringOf = buildRing): RingComparison {
   const shares = new Map<string | null, { before: number; after: number }>()

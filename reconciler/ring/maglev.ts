@@ -2,14 +2,14 @@ import { hash } from 'node:crypto'
 import { compareIdentities, type Identity, identify } from './identity.ts'
 
 /**
- * The Maglev lookup table (Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", NSDI
- * 2016, 3.4) with exact weights: the same table from the same backends on every node, in whatever order they
- * came, and little of it moves when they change (rule 4).
+ * The Maglev lookup table (Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer",
+ * NSDI 2016, 3.4) with exact weights: the same table from the same backends on every node, in whatever order
+ * they came, and little of it moves when they change (rule 4).
  *
  * The paper's preferences, offset + n * step, are so regular that two backends with related steps are in each
- * other's way: of 200 pools of four, one moved 1% of its slots too many when a backend left, and a pool of twenty
- * was seen to move 4.5%. Here they are a bijection of 16 bits of its own for every backend; none of 10,000 pools
- * came to 0.7%.
+ * other's way: of 200 pools of four, one moved 1% of its slots too many when a backend left, and a pool of
+ * twenty was seen to move 4.5%. Here they are a bijection of 16 bits of its own for every backend; none of
+ * 10,000 pools came to 0.7%.
  */
 
 /** 2^16 + 1. */
@@ -57,7 +57,9 @@ export function countSlots(backends: readonly RingBackend[]): number[] {
   return counts
 }
 
-/** As `countSlots`, for backends that are sorted by address already, as those of rows are: reads no address. */
+/**
+ * As `countSlots`, for backends that are sorted by address already, as those of rows are: reads no address.
+ */
 export function countSlotsOfSorted(backends: readonly RingBackend[]): number[] {
   const quotas = shareSlots(backends.filter(({ weight }) => weight > 0).map(({ weight }) => weight))
   let turn = 0

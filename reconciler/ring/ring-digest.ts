@@ -4,8 +4,8 @@ import { compareIdentities, identify } from './identity.ts'
 import { SLOT_NONE } from './maglev.ts'
 
 /**
- * SHA-256 over slot -> backend address: equal for two rings exactly when they choose the same backend for every packet,
- * whatever index a node has given to whom, and whoever else is a member without a slot.
+ * SHA-256 over slot -> backend address: equal for two rings exactly when they choose the same backend for
+ * every packet, whatever index a node has given to whom, and whoever else is a member without a slot.
  */
 export function ringDigest(addresses: readonly (string | undefined)[], slots: Uint16Array): Digest {
   const ranks = new Uint16Array(SLOT_NONE + 1).fill(SLOT_NONE)

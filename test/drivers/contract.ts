@@ -72,7 +72,8 @@ export function testDriverContract({ open, tables, runs }: ContractOptions): voi
     assert.equal(await driver.fingerprint(), fingerprint)
     assertApplied(await driver.apply(edits, never))
     assert.deepEqual((await driver.observe()).rows, once.rows)
-    // Edits made for what was there long ago do no harm either: what they delete is gone, what they create is there.
+    // Edits made for what was there long ago do no harm either: what they delete is gone, what they create is
+    // there.
     assertApplied(await driver.apply(editsTo(b, { ...before, ...a }), never))
     assertReached(b, (await driver.observe()).rows)
   })

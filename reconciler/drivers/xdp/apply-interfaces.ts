@@ -36,8 +36,8 @@ export function dropInterface(pins: NodePins, name: string): void {
 }
 
 /**
- * Puts the node's program in place of whatever other one the links have, between two packets. Flows that the other
- * program has in another table come along, those of the last moment too.
+ * Puts the node's program in place of whatever other one the links have, between two packets. Flows that the
+ * other program has in another table come along, those of the last moment too.
  */
 export async function replacePrograms(
   pins: NodePins,

@@ -5,6 +5,7 @@ import { type Allocation, allocate } from './allocation.ts'
 import type { Breathe } from './breather.ts'
 import type { Dataplane } from './dataplane.ts'
 import { aborted, type Failures } from './failures.ts'
+import { knowServices } from './known-services.ts'
 import { encodeIndex, encodeRing, encodeServiceKey, RING_MEMBERS } from './layout.ts'
 import type { Descriptor } from './libbpf/descriptor.ts'
 import { assignMembers } from './members.ts'
@@ -47,21 +48,6 @@ export async function putServices(
 /** Takes services away; what is gone already is no failure. */
 export async function dropServices(context: ServiceContext, keys: readonly RowKey[]): Promise<void> {
   await settleTables(context, await readTables(context.dataplane), new Set(keys))
-}
-
-/** The ring of every service that has one of its own. */
-export async function knowServices(
-  { store, breathe }: Pick<ServiceContext, 'store' | 'breathe'>,
-  tables: Tables,
-): Promise<Map<RowKey, KnownRing>> {
-  const known = new Map<RowKey, KnownRing>()
-  for (const [rowKey, { id }] of tables.services) {
-    await breathe()
-    const mapId = tables.rings.get(id)
-    const ring = mapId === undefined ? 'unreadable' : store.read(mapId)
-    if (typeof ring === 'object' && serviceRowKey(ring.key) === rowKey) known.set(rowKey, ring)
-  }
-  return known
 }
 
 interface Present {
@@ -120,6 +106,7 @@ function prepareRing(
   const bytes = encodeRing({
     generation: (before?.generation ?? 0) + 1,
     encapsulation: row.encapsulation,
+    ...(row.gue && { gue: row.gue }),
     idleTimeout: row.idleTimeout,
     key: row,
     members,

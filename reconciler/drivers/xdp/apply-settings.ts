@@ -7,10 +7,10 @@ import { sizeMaps } from './capacity.ts'
 import { encodeConfig, type ProgramConfig } from './config.ts'
 import { type Dataplane, MAP_NAMES, openDataplane, readControl, readPinnedLinks } from './dataplane.ts'
 import { readFleetKey } from './fleet-key.ts'
-import { readMapInfo, readProgramInfo } from './libbpf/info.ts'
-import { mountBpfFileSystem, openPin, repinObject, unpin, unpinAll } from './libbpf/pins.ts'
+import { mountBpfFileSystem, unpin, unpinAll } from './libbpf/pins.ts'
 import { fitsSizes, loadProgram } from './load-program.ts'
 import type { NodePins } from './node-pins.ts'
+import { pinDataplane } from './pin-dataplane.ts'
 import { readTables } from './tables.ts'
 
 export interface SettingsContext {
@@ -22,8 +22,8 @@ export interface SettingsContext {
 }
 
 /**
- * Makes the node's program the one that the settings ask for. Its maps and links are taken over, so traffic goes on
- * meanwhile and flows stay where they are.
+ * Makes the node's program the one that the settings ask for. Its maps and links are taken over, so traffic
+ * goes on meanwhile and flows stay where they are.
  */
 export async function putSettings(context: SettingsContext, row: XdpSettingsRow): Promise<void> {
   const { pins, objectFile } = context
@@ -58,24 +58,6 @@ export async function dropSettings({ pins }: SettingsContext): Promise<void> {
   for (const name of MAP_NAMES) unpin(pins.map(name))
   unpin(pins.program)
   unpinAll(pins.root)
-}
-
-/** Whether every pin is there and names the program and its maps. */
-export const isPinned = (pins: NodePins, { program, maps }: Dataplane): boolean => {
-  using pinned = openPin(pins.program)
-  return (
-    pinned !== undefined &&
-    readProgramInfo(pinned.fd).id === program.id &&
-    MAP_NAMES.every(name => {
-      using map = openPin(pins.map(name))
-      return map !== undefined && readMapInfo(map.fd).id === maps[name].info.id
-    })
-  )
-}
-
-function pinDataplane(pins: NodePins, { fd, maps }: Dataplane): void {
-  repinObject(fd, pins.program)
-  for (const name of MAP_NAMES) repinObject(maps[name].fd, pins.map(name))
 }
 
 const isAsAsked = (present: Dataplane, config: Required<ProgramConfig>): boolean =>

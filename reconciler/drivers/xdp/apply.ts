@@ -10,8 +10,8 @@ import { aborted, type Failures, noSettings, outcomeOf } from './failures.ts'
 export type ApplyContext = SettingsContext & Omit<ServiceContext, 'dataplane'>
 
 /**
- * Settings, then services, then interfaces; what goes, goes in the opposite order: no packet meets a program whose
- * services are not there yet, or not any more (rule 2).
+ * Settings, then services, then interfaces; what goes, goes in the opposite order: no packet meets a program
+ * whose services are not there yet, or not any more (rule 2).
  */
 export async function applyXdp(
   context: ApplyContext,

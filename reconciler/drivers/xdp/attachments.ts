@@ -10,8 +10,8 @@ export interface Attachment {
 }
 
 /**
- * The interfaces whose packets really go through the node's program: by a pinned link, on the interface that has the name
- * now, with this program and no other.
+ * The interfaces whose packets really go through the node's program: by a pinned link, on the interface that
+ * has the name now, with this program and no other.
  */
 export function readAttachments(pins: NodePins, { program }: Dataplane): Attachment[] {
   return readPinnedLinks(pins).flatMap(({ interfaceName: name, programId, ifindex }) => {

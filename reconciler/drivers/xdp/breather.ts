@@ -1,6 +1,8 @@
 import { setImmediate } from 'node:timers/promises'
 
-/** Work in slices: await it between two pieces, and the event loop gets its turn once the slice is used up. */
+/**
+ * Work in slices: await it between two pieces, and the event loop gets its turn once the slice is used up.
+ */
 export type Breathe = () => Promise<void>
 
 const SLICE_MS = 3

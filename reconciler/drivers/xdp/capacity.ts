@@ -13,7 +13,9 @@ export interface MapSizes {
   readonly flows: number
 }
 
-/** Two candidate buckets of four ways displace 0.002% of the live flows at half load, 0.66% at three quarters. */
+/**
+ * Two candidate buckets of four ways displace 0.002% of the live flows at half load, 0.66% at three quarters.
+ */
 const FLOW_LOAD = 0.5
 const LEAST_BUCKETS = 16
 

@@ -11,8 +11,9 @@ import { createRingMap } from './ring-map.ts'
 import { countVips, readTables, type ServiceEntry, writeEntries } from './tables.ts'
 
 /**
- * Fills the vips, services, rings and member counters of a dataplane that carries no traffic yet with those of another one of
- * another size. Services and counters are numbered anew; indexes and generations of members stay, so flows stay.
+ * Fills the vips, services, rings and member counters of a dataplane that carries no traffic yet with those
+ * of another one of another size. Services and counters are numbered anew; indexes and generations of members
+ * stay, so flows stay.
  */
 export async function copyTables(from: Dataplane, to: Dataplane): Promise<void> {
   const tables = await readTables(from)

@@ -40,7 +40,9 @@ export interface Dataplane extends Disposable {
   readonly fd: number
   readonly program: ProgramInfo
   readonly maps: Readonly<Record<MapName, OpenMap>>
-  /** Undefined when they are not laid out as this version has them: the maps can be taken over all the same. */
+  /**
+   * Undefined when they are not laid out as this version has them: the maps can be taken over all the same.
+   */
   readonly config: Required<ProgramConfig> | undefined
 }
 
@@ -53,8 +55,9 @@ export interface PinnedLink {
 }
 
 /**
- * The node's program and what belongs to it: the pinned one or, when that pin was removed, the newest that a pinned
- * link holds. Undefined when there is none. The maps are those that the program uses, whatever is pinned as maps.
+ * The node's program and what belongs to it: the pinned one or, when that pin was removed, the newest that a
+ * pinned link holds. Undefined when there is none. The maps are those that the program uses, whatever is
+ * pinned as maps.
  */
 export function openDataplane(pins: NodePins): Dataplane | undefined {
   const pinned = openPin(pins.program)

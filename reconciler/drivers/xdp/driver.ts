@@ -28,7 +28,10 @@ export interface XdpDriverOptions {
 }
 
 export interface XdpDriver extends Driver<XdpRow> {
-  /** Packets, bytes and connections of every backend, and how full the flow table is. Reads the whole flow table. */
+  /**
+   * Packets, bytes and connections of every backend, and how full the flow table is. Reads the whole flow
+   * table.
+   */
   readCounters(): Promise<XdpCounters>
 }
 
@@ -36,8 +39,8 @@ export interface XdpDriver extends Driver<XdpRow> {
 const RINGS_KEPT = 256
 
 /**
- * The driver of the XDP dataplane, for the network namespace of this process. What it remembers between calls is what
- * the kernel cannot change: the content of frozen maps, by their ids.
+ * The driver of the XDP dataplane, for the network namespace of this process. What it remembers between calls
+ * is what the kernel cannot change: the content of frozen maps, by their ids.
  */
 export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
   const { node, bpffs, objectFile, fleetKeyFile } = options

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
-import { isPinned } from './apply-settings.ts'
 import { readAttachments } from './attachments.ts'
 import { openDataplane } from './dataplane.ts'
 import { readEntries } from './libbpf/maps.ts'
 import type { ObserveContext } from './observe.ts'
+import { isPinned } from './pin-dataplane.ts'
 
 const TABLES = ['vips', 'services', 'rings'] as const
 

@@ -4,8 +4,9 @@ import type { XdpSettingsRow } from '../../../schemas/node-state.ts'
 import { FLEET_KEY_BYTES, fleetKeyFingerprint, fleetKeyFromName } from '../../ring/flow-hash.ts'
 
 /**
- * The key of the ring's hash: from the file, else from the fleet's name. Throws `FLEET_KEY_MISMATCH` when it is not
- * the one whose fingerprint the settings have: this node would choose other backends than the rest (rule 4).
+ * The key of the ring's hash: from the file, else from the fleet's name. Throws `FLEET_KEY_MISMATCH` when it
+ * is not the one whose fingerprint the settings have: this node would choose other backends than the rest
+ * (rule 4).
  */
 export function readFleetKey({ fleet, fleetKey }: XdpSettingsRow, file: string | undefined): Uint8Array {
   const key = file === undefined ? fleetKeyFromName(fleet) : readKeyFile(file)

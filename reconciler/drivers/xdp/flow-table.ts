@@ -54,8 +54,9 @@ export function scanFlows(
 export const isLive = ({ state, idle }: FlowEntry): boolean => idle < (IDLE_TICKS[state] ?? 0)
 
 /**
- * Enters the flows of one table into another of another size, where they are not yet. The program may use either all the
- * while: what it writes meanwhile is not overwritten, and who copies again after the last packet loses none.
+ * Enters the flows of one table into another of another size, where they are not yet. The program may use
+ * either all the while: what it writes meanwhile is not overwritten, and who copies again after the last
+ * packet loses none.
  */
 export async function copyFlows(from: Dataplane, to: Dataplane): Promise<void> {
   const { bucketKey } = readControl(to)
@@ -84,7 +85,9 @@ function openTable(memory: ArrayBuffer, bucketKey: bigint) {
   const doubles = new BigUint64Array(memory)
   const mask = words.length / BUCKET_WORDS - 1
 
-  /** In the emptier bucket, as the program chooses; undefined when the flow has an entry, or there is no room. */
+  /**
+   * In the emptier bucket, as the program chooses; undefined when the flow has an entry, or there is no room.
+   */
   const findPlace = (tag0: number, tag1: number, buckets: readonly number[]): number | undefined => {
     let best: { place: number; free: number } | undefined
     for (const bucket of buckets) {
@@ -118,7 +121,10 @@ function openTable(memory: ArrayBuffer, bucketKey: bigint) {
   }
 }
 
-/** check is tag ^ (data & FLOW_IDENTITY_MASK), which covers the upper half and the four highest bits of the lower. */
+/**
+ * check is tag ^ (data & FLOW_IDENTITY_MASK), which covers the upper half and the four highest bits of the
+ * lower.
+ */
 const tagLow = (words: ArrayLike<number>, at: number): number =>
   (words[at]! ^ (words[at + 2]! & 0xf0000000)) >>> 0
 const tagHigh = (words: ArrayLike<number>, at: number): number => (words[at + 1]! ^ words[at + 3]!) >>> 0

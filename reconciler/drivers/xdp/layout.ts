@@ -1,5 +1,5 @@
 import { addressFromBytes } from '../../../schemas/address.ts'
-import type { Protocol } from '../../../schemas/node-state.ts'
+import type { Gue, Protocol, XdpServiceRow } from '../../../schemas/node-state.ts'
 import { identify } from '../../ring/identity.ts'
 import { RING_SLOTS } from '../../ring/maglev.ts'
 
@@ -27,7 +27,8 @@ export const structs = {
       members_used: 8,
       idle_timeout: 12,
       key: 16,
-      reserved: 36,
+      gue_port: 36,
+      reserved: 38,
       members: 64,
       slots: 64 + 32 * RING_MEMBERS,
       tail: 64 + 32 * RING_MEMBERS + 2 * RING_SLOTS,
@@ -86,9 +87,13 @@ export const reasons = [
   'drop_no_route',
 ] as const
 
-const MEMBER_IPV6 = 1
+const MEMBER_IPV6 = 1 << 0
+const MEMBER_GUE = 1 << 1
+const MEMBER_GUE_HEADER = 1 << 2
 const PROTOCOLS: Readonly<Record<Protocol, number>> = { tcp: 6, udp: 17 }
-const ENCAPSULATIONS = { ipip: 1 } as const
+const ENCAP_IPIP = 1
+const ENCAP_GUE = 2
+const ENCAP_GUE_0 = 3
 
 export interface ServiceKey {
   /** Canonical text. */
@@ -110,7 +115,9 @@ export interface Member {
 export interface Ring {
   /** Counts the swaps of this service. */
   readonly generation: number
-  readonly encapsulation: keyof typeof ENCAPSULATIONS
+  readonly encapsulation: XdpServiceRow['encapsulation']
+  /** With the encapsulation `gue`. */
+  readonly gue?: Gue
   /** Seconds. */
   readonly idleTimeout: number
   readonly key: ServiceKey
@@ -158,12 +165,14 @@ export function encodeRing(ring: Ring): Buffer {
   const { size, fields } = structs.ring
   const bytes = Buffer.alloc(size)
   bytes.writeUInt32LE(ring.generation >>> 0, fields.generation)
-  bytes.writeUInt32LE(ENCAPSULATIONS[ring.encapsulation], fields.encapsulation)
+  const { gue } = ring
+  bytes.writeUInt32LE(encapsulationOf(gue), fields.encapsulation)
+  bytes.writeUInt16BE(gue?.port ?? 0, fields.gue_port)
   bytes.writeUInt32LE(ring.members.length, fields.members_used)
   bytes.writeUInt32LE(ring.idleTimeout, fields.idle_timeout)
   bytes.set(encodeServiceKey(ring.key), fields.key)
   for (const [index, member] of ring.members.entries()) {
-    if (member !== undefined) writeMember(bytes, fields.members + index * structs.member.size, member)
+    if (member !== undefined) writeMember(bytes, fields.members + index * structs.member.size, member, gue)
   }
   bytes.set(new Uint8Array(ring.slots.buffer, ring.slots.byteOffset, ring.slots.byteLength), fields.slots)
   return bytes
@@ -183,18 +192,39 @@ export function decodeRing(bytes: Uint8Array): Ring | undefined {
   const key = decodeServiceKey(ring.subarray(fields.key))
   const used = ring.readUInt32LE(fields.members_used)
   if (key === undefined || used > RING_MEMBERS) return undefined
-  if (ring.readUInt32LE(fields.encapsulation) !== ENCAPSULATIONS.ipip) return undefined
+  const encapsulation = decodeEncapsulation(ring)
+  if (encapsulation === undefined) return undefined
   const slots = new Uint16Array(RING_SLOTS)
   new Uint8Array(slots.buffer).set(ring.subarray(fields.slots, fields.tail))
   return {
     generation: ring.readUInt32LE(fields.generation),
-    encapsulation: 'ipip',
+    ...encapsulation,
     idleTimeout: ring.readUInt32LE(fields.idle_timeout),
     key,
     members: Array.from({ length: used }, (_, i) =>
       readMember(ring, fields.members + i * structs.member.size),
     ),
     slots,
+  }
+}
+
+const encapsulationOf = (gue: Gue | undefined): number => {
+  if (gue === undefined) return ENCAP_IPIP
+  return gue.variant === 1 ? ENCAP_GUE : ENCAP_GUE_0
+}
+
+function decodeEncapsulation(ring: Buffer): Pick<Ring, 'encapsulation' | 'gue'> | undefined {
+  const { fields } = structs.ring
+  const port = ring.readUInt16BE(fields.gue_port)
+  switch (ring.readUInt32LE(fields.encapsulation)) {
+    case ENCAP_IPIP:
+      return { encapsulation: 'ipip' }
+    case ENCAP_GUE:
+      return { encapsulation: 'gue', gue: { variant: 1, port } }
+    case ENCAP_GUE_0:
+      return { encapsulation: 'gue', gue: { variant: 0, port } }
+    default:
+      return undefined
   }
 }
 
@@ -222,14 +252,15 @@ export function decodeControl(bytes: Buffer): Control {
   }
 }
 
-function writeMember(bytes: Buffer, at: number, member: Member): void {
+function writeMember(bytes: Buffer, at: number, member: Member, gue: Gue | undefined): void {
   const { fields } = structs.member
   const { bytes: address, family } = identify(member.address)
   bytes.set(address, at + fields.address)
   bytes.writeUInt32LE(member.generation, at + fields.generation)
   bytes.writeUInt32LE(member.counter, at + fields.counter)
   bytes.writeUInt32LE(member.weight, at + fields.weight)
-  bytes.writeUInt32LE(family === 6 ? MEMBER_IPV6 : 0, at + fields.flags)
+  const way = gue === undefined ? 0 : MEMBER_GUE | (gue.variant === 0 ? MEMBER_GUE_HEADER : 0)
+  bytes.writeUInt32LE((family === 6 ? MEMBER_IPV6 : 0) | way, at + fields.flags)
 }
 
 function readMember(bytes: Buffer, at: number): Member | undefined {

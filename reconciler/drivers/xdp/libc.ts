@@ -25,5 +25,7 @@ export async function withMapped<Result>(
   }
 }
 
-/** Of an interface in the network namespace of this process (which /sys need not be of); 0 when there is none. */
+/**
+ * Of an interface in the network namespace of this process (which /sys need not be of); 0 when there is none.
+ */
 export const interfaceIndex = (name: string): number => loadLibc().if_nametoindex(name)

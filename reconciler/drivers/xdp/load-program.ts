@@ -17,8 +17,9 @@ const SIZED_MAPS = ['vips', 'services', 'rings', 'member_counters', 'flows'] as 
 const TABLES: readonly MapName[] = ['vips', 'services', 'rings', 'member_counters']
 
 /**
- * Loads a program with other constants, other sizes of maps, or other code than the present one, and gives it the maps
- * of the present one; those of another size are made anew, with the same content. Attached to nothing, pinned nowhere.
+ * Loads a program with other constants, other sizes of maps, or other code than the present one, and gives it
+ * the maps of the present one; those of another size are made anew, with the same content. Attached to
+ * nothing, pinned nowhere.
  */
 export async function loadProgram(
   objectFile: string,

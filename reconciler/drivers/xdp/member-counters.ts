@@ -7,7 +7,9 @@ import { lookupEntry, updateEntries } from './libbpf/maps.ts'
 /** Per-CPU values are large on a large machine; that many at a time. */
 const CHUNK = 1024
 
-/** The `__u64` fields of a per-CPU value, each summed over all CPUs; undefined when there is no such entry. */
+/**
+ * The `__u64` fields of a per-CPU value, each summed over all CPUs; undefined when there is no such entry.
+ */
 export function readCounters({ fd, info }: OpenMap, index: number): number[] | undefined {
   const value = Buffer.alloc(valueBytes(info.valueSize))
   if (!lookupEntry(fd, encodeIndex(index), value)) return undefined

@@ -3,16 +3,16 @@ import type { RowKey, XdpRow, XdpServiceRow, XdpSettingsRow } from '../../../sch
 import type { Facts } from '../../../schemas/report.ts'
 import type { Digest } from '../../../schemas/want.ts'
 import { fleetKeyFingerprint } from '../../ring/flow-hash.ts'
-import { knowServices } from './apply-services.ts'
-import { isPinned } from './apply-settings.ts'
 import { type Attachment, readAttachments } from './attachments.ts'
 import type { Breathe } from './breather.ts'
 import { sizeMaps } from './capacity.ts'
 import { readReasons } from './counters.ts'
 import { type Dataplane, openDataplane } from './dataplane.ts'
+import { knowServices } from './known-services.ts'
 import { FLOW_WAYS } from './layout.ts'
 import { fitsSizes } from './load-program.ts'
 import type { NodePins } from './node-pins.ts'
+import { isPinned } from './pin-dataplane.ts'
 import type { KnownRing, RingStore } from './ring-store.ts'
 import { countVips, findOrphanRings, readTables, type ServiceEntry, type Tables } from './tables.ts'
 
@@ -75,7 +75,10 @@ const capacityOf = ({ maps }: Dataplane): XdpSettingsRow['capacity'] => ({
   members: Math.floor(maps.member_counters.info.maxEntries / 2),
 })
 
-/** A service that is not whole has a ring of 0 slots: one without a ring, or whose VIP is missing or miscounted. */
+/**
+ * A service that is not whole has a ring of 0 slots: one without a ring, or whose VIP is missing or
+ * miscounted.
+ */
 function observeService(
   { key }: ServiceEntry,
   ring: KnownRing | undefined,

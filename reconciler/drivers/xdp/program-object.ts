@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 
-/** The first 4 bytes of the SHA-256 of an object file, read again when the file changes; undefined when there is none. */
+/**
+ * The first 4 bytes of the SHA-256 of an object file, read again when the file changes; undefined when there
+ * is none.
+ */
 export function createObjectReader(file: string): () => number | undefined {
   let known: { stamp: string; digest: number } | undefined
   return () => {

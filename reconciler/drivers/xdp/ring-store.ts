@@ -62,7 +62,7 @@ export function createRingStore(ringOf: BuildRing): RingStore {
   }
 
   function know({ slots, ...ring }: Ring): KnownRing {
-    const { members, key, encapsulation, idleTimeout } = ring
+    const { members, key, encapsulation, gue, idleTimeout } = ring
     const digest = digestSlots(members, slots)
     const isExpected = digest === expected.get(nameBackends(members))
     const differing = isExpected ? 0 : countDiffering(slots, computeSlots(members, ringOf))
@@ -71,7 +71,15 @@ export function createRingStore(ringOf: BuildRing): RingStore {
     const shape = { slots: RING_SLOTS, differing }
     return {
       ...ring,
-      row: { kind: 'service', ...key, encapsulation, ring: shape, idleTimeout, backends },
+      row: {
+        kind: 'service',
+        ...key,
+        encapsulation,
+        ...(gue && { gue }),
+        ring: shape,
+        idleTimeout,
+        backends,
+      },
       digest,
     }
   }

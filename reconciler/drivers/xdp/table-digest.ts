@@ -7,8 +7,8 @@ import type { Breathe } from './breather.ts'
 type Entries = readonly (readonly [RowKey, object])[]
 
 /**
- * `digestOf` a table, for the same rows again and again: what a row's object is in canonical JSON is worked out
- * once. Rows must not be changed.
+ * `digestOf` a table, for the same rows again and again: what a row's object is in canonical JSON is worked
+ * out once. Rows must not be changed.
  */
 export function createTableDigest(): (entries: Entries, breathe: Breathe) => Promise<Digest> {
   const texts = new WeakMap<object, string>()

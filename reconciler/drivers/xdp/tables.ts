@@ -58,8 +58,8 @@ export function countVips(services: Iterable<ServiceEntry>): Map<string, number>
 }
 
 /**
- * Takes services away, and with them whatever belongs to none: VIPs first, rings last, so that a packet meets what is
- * there whole or not at all. Whatever was left by a process that was killed goes too.
+ * Takes services away, and with them whatever belongs to none: VIPs first, rings last, so that a packet meets
+ * what is there whole or not at all. Whatever was left by a process that was killed goes too.
  */
 export async function settleTables(
   { dataplane: { maps }, store }: { dataplane: Pick<Dataplane, 'maps'>; store: Pick<RingStore, 'read'> },
@@ -94,8 +94,9 @@ export const findOrphanRings = (
   [...tables.rings].filter(([id, mapId]) => !usedIds.has(id) && store.read(mapId) !== 'blank')
 
 /**
- * One blank ring in the place of many: an array of maps waits for its readers at each deletion, but once for a whole
- * batch of updates. It also means that no packet still has the number of a service that is gone when this returns.
+ * One blank ring in the place of many: an array of maps waits for its readers at each deletion, but once for
+ * a whole batch of updates. It also means that no packet still has the number of a service that is gone when
+ * this returns.
  */
 async function blankRings(rings: OpenMap, ids: readonly number[]): Promise<void> {
   if (ids.length === 0) return

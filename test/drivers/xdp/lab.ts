@@ -31,8 +31,8 @@ export interface XdpLab {
 const NODE = 'lb-1.example'
 
 /**
- * A network namespace for this process and what it starts, with a veth pair, and a BPF file system. The kernel removes the
- * namespace with the process; the rest goes after the suite.
+ * A network namespace for this process and what it starts, with a veth pair, and a BPF file system. The
+ * kernel removes the namespace with the process; the rest goes after the suite.
  */
 export async function makeXdpLab(): Promise<XdpLab> {
   const unshare = koffi.load(null).func('int unshare(int flags)')

@@ -94,9 +94,16 @@ test('a service key, a ring and the control record come back as they were writte
     counter: u32,
     weight: fc.integer({ min: 0, max: 65535 }),
   })
-  const ring = record({
+  const gue = record({
+    variant: fc.constantFrom(0 as const, 1 as const),
+    port: fc.integer({ min: 1, max: 65535 }),
+  })
+  const encapsulation = fc.oneof(
+    fc.constant({ encapsulation: 'ipip' as const }),
+    gue.map(each => ({ encapsulation: 'gue' as const, gue: each })),
+  )
+  const bareRing = record({
     generation: u32,
-    encapsulation: fc.constant('ipip' as const),
     idleTimeout: u32,
     key,
     members: fc.array(fc.option(member, { nil: undefined }), { maxLength: 20 }),
@@ -104,6 +111,7 @@ test('a service key, a ring and the control record come back as they were writte
       return Uint16Array.from({ length: RING_SLOTS }, (_, slot) => first + slot * 7)
     }),
   })
+  const ring = fc.tuple(bareRing, encapsulation).map(([bare, way]) => ({ ...bare, ...way }))
   const control = record({
     layoutVersion: u32,
     nextGeneration: u32,

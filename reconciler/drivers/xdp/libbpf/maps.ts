@@ -9,7 +9,10 @@ export const MapFlag = { mmapable: 1 << 10 } as const
 /** A hash is read by whole buckets: room for one that is longer than what should be left. */
 const BUCKET_ROOM = 64
 
-/** All entries of a map, packed; values of per-CPU maps as one value per possible CPU, each a multiple of 8 bytes. */
+/**
+ * All entries of a map, packed; values of per-CPU maps as one value per possible CPU, each a multiple of 8
+ * bytes.
+ */
 export interface Entries {
   readonly count: number
   readonly keys: Buffer

@@ -100,7 +100,10 @@ export function callAside<Result>(call: KoffiFunc<(...args: unknown[]) => Result
 
 export type Print = (level: number, format: bigint, args: bigint) => number
 
-/** A function pointer of type `libbpf_print_fn_t`. A `va_list` is passed on as the pointer that it is, or decays to. */
+/**
+ * A function pointer of type `libbpf_print_fn_t`. A `va_list` is passed on as the pointer that it is, or
+ * decays to.
+ */
 export function registerPrint(print: Print): bigint {
   return koffi.register(print, koffi.pointer(koffi.proto('int (int level, const void *format, void *args)')))
 }

@@ -5,7 +5,9 @@ import { bpfFault, checked } from './errno.ts'
 import { captureLog, logMark, logSince } from './log.ts'
 import { addressOf, callAside, lastErrno, loadLibbpf, viewOf } from './native.ts'
 
-/** A BPF object file, first opened, then loaded. Its maps and programs live as long as something holds them. */
+/**
+ * A BPF object file, first opened, then loaded. Its maps and programs live as long as something holds them.
+ */
 export interface BpfObject extends Disposable {
   /** Before `load`. */
   setMaxEntries(map: string, entries: number): void

@@ -12,8 +12,8 @@ const MNT_DETACH = 2
 const ASIDE = '::'
 
 /**
- * A BPF file system refuses names with a dot. Interface and node names may have one and can have no colon, so a
- * colon stands for it: `link/eth0:100`.
+ * A BPF file system refuses names with a dot. Interface and node names may have one and can have no colon, so
+ * a colon stands for it: `link/eth0:100`.
  */
 export const pinName = (name: string): string => name.replaceAll('.', ':')
 export const nameOfPin = (pin: string): string => pin.replaceAll(':', '.')

@@ -143,10 +143,11 @@ async function checkReadiness(fleet: FleetView) {
 /** Throws when nothing is accepted: then the nodes are told nothing. */
 function describeRevision({ repository }: FleetStatus): string {
   if (repository === null) throw new Error('The repository was not looked at yet.')
-  const { accepted, rejected } = repository
+  const { accepted, rejected, problems, pull } = repository
   const refused =
     rejected &&
     `${rejected.revision.slice(0, 12)} is refused: ${rejected.diagnostics[0]?.message ?? 'it is not valid.'}`
-  if (accepted === null) throw new Error(refused ?? 'No revision is accepted yet.')
-  return `${accepted.slice(0, 12)} is accepted.${refused === null ? '' : ` ${refused}`}`
+  const trouble = [refused, pull?.error && `${pull.error.message}.`, problems[0]?.message].filter(Boolean)
+  if (accepted === null) throw new Error(trouble.join(' ') || 'No revision is accepted yet.')
+  return [`${accepted.slice(0, 12)} is accepted.`, ...trouble].join(' ')
 }

@@ -15,15 +15,17 @@ export interface ReconcileMetrics {
 const PHASE_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 /** What Git gave and what became of it, and how long the steps took. */
-export function createReconcileMetrics(
-  { registry, beforeScrape }: Metrics,
-  now: () => number,
-): ReconcileMetrics {
+export function createReconcileMetrics({ registry }: Metrics, now: () => number): ReconcileMetrics {
   const registers = [registry]
-  const age = new Gauge({
+  let lookedAt = now()
+  let pulledAt: number | null = null
+  new Gauge({
     name: 'ballast_git_last_pull_age_seconds',
-    help: 'Since the branch could last be looked at by this process.',
+    help: 'Since the branch could last be looked at; of a remote repository, since it last answered.',
     registers,
+    collect() {
+      this.set(Math.max(0, now() - (pulledAt ?? lookedAt)) / 1000)
+    },
   })
   const counter = (name: string, help: string) => new Counter({ name, help, registers })
   const seen = counter('ballast_git_pushes_seen_total', 'Heads of the branch that this process saw.')
@@ -40,6 +42,11 @@ export function createReconcileMetrics(
     help: '1 while the head of the branch is refused, and an older revision stays.',
     registers,
   })
+  const failing = new Gauge({
+    name: 'ballast_git_remote_failing',
+    help: '1 while the remote repository cannot be read.',
+    registers,
+  })
   const phases = new Histogram({
     name: 'ballast_reconcile_phase_duration_seconds',
     help: 'How long the steps of a reconciliation took.',
@@ -47,8 +54,6 @@ export function createReconcileMetrics(
     buckets: PHASE_BUCKETS,
     registers,
   })
-  let lookedAt = now()
-  beforeScrape(async () => age.set(Math.max(0, now() - lookedAt) / 1000))
   return {
     looked() {
       lookedAt = now()
@@ -61,6 +66,8 @@ export function createReconcileMetrics(
       info.reset()
       if (state !== null) info.set({ seen: state.seen ?? '', accepted: state.accepted ?? '' }, 1)
       isRefused.set(state?.rejected == null ? 0 : 1)
+      failing.set(state?.pull?.error == null ? 0 : 1)
+      pulledAt = state?.pull?.lastAt ?? null
     },
   }
 }

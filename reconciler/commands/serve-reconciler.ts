@@ -37,7 +37,7 @@ export async function serveReconciler(options: ServeOptions): Promise<Served> {
   const http = createReconcilerApp({
     ...settings,
     version: VERSION,
-    branch: () => source.branch(),
+    branch: rememberBranch(source),
     look,
     log,
     now: Date.now,
@@ -66,6 +66,20 @@ export async function serveReconciler(options: ServeOptions): Promise<Served> {
       http.end()
       await server.stop()
     },
+  }
+}
+
+/** ms; asking runs Git, and a storm of webhooks asks often. */
+const BRANCH_KNOWN_MS = 5_000
+
+function rememberBranch(source: Source): () => Promise<string | null> {
+  let known: { readonly at: number; readonly branch: Promise<string | null> } | null = null
+  return () => {
+    const at = performance.now()
+    // When it cannot be said, a push of any branch may be of it.
+    if (known === null || at - known.at > BRANCH_KNOWN_MS)
+      known = { at, branch: source.branch().catch(() => null) }
+    return known.branch
   }
 }
 

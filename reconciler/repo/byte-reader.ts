@@ -3,6 +3,8 @@ export interface ByteReader {
   /** Up to the next line feed, without it. Throws when the stream ends first. */
   line(): Promise<string>
   bytes(length: number): Promise<Uint8Array>
+  /** Reads to the end and throws it away, also when the stream fails. */
+  drain(): Promise<void>
 }
 
 const LINE_FEED = 0x0a
@@ -35,6 +37,10 @@ export function createByteReader(stream: NodeJS.ReadableStream): ByteReader {
       const whole = parts.length === 1 ? buffer : Buffer.concat(parts)
       buffer = whole.subarray(length)
       return whole.subarray(0, length)
+    },
+    async drain() {
+      buffer = Buffer.alloc(0)
+      while ((await chunks.next().catch(() => ({ done: true }))).done !== true);
     },
   }
 }

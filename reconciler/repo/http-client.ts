@@ -37,23 +37,31 @@ export interface HttpClient {
   close(): void
 }
 
+interface Agents {
+  readonly http: http.Agent
+  readonly https: http.Agent
+  readonly ca: string | undefined
+  /** What they were made of. */
+  readonly secret: string
+}
+
 const SILENCE_MS = 30_000
 
 export function createHttpClient(options: HttpClientOptions): HttpClient {
   const silenceMs = options.silenceMs ?? SILENCE_MS
-  let agents: { readonly http: http.Agent; readonly https: http.Agent; readonly secret: string } | null = null
+  let agents: Agents | null = null
 
   /** Made anew when a file that they depend on changed. */
-  async function agentFor(url: URL): Promise<http.Agent> {
+  async function refreshAgents(): Promise<Agents> {
     const ca = options.caFile === undefined ? undefined : readAuthorities(options.caFile)
     const password =
       options.proxyPasswordFile === undefined ? '' : await readSecret(options.proxyPasswordFile)
     const secret = JSON.stringify([ca, password])
     if (agents?.secret !== secret) {
       destroy()
-      agents = { ...makeAgents(options.proxy, password, ca), secret }
+      agents = { ...makeAgents(options.proxy, password, ca), ca, secret }
     }
-    return url.protocol === 'https:' ? agents.https : agents.http
+    return agents
   }
 
   function destroy(): void {
@@ -65,11 +73,14 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   return {
     async send({ url, method, headers, body }) {
       const target = new URL(url)
-      const agent = await agentFor(target)
+      const { ca, ...agent } = await refreshAgents()
       const { promise, resolve, reject } = Promise.withResolvers<HttpResponse>()
-      const { request } = target.protocol === 'https:' ? https : http
+      const isTls = target.protocol === 'https:'
+      const { request } = isTls ? https : http
       const sent = request(target, {
-        agent,
+        agent: isTls ? agent.https : agent.http,
+        // Behind a proxy the agent's own counts for the proxy alone.
+        ...(ca !== undefined && { ca }),
         method,
         headers: { ...headers, ...(body && { 'content-length': String(body.length) }) },
       })

@@ -158,8 +158,8 @@ async function fetchPack({ url, mirror, ref, advertised, post }: PackFetch): Pro
   const args = ['fetch-pack', '--stateless-rpc', '--stdin', '--thin', '--no-progress', '--quiet', 'ballast']
   const program = await startGit(mirror, args, { stderr: 'pipe' })
   const said = text(program.stderr!)
+  const requests = createByteReader(program.stdout!)
   try {
-    const requests = createByteReader(program.stdout!)
     program.stdin!.write(Buffer.concat([formatPacket(`${ref}\n`), Buffer.from('0000'), advertised]))
     for (;;) {
       const request = await readRequest(requests)
@@ -168,18 +168,22 @@ async function fetchPack({ url, mirror, ref, advertised, post }: PackFetch): Pro
       await pipeline(response.body, program.stdin!, { end: false })
     }
     program.stdin!.end()
+    await requests.drain()
     const { exitCode } = await program.exited
-    if (exitCode !== 0) throw new Error('git fetch-pack failed')
+    if (exitCode !== 0) throw new Error(`git fetch-pack ended with ${exitCode}`)
   } catch (cause) {
     if (cause instanceof BallastError) throw cause
-    await stop(program)
+    await stop(program, requests)
     throw brokeOff(url, cause, await said)
   } finally {
-    await stop(program)
+    await stop(program, requests)
   }
 }
 
-const stop = (program: Program): Promise<unknown> => program.stop(0)
+/** A program counts as ended when all that it said has been read. */
+async function stop(program: Program, requests: ByteReader): Promise<void> {
+  await Promise.all([program.stop(0), requests.drain()])
+}
 
 /** What one POST carries: fetch-pack wraps it into packets that end with a flush. Empty: it has no more to ask. */
 async function readRequest(requests: ByteReader): Promise<Buffer> {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Log } from '../log/log.ts'
 import { connectRedis, type RedisAddress, type RedisConnection } from '../queue/connection.ts'
+import type { Fence } from '../queue/lease.ts'
 import { createReports, type Reports } from '../queue/reports.ts'
 import { createRevisions, type Revisions } from '../queue/revisions.ts'
 import { createStateStore, type StateStore } from '../queue/state-store.ts'
@@ -34,14 +35,21 @@ export function redisAddress({ stateDir, redis, redisPasswordFile }: BoardSettin
   return { url: redis, ...password }
 }
 
+export const openConnection = (settings: BoardSettings, log: Log): RedisConnection =>
+  connectRedis({ ...redisAddress(settings), log })
+
 export function openBoard(settings: BoardSettings, log: Log): OpenBoard {
-  const connection = connectRedis({ ...redisAddress(settings), log })
+  return openBoardOn(openConnection(settings, log))
+}
+
+/** `fence`: of a reconciler, which must lead to write. */
+export function openBoardOn(connection: RedisConnection, fence?: Fence): OpenBoard {
   return {
     connection,
-    wants: createWants(connection),
-    states: createStateStore(connection),
+    wants: createWants(connection, fence),
+    states: createStateStore(connection, fence),
     reports: createReports(connection),
-    revisions: createRevisions(connection),
+    revisions: createRevisions(connection, fence),
     close: () => connection.close(),
   }
 }

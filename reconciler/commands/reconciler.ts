@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { type Controller, startController } from '../controller/controller.ts'
@@ -6,8 +7,9 @@ import { createLog, type Log } from '../log/log.ts'
 import { acquireFileLock } from '../process/file-lock.ts'
 import { createLoop } from '../process/loop.ts'
 import { startEmbeddedRedis } from '../queue/embedded-redis.ts'
+import { createFence, holdLease } from '../queue/lease.ts'
 import { createWaker } from '../queue/wake.ts'
-import { embeddedRedisDir, openBoard } from './open-board.ts'
+import { embeddedRedisDir, openBoardOn, openConnection } from './open-board.ts'
 import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
 import { addSettings, readSettings } from './options.ts'
 import { HTTP_SETTINGS, serveReconciler } from './serve-reconciler.ts'
@@ -42,7 +44,9 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
   const source = await openConfiguredSource(settings, log)
   const redis =
     settings.redis === undefined ? await keepRedis(embeddedRedisDir(settings.stateDir), log) : null
-  const board = openBoard(settings, log)
+  const connection = openConnection(settings, log)
+  const lease = holdLease({ connection, holder: `${hostname()}:${process.pid}:${Date.now()}`, now: Date.now })
+  const board = openBoardOn(connection, createFence(lease))
   const waker = createWaker(board.connection)
   let controller: Controller | null = null
   const look = () => controller?.poke()
@@ -52,17 +56,20 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     path: settings.path,
     verify: settings.verify,
     board: { ...board, waker },
+    leads: () => lease.epoch() !== null,
     log,
     now: Date.now,
     observe: http.observe,
   })
   board.connection.onReady(controller.refresh)
+  lease.onChange(leads => leads && controller.lead())
   log.info({ repo: source.address, branch: await source.branch() }, 'reconciler started')
 
   await untilAskedToStop()
   log.info({}, 'stopping')
   await http.stop()
   await controller.stop()
+  await lease.release()
   await source.close()
   await waker.close()
   board.close()

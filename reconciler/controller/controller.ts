@@ -27,9 +27,14 @@ export interface ControllerOptions {
   /** The folder of the repository that holds the manifests; '' for all of it. */
   readonly path: string
   readonly board: Board & {
-    readonly revisions: { write(state: RevisionState): Promise<void> }
+    readonly revisions: {
+      write(state: RevisionState): Promise<void>
+      read(): Promise<RevisionState | null>
+    }
     readonly reports: { stream(signal: AbortSignal): AsyncIterable<NodeReport> }
   }
+  /** Whether this process may write; one that may not keeps up with the branch, ready to take over. */
+  readonly leads: () => boolean
   readonly log: Log
   readonly now: () => number
   /** Told of what happens; must not throw. */
@@ -39,6 +44,8 @@ export interface ControllerOptions {
 export interface Controller {
   /** The queue may have lost what it held: look, and fill it again. */
   refresh(): void
+  /** This process leads from now on: what the one before it has recorded is read again. */
+  lead(): void
   /** Somebody says that the branch moved: look, at once, or once for all of a storm. */
   poke(): void
   stop(): Promise<void>
@@ -67,8 +74,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
   let problems: RevisionState['problems'] = []
 
   async function restoreAccepted(): Promise<void> {
-    const revision = await repository.accepted()
-    recorded = revision
+    recorded = await repository.accepted()
+    const revision = recorded ?? (await acceptedByOthers())
     if (revision === null) return
     const { fleet, diagnostics } = await evaluate(revision)
     if (fleet !== null) accepted = { revision, fleet }
@@ -77,6 +84,12 @@ export async function startController(options: ControllerOptions): Promise<Contr
         { revision, problems: diagnostics.length },
         'the accepted revision is not valid for this version of Ballast',
       )
+  }
+
+  /** What a reconciler with another mirror has accepted, if it is here too. */
+  async function acceptedByOthers(): Promise<Revision | null> {
+    const state = await board.revisions.read().catch(() => null)
+    return state?.accepted == null ? null : repository.resolve(state.accepted)
   }
 
   async function followBranch(): Promise<void> {
@@ -181,7 +194,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
 
   const loop = createLoop(
     async reasons => {
+      if (reasons.has('lead')) recorded = await repository.accepted()
       await followBranch()
+      if (!options.leads()) return
       await publish()
       await publishRevision()
       // Between pushes, not behind each: it looks at every key.
@@ -230,6 +245,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
 
   return {
     refresh: () => loop.trigger('refresh'),
+    lead: () => loop.trigger('lead'),
     poke,
     async stop() {
       poke.stop()

@@ -18,6 +18,10 @@ export const REPORT_STREAM_KEY = `${KEY_PREFIX}:reports`
 export const stateKey = (kind: BlobKind, digest: Digest): string => `${KEY_PREFIX}:state:${kind}:${digest}`
 export const STATE_KEYS = `${KEY_PREFIX}:state:*`
 
+/** Who leads among the reconcilers, and the number of its lease, which only grows. */
+export const LEADER_KEY = `${KEY_PREFIX}:leader`
+export const EPOCH_KEY = `${KEY_PREFIX}:epoch`
+
 export const REVISION_KEY = `${KEY_PREFIX}:revision`
 
 /** Of BullMQ, which refuses names with a colon. */

@@ -2,6 +2,7 @@ import { RevisionState } from '../../schemas/revision-state.ts'
 import type { RedisConnection } from './connection.ts'
 import { decode } from './decode.ts'
 import { REVISION_KEY } from './keys.ts'
+import { evalFenced, type Fence } from './lease.ts'
 
 /** Where the reconciler stands with the repository, for `ballast status`. */
 export interface Revisions {
@@ -10,11 +11,12 @@ export interface Revisions {
   read(): Promise<RevisionState | null>
 }
 
-export function createRevisions(connection: RedisConnection): Revisions {
+export function createRevisions(connection: RedisConnection, fence?: Fence): Revisions {
   return {
     async write(state) {
       const text = JSON.stringify(RevisionState.parse(state))
-      await connection.call(redis => redis.set(REVISION_KEY, text))
+      const script = "redis.call('SET', KEYS[1], ARGV[1])"
+      await evalFenced({ connection, fence, script, keys: [REVISION_KEY], args: [text] })
     },
     async read() {
       const text = await connection.call(redis => redis.get(REVISION_KEY))

@@ -5,6 +5,7 @@ import type { NodeState } from '../../schemas/node-state.ts'
 import type { Digest } from '../../schemas/want.ts'
 import { answersOf, type RedisConnection } from './connection.ts'
 import { STATE_KEYS, stateKey } from './keys.ts'
+import { evalFenced, type Fence } from './lease.ts'
 import {
   assembleState,
   BLOB_KINDS,
@@ -40,7 +41,10 @@ interface Put {
 /** Parts that one call asks for or writes; keeps each call well within its deadline. */
 const CHUNK = 500
 
-export function createStateStore(connection: RedisConnection): StateStore {
+/** ARGV: how many of KEYS to delete. */
+const UNLINK = "for at = 1, tonumber(ARGV[1]) do redis.call('UNLINK', KEYS[at]) end"
+
+export function createStateStore(connection: RedisConnection, fence?: Fence): StateStore {
   const memo = createTreeMemo()
   /** Node → the state that this process gave Redis last. */
   const lastRoots = new Map<string, Digest>()
@@ -170,7 +174,7 @@ export function createStateStore(connection: RedisConnection): StateStore {
     for (const kind of BLOB_KINDS) {
       const keys = unreachable.filter(key => key.startsWith(stateKey(kind, '')))
       await inChunks(keys, async part => {
-        await connection.call(redis => redis.unlink(part))
+        await evalFenced({ connection, fence, script: UNLINK, keys: part, args: [part.length] })
         return []
       })
     }

@@ -1,8 +1,9 @@
 import { BallastError } from '../../schemas/ballast-error.ts'
 import { Want } from '../../schemas/want.ts'
-import { answersOf, type RedisConnection } from './connection.ts'
+import type { RedisConnection } from './connection.ts'
 import { decode } from './decode.ts'
 import { WANTS_KEY, wantKey } from './keys.ts'
+import { evalFenced, type Fence } from './lease.ts'
 
 /** What every node should be. */
 export interface Wants {
@@ -32,13 +33,24 @@ redis.call('SADD', KEYS[2], ARGV[3])
 return nil
 `
 
-export function createWants(connection: RedisConnection): Wants {
+/** KEYS: the want, the set of nodes. ARGV: the node. */
+const REMOVE = `
+redis.call('DEL', KEYS[1])
+redis.call('SREM', KEYS[2], ARGV[1])
+`
+
+/** `fence`: of a reconciler, whose writes Redis refuses when another leads by now (`NOT_LEADING`). */
+export function createWants(connection: RedisConnection, fence?: Fence): Wants {
   return {
     async publish(want) {
       const text = JSON.stringify(Want.parse(want))
-      const higher = await connection.call(redis =>
-        redis.eval(PUBLISH, 2, wantKey(want.node), WANTS_KEY, text, want.generation, want.node),
-      )
+      const higher = await evalFenced({
+        connection,
+        fence,
+        script: PUBLISH,
+        keys: [wantKey(want.node), WANTS_KEY],
+        args: [text, want.generation, want.node],
+      })
       if (higher === null) return
       throw new BallastError({
         code: 'WANT_SUPERSEDED',
@@ -73,7 +85,13 @@ export function createWants(connection: RedisConnection): Wants {
     },
 
     async remove(node) {
-      await connection.call(redis => answersOf(redis.multi().del(wantKey(node)).srem(WANTS_KEY, node)))
+      await evalFenced({
+        connection,
+        fence,
+        script: REMOVE,
+        keys: [wantKey(node), WANTS_KEY],
+        args: [node],
+      })
     },
   }
 }

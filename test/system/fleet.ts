@@ -23,6 +23,8 @@ export interface TestFleet {
   /** Commits exactly these files and pushes; gives the revision. `force` rewrites the branch with an unrelated history. */
   push(files: Files, options?: { force?: boolean }): Promise<string>
   git(...args: string[]): Promise<string>
+  /** A redis-server that outlives reconcilers, where they look for their own. */
+  startRedis(): Promise<Program>
   startReconciler(...flags: string[]): Promise<Program>
   /** Simulated drivers unless `before` (for instance nsenter) and flags say otherwise. */
   startWorker(node: string, options?: { before?: string[]; flags?: string[] }): Promise<Program>
@@ -81,6 +83,7 @@ export async function createFleet(t: TestContext): Promise<TestFleet> {
       await git('push', '-q', ...(force ? ['--force'] : []), 'origin', 'HEAD:main')
       return git('rev-parse', 'HEAD')
     },
+    startRedis: () => start([process.execPath, CLI, 'redis', '--state-dir', stateDir]),
     startReconciler: (...flags) =>
       start([process.execPath, CLI, 'reconciler', '--repo', repo, '--state-dir', stateDir, ...flags]),
     startWorker: (node, { before = [], flags = ['--driver', 'simulated', '--scan-interval', '200'] } = {}) =>

@@ -1,0 +1,150 @@
+import { BallastError } from '../../schemas/ballast-error.ts'
+import type { RedisConnection } from './connection.ts'
+import { EPOCH_KEY, LEADER_KEY } from './keys.ts'
+
+/** A leader that has not renewed for this long may be replaced, ms. */
+export const LEASE_MS = 6_000
+const RENEW_MS = 1_500
+/** Before Redis would give the lease to another the holder itself stops believing in it, ms. */
+const MARGIN_MS = 1_000
+
+/**
+ * The right to write what nodes want: held by one reconciler of a fleet at a time. Every holder has an epoch
+ * higher than all before it, also over a lost Redis; what is written carries it, and Redis refuses what comes from
+ * an earlier one: of two that both believe that they lead, one writes.
+ */
+export interface Lease {
+  /** Null while another process leads, or none can because Redis is away. */
+  epoch(): number | null
+  /** Told whenever this process begins or ceases to lead, and when its epoch is another: Redis lost the last. */
+  onChange(listener: (leads: boolean) => void): void
+  /** Lets go, so that another need not wait. */
+  release(): Promise<void>
+}
+
+/**
+ * Gives {epoch, holder}: of this process when it leads now, else of who does.
+ * KEYS: leader, epoch. ARGV: holder, the lease's length in ms, the clock in ms.
+ */
+const ACQUIRE = `
+local epoch = tonumber(redis.call('GET', KEYS[2]) or '0')
+local holder = redis.call('GET', KEYS[1])
+if holder == ARGV[1] and epoch > 0 then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  return { string.format('%.0f', epoch), holder }
+end
+if holder and epoch > 0 then return { string.format('%.0f', epoch), holder } end
+epoch = math.max(epoch, tonumber(ARGV[3])) + 1
+redis.call('SET', KEYS[2], string.format('%.0f', epoch))
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return { string.format('%.0f', epoch), ARGV[1] }
+`
+
+/** KEYS: leader. ARGV: holder. */
+const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end`
+
+export interface LeaseOptions {
+  readonly connection: RedisConnection
+  /** Unique to this process. */
+  readonly holder: string
+  /** ms since the epoch of clocks. */
+  readonly now: () => number
+}
+
+/** Asks for the lease, renews it, and asks again when it was lost, until released. */
+export function holdLease({ connection, holder, now }: LeaseOptions): Lease {
+  const listeners = new Set<(leads: boolean) => void>()
+  let held: { epoch: number; until: number } | null = null
+  let leader: string | null = null
+  let told: number | null = null
+
+  const epoch = (): number | null => (held !== null && performance.now() < held.until ? held.epoch : null)
+
+  function tell(): void {
+    const current = epoch()
+    if (current === told) return
+    told = current
+    connection.log.info(
+      { epoch: current, leader },
+      current === null ? 'standing by' : 'this reconciler leads',
+    )
+    for (const listener of listeners) listener(current !== null)
+  }
+
+  async function renew(): Promise<void> {
+    // Of before the question: the answer may come late, also because this process was stopped meanwhile.
+    const asked = performance.now()
+    try {
+      const [number, name] = (await connection.call(redis =>
+        redis.eval(ACQUIRE, 2, LEADER_KEY, EPOCH_KEY, holder, LEASE_MS, now()),
+      )) as [string, string]
+      if (name !== leader && name !== holder)
+        connection.log.info({ leader: name }, 'another reconciler leads')
+      leader = name
+      held = name === holder ? { epoch: Number(number), until: asked + LEASE_MS - MARGIN_MS } : null
+    } catch (error) {
+      connection.log.debug({ err: error }, 'the lease could not be renewed')
+    }
+    tell()
+  }
+
+  const timer = setInterval(() => void renew(), RENEW_MS)
+  const stopAsking = connection.onReady(() => void renew())
+  return {
+    epoch,
+    onChange(listener) {
+      listeners.add(listener)
+    },
+    async release() {
+      clearInterval(timer)
+      stopAsking()
+      held = null
+      await connection.call(redis => redis.eval(RELEASE, 1, LEADER_KEY, holder)).catch(() => {})
+    },
+  }
+}
+
+/** The epoch of who writes. Throws `NOT_LEADING` when this process does not lead. */
+export type Fence = () => number
+
+export const createFence =
+  (lease: Lease): Fence =>
+  () =>
+    lease.epoch() ?? refuse('this reconciler does not lead')
+
+/** KEYS: …, epoch. ARGV: …, the writer's epoch. */
+const CHECK_EPOCH = `if redis.call('GET', KEYS[#KEYS]) ~= ARGV[#ARGV] then return 'FENCED' end\n`
+
+export interface FencedScript {
+  readonly connection: RedisConnection
+  /** Absent: not checked; for tools and tests that write beside no reconciler. */
+  readonly fence: Fence | undefined
+  readonly script: string
+  readonly keys: readonly string[]
+  readonly args: readonly (string | number)[]
+}
+
+/** Runs a script that writes, if the writer still leads. Throws `NOT_LEADING`. */
+export async function evalFenced({ connection, fence, script, keys, args }: FencedScript): Promise<unknown> {
+  const guard = fence === undefined ? null : fence()
+  const [allKeys, allArgs] =
+    guard === null
+      ? [keys, args]
+      : [
+          [...keys, EPOCH_KEY],
+          [...args, guard],
+        ]
+  const source = guard === null ? script : CHECK_EPOCH + script
+  const answer = await connection.call(redis => redis.eval(source, allKeys.length, ...allKeys, ...allArgs))
+  if (answer === 'FENCED') refuse('another reconciler leads by now, or Redis was emptied')
+  return answer
+}
+
+function refuse(message: string): never {
+  throw new BallastError({
+    code: 'NOT_LEADING',
+    message,
+    hint: 'Nothing was written. The one that leads does it; this one stands by.',
+    retryable: true,
+  })
+}

@@ -27,7 +27,7 @@ export function checkSettings(
   const problems = findSchemaProblems(SettingsFile, value, parsed.error.issues)
   return {
     settings: {},
-    diagnostics: problems.map(({ rule, message, hint, path, key }) => ({
+    diagnostics: Array.from(problems, ({ rule, message, hint, path, key }) => ({
       rule,
       severity: 'error' as const,
       message,

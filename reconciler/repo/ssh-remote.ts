@@ -133,6 +133,9 @@ const REASONS: readonly Reason[] = [
   },
 ]
 
+/** Of git, whatever went wrong. */
+const ADVICE = /^(Please make sure you have|and the repository exists|fatal: Could not read from remote)/
+
 function explain(url: string, cause: unknown): unknown {
   if (!(cause instanceof BallastError)) return cause
   const fault = (code: string, what: string, hint: string): BallastError =>
@@ -141,7 +144,10 @@ function explain(url: string, cause: unknown): unknown {
     return fault('GIT_REMOTE_TIMED_OUT', 'did not answer in time', 'See whether the server is overloaded.')
   }
   if (cause.code !== 'COMMAND_FAILED') return cause
-  const reason = REASONS.find(({ pattern }) => pattern.test(cause.message))
+  const said = String((cause.cause as { stderr?: unknown } | undefined)?.stderr ?? cause.message)
+  const reason = REASONS.find(({ pattern }) => pattern.test(said))
   if (reason !== undefined) return fault(reason.code, reason.what, reason.hint)
-  return fault('GIT_REMOTE_FAILED', `did not hand out everything: ${cause.message}`, 'It is tried again.')
+  const lines = said.split(/[\r\n]+/).filter(line => line.trim() !== '' && !ADVICE.test(line))
+  const why = lines.slice(0, 3).join('; ').slice(0, 300)
+  return fault('GIT_REMOTE_FAILED', `did not hand out everything: ${why}`, 'It is tried again.')
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * For a backend without an IPIP device: takes the outer header off what the
+ * For a backend without an IPIP or FOU device: takes the outer headers off what the
  * balancer sends (see encap.h) and gives the inner packet to the kernel, which
  * must have the VIP on an interface. Everything else passes as it is.
  *
@@ -16,8 +16,20 @@ char LICENSE[] SEC("license") = "GPL";
 #define ECN_MASK 3
 #define ECN_CE 3
 
+/* draft-ietf-intarea-gue; a port of this machine that nothing else may listen on. */
+#define GUE_PORT 6080
+
+/* Variant 0: version 0, no control message, no extensions: the first byte and the flags are 0. */
+struct gue_header {
+	__u8 version_and_length;
+	__u8 protocol;
+	__be16 flags;
+};
+
+const volatile __u16 gue_port = GUE_PORT;
+
 struct outer {
-	__u32 bytes; /* of its header; 0: not what the balancer sends */
+	__u32 bytes; /* of its headers; 0: not what the balancer sends */
 	__u8 protocol;
 	__u8 traffic;
 };
@@ -52,6 +64,30 @@ static __always_inline struct outer parse_outer(const struct cursor *cursor, __b
 	default:
 		return (struct outer){};
 	}
+}
+
+/* What UDP holds; the cursor is at the IP header. Left alone, when it is not GUE as the balancer sends it. */
+static __always_inline struct outer parse_gue(const struct cursor *cursor, struct outer outer)
+{
+	struct udphdr *udp = cursor->at + outer.bytes;
+	struct gue_header *gue = (void *)(udp + 1);
+
+	if ((void *)(gue + 1) > cursor->end || udp->dest != bpf_htons(gue_port))
+		return (struct outer){};
+	outer.bytes += sizeof(*udp);
+	switch (gue->version_and_length >> 4) {
+	case 4:
+		outer.protocol = IPPROTO_IPIP;
+		return outer;
+	case 6:
+		outer.protocol = IPPROTO_IPV6;
+		return outer;
+	}
+	if (gue->version_and_length || gue->flags)
+		return (struct outer){};
+	outer.bytes += sizeof(*gue);
+	outer.protocol = gue->protocol;
+	return outer;
 }
 
 /*
@@ -108,6 +144,8 @@ int decap(struct xdp_md *ctx)
 		return XDP_PASS;
 	cursor.at = eth + 1;
 	outer = parse_outer(&cursor, load16(&eth->h_proto));
+	if (outer.bytes && outer.protocol == IPPROTO_UDP)
+		outer = parse_gue(&cursor, outer);
 	if (!outer.bytes || (outer.protocol != IPPROTO_IPIP && outer.protocol != IPPROTO_IPV6))
 		return XDP_PASS;
 	inner = outer.protocol == IPPROTO_IPIP ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);

@@ -28,19 +28,20 @@ static __always_inline struct bpf_fib_lookup
 fib_query(struct xdp_md *ctx, const struct packet *packet, struct outer outer, bool ipv6)
 {
 	struct bpf_fib_lookup fib = {
-		.ifindex = ctx->ingress_ifindex,
-		.l4_protocol = inner_protocol(packet),
+		.l4_protocol = outer_protocol(packet, outer.shim),
 	};
+	void *end = (void *)(long)ctx->data_end;
 
-	if (ipv6) {
+	/* Bounds again: the verifier has seen more than one way to here. Without a family there is no route. */
+	if (ipv6 && (void *)outer.ip + sizeof(struct ipv6hdr) <= end) {
 		fib.family = AF_INET6;
-		fib.tot_len = packet->length + sizeof(struct ipv6hdr);
+		fib.tot_len = packet->length + outer.shim + sizeof(struct ipv6hdr);
 		fib.flowinfo = outer.ip[0] & bpf_htonl(0x0fffffff);
 		__builtin_memcpy(fib.ipv6_src, outer.ip + 2, sizeof(fib.ipv6_src));
 		__builtin_memcpy(fib.ipv6_dst, outer.ip + 6, sizeof(fib.ipv6_dst));
-	} else {
+	} else if (!ipv6 && (void *)outer.ip + sizeof(struct iphdr) <= end) {
 		fib.family = AF_INET;
-		fib.tot_len = packet->length + sizeof(struct iphdr);
+		fib.tot_len = packet->length + outer.shim + sizeof(struct iphdr);
 		fib.tos = packet->traffic;
 		fib.ipv4_src = outer.ip[3];
 		fib.ipv4_dst = outer.ip[4];
@@ -52,8 +53,11 @@ static __always_inline struct verdict route_by_fib(struct xdp_md *ctx, const str
 						   struct outer outer, bool ipv6,
 						   enum reason reason, __u32 bytes)
 {
+	/* Once: clang would share the field's address, and the verifier takes none but the context's own. */
+	__u32 ingress = *(volatile __u32 *)&ctx->ingress_ifindex;
 	struct bpf_fib_lookup fib = fib_query(ctx, packet, outer, ipv6);
 
+	fib.ifindex = ingress;
 	switch (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0)) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
 		break;
@@ -69,7 +73,7 @@ static __always_inline struct verdict route_by_fib(struct xdp_md *ctx, const str
 	}
 	__builtin_memcpy(outer.eth->h_dest, fib.dmac, ETH_ALEN);
 	__builtin_memcpy(outer.eth->h_source, fib.smac, ETH_ALEN);
-	if (fib.ifindex == ctx->ingress_ifindex)
+	if (fib.ifindex == ingress)
 		return (struct verdict){ XDP_TX, reason };
 	return (struct verdict){ bpf_redirect(fib.ifindex, 0), reason };
 }

@@ -196,7 +196,11 @@ static __always_inline struct verdict forward_error(struct xdp_md *ctx, struct c
 	member = peek_member(ring, hash);
 	if (!member)
 		return verdict;
-	return deliver(ctx, packet, member, hash, REASON_FORWARDED_ICMP, bytes);
+	verdict = deliver(ctx, packet, ring, (struct choice){ member, REASON_FORWARDED_ICMP }, hash,
+			  bytes);
+	if (verdict.reason == REASON_TOO_BIG)
+		verdict.reason = REASON_DROP_TOO_BIG;
+	return verdict;
 }
 
 enum icmp_kind {

@@ -32,8 +32,8 @@ static __always_inline struct verdict forward(struct xdp_md *ctx, const struct s
 	choice = choose_member(ring, packet, key->protocol, hash, bytes);
 	if (!choice.member)
 		return verdict;
-	verdict = deliver(ctx, packet, choice.member, hash, choice.reason, bytes);
-	if (verdict.reason == REASON_DROP_TOO_BIG) {
+	verdict = deliver(ctx, packet, ring, choice, hash, bytes);
+	if (verdict.reason == REASON_TOO_BIG) {
 		verdict.reason = answer_too_big(ctx, outer_bytes(choice.member));
 		if (verdict.reason == REASON_ANSWERED_TOO_BIG)
 			verdict.action = XDP_TX;

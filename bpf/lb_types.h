@@ -44,6 +44,9 @@ struct service {
 
 enum member_flags {
 	MEMBER_IPV6 = 1 << 0, /* the outer header is IPv6 */
+	/* From the ring's encapsulation, of which nothing else must be read then. */
+	MEMBER_GUE = 1 << 1,
+	MEMBER_GUE_HEADER = 1 << 2, /* and not variant 1, which has no header */
 };
 
 struct member {
@@ -55,7 +58,9 @@ struct member {
 };
 
 enum encapsulation {
-	ENCAP_IPIP = 1, /* 4in4, 6in6, 4in6: protocol 4 (RFC 2003) or 41 (RFC 2473) */
+	ENCAP_IPIP = 1,	 /* 4in4, 6in6, 4in6: protocol 4 (RFC 2003) or 41 (RFC 2473) */
+	ENCAP_GUE = 2,	 /* UDP, and directly in it the IP packet: GUE's variant 1 */
+	ENCAP_GUE_0 = 3, /* UDP, a header of 4 bytes, the IP packet: variant 0 */
 };
 
 /*
@@ -69,7 +74,8 @@ struct ring {
 	__u32 members_used; /* members[] beyond it are free */
 	__u32 idle_timeout; /* seconds without a packet after which a UDP flow is forgotten */
 	struct service_key key;
-	__u8 reserved[28];
+	__be16 gue_port; /* destination port of GUE; 0 for other encapsulations */
+	__u8 reserved[26];
 	struct member members[RING_MEMBERS];
 	__u16 slots[RING_SLOTS]; /* index into members, or SLOT_NONE */
 	__u8 tail[6];

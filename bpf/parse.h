@@ -34,8 +34,9 @@ typedef __u64 __attribute__((__may_alias__)) word64;
 typedef __u32 __attribute__((__may_alias__)) word32;
 typedef __u16 __attribute__((__may_alias__)) word16;
 
-#define REASON_NONE REASON_COUNT       /* nothing speaks against forwarding */
-#define REASON_ICMP (REASON_COUNT + 1) /* ICMP or ICMPv6: has no ports of its own */
+#define REASON_NONE REASON_COUNT	  /* nothing speaks against forwarding */
+#define REASON_ICMP (REASON_COUNT + 1)	  /* ICMP or ICMPv6: has no ports of its own */
+#define REASON_TOO_BIG (REASON_COUNT + 2) /* would exceed the MTU; its sender may be told */
 
 #define ICMP_BYTES 8 /* of the fixed part of any ICMP header */
 

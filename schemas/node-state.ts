@@ -19,6 +19,10 @@ export type Protocol = z.infer<typeof Protocol>
 export const RowBackend = z.strictObject({ address: Address, weight: z.int().min(0).max(65535) })
 export type RowBackend = z.infer<typeof RowBackend>
 
+/** Generic UDP encapsulation. Variant 1 has the IP packet directly in UDP, variant 0 a header of 4 bytes before it. */
+export const Gue = z.strictObject({ variant: z.union([z.literal(0), z.literal(1)]), port: Port })
+export type Gue = z.infer<typeof Gue>
+
 /**
  * A service of the XDP dataplane, key `service/<vip>:<port>/<protocol>`.
  * Backends are sorted by address (as numbers, IPv4 first), never by history.
@@ -28,7 +32,9 @@ export const XdpServiceRow = z.strictObject({
   vip: Address,
   port: Port,
   protocol: Protocol,
-  encapsulation: z.enum(['ipip']),
+  encapsulation: z.enum(['ipip', 'gue']),
+  /** With the encapsulation `gue`, and only then. */
+  gue: Gue.exactOptional(),
   /** `differing`: slots that are not what Maglev makes of the backends; always 0 in a desired row. */
   ring: z.strictObject({ slots: z.int(), differing: z.int() }),
   /** Seconds after which an idle UDP flow is forgotten. */

@@ -7,6 +7,7 @@ import type { Resource } from '../../schemas/manifest/resource.ts'
 import type { Service } from '../../schemas/manifest/service.ts'
 import {
   emptyTables,
+  type Gue,
   NODE_STATE_VERSION,
   type NodeState,
   type RowBackend,
@@ -91,6 +92,8 @@ function rowsOf(service: Service, backends: RowBackend[]): ServiceRows {
   return rows
 }
 
+const DEFAULT_GUE: Gue = { port: 6080, variant: 1 }
+
 /** One row for every VIP, port and protocol. */
 function serviceRows(service: Service, backends: RowBackend[]): ServiceRows {
   const { spec, metadata } = service
@@ -105,6 +108,7 @@ function serviceRows(service: Service, backends: RowBackend[]): ServiceRows {
         port,
         protocol,
         encapsulation: spec.forwarding,
+        ...(spec.forwarding === 'gue' && { gue: spec.gue ?? DEFAULT_GUE }),
         ring: { slots: RING_SLOTS, differing: 0 },
         idleTimeout: spec.udpIdleTimeout,
         backends,

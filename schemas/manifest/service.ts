@@ -40,11 +40,21 @@ const ServiceSpec = z.strictObject({
     .default('xdp')
     .describe('What forwards the packets: an XDP program, or the IPVS tables of the kernel.'),
   forwarding: z
-    .enum(['ipip'])
+    .enum(['ipip', 'gue'])
     .default('ipip')
     .describe(
-      'How packets reach the backend. ipip: inside another IP packet (RFC 2003, RFC 2473); the backend unpacks them and answers the client directly.',
+      'How packets reach the backend. ipip: inside another IP packet (RFC 2003, RFC 2473); gue: inside UDP, whose source port varies with the flow. The backend unpacks them and answers the client directly.',
     ),
+  gue: z
+    .strictObject({
+      port: Port.default(6080).describe('The UDP port at which backends expect it.'),
+      variant: z
+        .union([z.literal(0), z.literal(1)])
+        .default(1)
+        .describe('1: the IP packet directly in UDP; 0: behind a header of 4 bytes.'),
+    })
+    .optional()
+    .describe('What forwarding: gue looks like, where the defaults do not do.'),
   scheduler: z
     .enum(['maglev'])
     .default('maglev')

@@ -8,6 +8,7 @@ import type { Driver, Traffic } from './drive.ts'
 /** The traffic that is timed. */
 
 const VIP4 = '10.200.1.1'
+const VIP4_GUE = '10.200.1.2'
 const VIP6 = 'fc00:1::1'
 const PORT = 80
 const BACKENDS = 100
@@ -22,6 +23,10 @@ const FILLING = {
   order: 'in order',
   from: 0,
 } as const
+
+/** As tcp4_established, but for the encapsulation. */
+export const GUE = 'tcp4_gue'
+export const IPIP = 'tcp4_established'
 
 export interface Case {
   readonly name: string
@@ -52,7 +57,7 @@ export function makeCases(driver: Driver, { balancer, full }: CaseFields): Case[
 
   const forwarded = { balancer, action: 'tx', isFresh: false } as const
   return [
-    { ...forwarded, name: 'tcp4_established', traffic: { frame: tcp4, ...one } },
+    { ...forwarded, name: IPIP, traffic: { frame: tcp4, ...one } },
     { ...forwarded, name: 'tcp4_random', traffic: { frame: tcp4, ...random } },
     { ...forwarded, name: 'tcp4_new', traffic: { frame: syn4, ...fresh, from: 2 ** 18 }, isFresh: true },
     {
@@ -65,6 +70,11 @@ export function makeCases(driver: Driver, { balancer, full }: CaseFields): Case[
     { ...forwarded, name: 'udp4', traffic: { frame: frameOf({ vip: VIP4, protocol: 'udp' }), ...one } },
     { ...forwarded, name: 'tcp6_established', traffic: { frame: tcp6, ...one } },
     { ...forwarded, name: 'tcp6_random', traffic: { frame: tcp6, ...random } },
+    {
+      ...forwarded,
+      name: GUE,
+      traffic: { frame: frameOf({ vip: VIP4_GUE, protocol: 'tcp' }), ...one },
+    },
     {
       name: 'pass',
       balancer,
@@ -87,10 +97,11 @@ function services(): ServiceFields[] {
   return [
     { vip: VIP4, protocol: 'tcp', backends },
     { vip: VIP4, protocol: 'udp', backends },
+    { vip: VIP4_GUE, protocol: 'tcp', backends, gue: { variant: 1, port: 6080 } },
     { vip: VIP6, protocol: 'tcp', backends: backends6 },
     { vip: VIP6, protocol: 'udp', backends: backends6 },
   ].map(({ backends, ...key }, service) => ({
-    ...(key as { vip: string; protocol: 'tcp' | 'udp' }),
+    ...(key as Pick<ServiceFields, 'vip' | 'protocol' | 'gue'>),
     port: PORT,
     members: backends.map(({ address }, i) => member(address, { counter: service * BACKENDS + i })),
     slots: buildRing(backends),

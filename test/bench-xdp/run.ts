@@ -3,9 +3,9 @@ import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import { buildObjects } from '../bpf/balancer.ts'
-import { makeCases, openTable } from './cases.ts'
+import { GUE, IPIP, makeCases, openTable } from './cases.ts'
 import { openDriver } from './drive.ts'
-import { type Figure, measure } from './measure.ts'
+import { measure } from './measure.ts'
 
 /** `npm run bench:xdp`: what the balancer adds to the cost of a packet, on one CPU. Needs root. */
 
@@ -22,7 +22,12 @@ using driver = await openDriver()
 using balancer = await openTable()
 using full = await openTable()
 const { floors, cases } = measure(driver, makeCases(driver, { balancer, full }), Number(options.rounds))
-const results = [...floors, ...cases].map(figure => ({ ...figure, unit: 'ns' }))
+const netOf = (name: string): number => cases.find(each => each.name === name)!.value
+const ratio = Math.round((netOf(GUE) / netOf(IPIP)) * 100) / 100
+const results = [
+  ...[...floors, ...cases].map(figure => ({ ...figure, unit: 'ns' })),
+  { name: 'gue_over_ipip', value: ratio, n: cases[0]!.n, unit: 'ratio' },
+]
 const machine = {
   cpu: cpus()[0]?.model.trim() ?? 'unknown',
   cpus: cpus().length,
@@ -36,11 +41,11 @@ if (options.json) {
   console.log(JSON.stringify({ machine, results }))
 } else {
   const table = new Table({
-    head: ['case', 'ns'],
+    head: ['case', '', 'unit'],
     style: { head: [], border: [] },
-    colAligns: ['left', 'right'],
+    colAligns: ['left', 'right', 'left'],
   })
-  table.push(...results.map(({ name, value }: Figure) => [name, value.toFixed(1)]))
+  table.push(...results.map(({ name, value, unit }) => [name, value.toFixed(unit === 'ns' ? 1 : 2), unit]))
   console.log(
     `${table}\n${machine.cpu}, kernel ${machine.kernel}; per packet, of cases less the empty program`,
   )

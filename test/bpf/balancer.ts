@@ -25,7 +25,7 @@ import { runProgram } from '../../reconciler/drivers/xdp/libbpf/test-run.ts'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import { RING_SLOTS } from '../../reconciler/ring/maglev.ts'
 import { addressToBytes } from '../../schemas/address.ts'
-import type { Protocol, XdpSettingsRow } from '../../schemas/node-state.ts'
+import type { Gue, Protocol, XdpSettingsRow } from '../../schemas/node-state.ts'
 import { decodeFlow, encodeFlow, type FlowEntry } from './flow-entry.ts'
 
 /** The program under test, loaded with maps of its own, attached to nothing. */
@@ -52,6 +52,8 @@ export interface ServiceFields {
   /** The member index of every slot, or one for all. */
   readonly slots: number | Uint16Array
   readonly idleTimeout?: number
+  /** Its encapsulation; IPIP when left out. */
+  readonly gue?: Gue
 }
 
 export interface BalancerFields {
@@ -186,7 +188,7 @@ export async function openBalancer(fields: BalancerFields): Promise<Balancer> {
   }
 }
 
-function createRing({ vip, port, protocol, members, slots, idleTimeout }: ServiceFields): Descriptor {
+function createRing({ vip, port, protocol, members, slots, idleTimeout, gue }: ServiceFields): Descriptor {
   const ring = createMap({
     type: MapType.array,
     name: 'ring',
@@ -197,7 +199,8 @@ function createRing({ vip, port, protocol, members, slots, idleTimeout }: Servic
   })
   const bytes = encodeRing({
     generation: 1,
-    encapsulation: 'ipip',
+    encapsulation: gue === undefined ? 'ipip' : 'gue',
+    ...(gue && { gue }),
     idleTimeout: idleTimeout ?? 60,
     key: { vip, port, protocol },
     members,

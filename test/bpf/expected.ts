@@ -1,6 +1,7 @@
 import ipaddr from 'ipaddr.js'
 import { type FlowTuple, flowHash, splitFleetKey } from '../../reconciler/ring/flow-hash.ts'
 import { addressFamily, addressToBytes } from '../../schemas/address.ts'
+import type { Gue } from '../../schemas/node-state.ts'
 import { FLEET_KEY } from './balancer.ts'
 import { BALANCER, type Ethernet, encapsulate, ROUTER } from './packet.ts'
 
@@ -13,10 +14,12 @@ export function encapsulatedTo(
     sources = { ipv4: '10.64.0.1/32', ipv6: '2001:db8:64::1/128' },
     fleetKey = FLEET_KEY,
     ethernet = { to: ROUTER, from: BALANCER },
+    gue,
   }: {
     sources?: { ipv4: string; ipv6: string }
     fleetKey?: Uint8Array
     ethernet?: Ethernet
+    gue?: Gue | undefined
   } = {},
 ): Buffer {
   const hash = flowHash(splitFleetKey(fleetKey), tuple)
@@ -26,6 +29,7 @@ export function encapsulatedTo(
     destination: addressToBytes(destination).subarray(ipv6 ? 0 : 12),
     flowLabel: Number(hash & 0xfffffn),
     ethernet,
+    ...(gue && { gue: { ...gue, sourcePort: Number((hash >> 16n) & 0x3fffn) | 0xc000 } }),
   })
 }
 

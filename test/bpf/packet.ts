@@ -80,6 +80,8 @@ export interface Encapsulation {
   /** Of IPv6, 20 bits. */
   readonly flowLabel: number
   readonly ethernet: Ethernet
+  /** UDP in between; ports and variant. */
+  readonly gue?: { readonly sourcePort: number; readonly port: number; readonly variant: 0 | 1 }
 }
 
 /** The frame with an outer IP header in front of its IP packet; what trails the packet stays. */
@@ -89,11 +91,27 @@ export function encapsulate(frame: Buffer, outer: Encapsulation): Buffer {
   const length = innerIpv6 ? 40 + inner.readUInt16BE(4) : inner.readUInt16BE(2)
   const traffic = innerIpv6 ? (inner.readUInt16BE(0) >> 4) & 0xff : inner.readUInt8(1)
   const ipv6 = outer.destination.length === 16
-  const header = { ...outer, traffic, ttl: 64, protocol: innerIpv6 ? 41 : 4 }
+  const protocol = innerIpv6 ? 41 : 4
+  const shim = outer.gue === undefined ? Buffer.alloc(0) : gueHeaders(outer.gue, protocol, length)
+  const header = { ...outer, traffic, ttl: 64, protocol: outer.gue === undefined ? protocol : 17 }
   const ip = ipv6
-    ? ipv6Header(header, length)
-    : ipv4Header({ ...header, id: 0, fragment: 0x4000, options: undefined }, length)
-  return Buffer.concat([ethernetHeader(outer.ethernet, ipv6), ip, inner])
+    ? ipv6Header(header, shim.length + length)
+    : ipv4Header({ ...header, id: 0, fragment: 0x4000, options: undefined }, shim.length + length)
+  return Buffer.concat([ethernetHeader(outer.ethernet, ipv6), ip, shim, inner])
+}
+
+/** UDP without a checksum, and the header of variant 0 of draft-ietf-intarea-gue. */
+function gueHeaders(
+  { sourcePort, port, variant }: NonNullable<Encapsulation['gue']>,
+  protocol: number,
+  length: number,
+): Buffer {
+  const headers = Buffer.alloc(variant === 0 ? 12 : 8)
+  headers.writeUInt16BE(sourcePort, 0)
+  headers.writeUInt16BE(port, 2)
+  headers.writeUInt16BE(headers.length + length, 4)
+  if (variant === 0) headers.writeUInt8(protocol, 9)
+  return headers
 }
 
 /** RFC 1071. */

@@ -196,6 +196,25 @@ test('a sound fleet becomes states that their schema takes, with backends in the
   )
 })
 
+test('GUE is variant 1 to port 6080 unless the manifest says more', () => {
+  const built = build(
+    fleet,
+    node('lb-1'),
+    service('a', { backends: [{ address: '10.0.0.1' }], forwarding: 'gue' }),
+    service('b', {
+      vip: '203.0.113.99',
+      backends: [{ address: '10.0.0.1' }],
+      forwarding: 'gue',
+      gue: { variant: 0 },
+    }),
+  )
+  const rows = Object.values(built.nodes.get('lb-1')!.state.tables.xdp).filter(row => row.kind === 'service')
+  const ways = new Map(rows.map(({ vip, encapsulation, gue }) => [vip, [encapsulation, gue]]))
+  assert.deepEqual(ways.get('203.0.113.99'), ['gue', { port: 6080, variant: 0 }])
+  ways.delete('203.0.113.99')
+  assert.deepEqual([...ways.values()], [['gue', { port: 6080, variant: 1 }]])
+})
+
 test('the order of the manifests makes no difference (rule 4)', () => {
   const withOrder = soundFleet.chain(each =>
     fc.tuple(fc.constant(each), fc.shuffledSubarray(each, { minLength: each.length })),

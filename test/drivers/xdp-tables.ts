@@ -99,7 +99,13 @@ const service = fc
     port: fc.constantFrom(80, 443),
     protocol: fc.constantFrom('tcp', 'udp'),
     idleTimeout: fc.constantFrom(30, 300),
+    way: fc.constantFrom<Pick<XdpServiceRow, 'encapsulation' | 'gue'>[]>(
+      { encapsulation: 'ipip' },
+      { encapsulation: 'gue', gue: { variant: 1, port: 6080 } },
+      { encapsulation: 'gue', gue: { variant: 0, port: 666 } },
+    ),
   })
+  .map(({ way, ...fields }) => ({ ...fields, ...way }))
   .chain(fields => fc.record({ ...mapConstants(fields), backends: backends(fields.vip) }))
   .map(serviceRow)
 

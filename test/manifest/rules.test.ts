@@ -40,6 +40,18 @@ const CASES: readonly (readonly [about: string, files: Record<string, string | n
     ['a sound fleet passes', {}, []],
 
     [
+      'what GUE looks like is said where GUE is used',
+      {
+        'a.yaml': service(
+          `vip: 203.0.113.11\n${PORTS}\n${BACKENDS}\nforwarding: gue\ngue: {variant: 0}`,
+          'a',
+        ),
+        'b.yaml': service(`vip: 203.0.113.12\n${PORTS}\n${BACKENDS}\n¦gue: {port: 6081}`, 'b'),
+      },
+      [['gue-unused', /Service b says what GUE looks like, and forwards by ipip\. Set forwarding: gue/]],
+    ],
+
+    [
       'two services cannot have one VIP, port and protocol on one node',
       {
         'web2.yaml': service(

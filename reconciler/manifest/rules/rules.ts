@@ -1,5 +1,6 @@
 import { addressRules } from './address-rules.ts'
 import { backendRules } from './backend-rules.ts'
+import { forwardingRules } from './forwarding-rules.ts'
 import { nodeRules } from './node-rules.ts'
 import { referenceRules } from './reference-rules.ts'
 import type { Rule } from './rule.ts'
@@ -12,6 +13,7 @@ export const RULES: readonly Rule[] = [
   ...referenceRules,
   ...vipRules,
   ...backendRules,
+  ...forwardingRules,
   ...nodeRules,
   ...addressRules,
 ]

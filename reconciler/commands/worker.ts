@@ -5,7 +5,7 @@ import type { NodeReport } from '../../schemas/report.ts'
 import { createSimulatedDriver } from '../drivers/simulated/driver.ts'
 import { allHealthy } from '../effective/effective-tables.ts'
 import { createLog } from '../log/log.ts'
-import { listenForWakes } from '../queue/wake.ts'
+import { listenForCalls, listenForWakes } from '../queue/wake.ts'
 import type { Drivers } from '../worker/converge.ts'
 import { startWorker } from '../worker/worker.ts'
 import { openBoard } from './open-board.ts'
@@ -66,6 +66,7 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
     log,
     now: Date.now,
   })
+  const calls = listenForCalls({ connection: board.connection, node, onWake: worker.wake })
   const wakes = await listenForWakes({ connection: board.connection, node, onWake: worker.wake })
   const { listen, counterInterval } = settings
   const report = () => lastReport
@@ -75,6 +76,7 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
   await untilAskedToStop()
   log.info({}, 'stopping; the dataplane stays as it is')
   await served.stop()
+  calls.close()
   await wakes.close()
   await worker.stop()
   board.close()

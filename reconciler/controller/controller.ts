@@ -16,7 +16,7 @@ import { createEvaluator, type Evaluation } from './evaluate.ts'
 import { followProgress } from './follow-progress.ts'
 import { describeRewind, findShrunken } from './guards.ts'
 import { createPoke } from './poke.ts'
-import { type Board, publishWants } from './publish-wants.ts'
+import { type Board, type Published, publishWants } from './publish-wants.ts'
 
 const POLL_MS = 10_000
 
@@ -68,6 +68,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
   let seen: Revision | null = null
   let rejected: RevisionState['rejected'] = null
   let lastGeneration = 0
+  /** What Redis was left with; null: not known. */
+  let wants: Published['wants'] | null = null
   /** What the repository's accepted ref says; behind `accepted` while Redis cannot be written. */
   let recorded: Revision | null = null
   let branch: string | null = null
@@ -161,14 +163,20 @@ export async function startController(options: ControllerOptions): Promise<Contr
     observe({ type: 'accepted', revision, totals: plan.totals })
   }
 
-  async function publish(): Promise<void> {
+  async function publish(known: Published['wants'] | null): Promise<void> {
     if (accepted === null) return
     const { revision, fleet } = accepted
     const published = await time('publish', () =>
-      publishWants({ board, revision, fleet, reports, lastGeneration, now: now() }),
+      publishWants({ board, revision, fleet, reports, lastGeneration, now: now(), known }),
     )
     lastGeneration = published.lastGeneration
+    wants = published.wants
     progress.expect(published.changed)
+    // The first may have been quicker than the last was written.
+    for (const { node } of published.changed) {
+      const report = reports.get(node)
+      if (report !== undefined) progress.reported(report)
+    }
     collector.published(published.changed)
     if (recorded === revision) return
     await repository.accept(revision, recorded)
@@ -197,7 +205,10 @@ export async function startController(options: ControllerOptions): Promise<Contr
       if (reasons.has('lead')) recorded = await repository.accepted()
       await followBranch()
       if (!options.leads()) return
-      await publish()
+      // A push finds Redis as it was left; whether it still is so is looked at from time to time.
+      const known = [...reasons].every(reason => reason === 'push') ? wants : null
+      wants = null
+      await publish(known)
       await publishRevision()
       // Between pushes, not behind each: it looks at every key.
       if (!reasons.has('poll') || accepted === null) return

@@ -6,7 +6,7 @@ import type { DesiredFleet } from '../desired/build-desired.ts'
 /** Of Redis: what the controller writes for the nodes. */
 export interface Board {
   readonly wants: {
-    publish(want: Want): Promise<void>
+    publishAll(wants: readonly Want[]): Promise<void>
     readAll(): Promise<Map<string, Want>>
     remove(node: string): Promise<void>
   }
@@ -14,7 +14,7 @@ export interface Board {
     put(state: NodeState): Promise<Digest>
     prune(keep: readonly Digest[]): Promise<number>
   }
-  readonly waker: { wake(node: string, generation: number): Promise<void> }
+  readonly waker: { wakeAll(nodes: readonly string[], generation: number): Promise<void> }
 }
 
 export interface PublishInput {
@@ -25,52 +25,65 @@ export interface PublishInput {
   /** Highest generation that this process knows of any want; 0 at first. */
   readonly lastGeneration: number
   readonly now: number
+  /** What Redis holds, as this process wrote it; null: read it. */
+  readonly known: ReadonlyMap<string, Want> | null
 }
 
 export interface Published {
+  /** What Redis now holds. */
+  readonly wants: ReadonlyMap<string, Want>
   /** The wants that are new. */
   readonly changed: readonly Want[]
   readonly lastGeneration: number
 }
 
-/** Nodes written to Redis at the same time. */
-const AT_ONCE = 32
-
 /**
  * Brings Redis up to what the fleet should be: every node whose want is missing, differs, or is older than
- * what the node itself reports gets a new one. Complete in itself, so that an emptied Redis is filled again.
+ * what the node itself reports gets a new one. Complete in itself unless told what is known, so that an emptied Redis is filled again.
  */
 export async function publishWants(input: PublishInput): Promise<Published> {
   const { board, reports } = input
-  const existing = await board.wants.readAll()
+  const existing = input.known ?? (await board.wants.readAll())
   const states = [...input.fleet.nodes.values()].map(({ state }) => state)
-  const leaving = await findLeaving(input, existing)
-  const changed: Want[] = []
+  const { leaving, gone } = await findLeaving(input, existing)
   const generation = nextGeneration(input, existing)
   const all = [...states, ...leaving]
-  for (let at = 0; at < all.length; at += AT_ONCE) {
-    const chunk = all.slice(at, at + AT_ONCE).map(async state => {
-      const stateDigest = await board.states.put(state)
-      const current = existing.get(state.node)
-      const want: Want = {
-        version: WANT_VERSION,
-        node: state.node,
-        generation,
-        revision: input.revision,
-        stateDigest,
-        drift: input.fleet.fleet.drift,
-        at: input.now,
-      }
-      if (current !== undefined && stillHolds(current, want, reports.get(state.node))) return
-      await board.wants.publish(want)
-      await board.waker.wake(state.node, generation)
-      changed.push(want)
-    })
-    await Promise.all(chunk)
+  const digests = await Promise.all(all.map(state => board.states.put(state)))
+  const offered = all.map(
+    ({ node }, index): Want => ({
+      version: WANT_VERSION,
+      node,
+      generation,
+      revision: input.revision,
+      stateDigest: digests[index]!,
+      drift: input.fleet.fleet.drift,
+      at: input.now,
+    }),
+  )
+  const changed = offered.filter(want => {
+    const current = existing.get(want.node)
+    return current === undefined || !stillHolds(current, want, reports.get(want.node))
+  })
+  for (let at = 0; at < changed.length; at += AT_ONCE) {
+    const some = changed.slice(at, at + AT_ONCE)
+    await board.wants.publishAll(some)
+    await board.waker.wakeAll(
+      some.map(({ node }) => node),
+      generation,
+    )
   }
-  const generations = [...existing.values(), ...changed].map(want => want.generation)
-  return { changed, lastGeneration: generations.reduce((a, b) => Math.max(a, b), input.lastGeneration) }
+  const wants = new Map([...existing, ...changed.map(want => [want.node, want] as const)])
+  for (const node of gone) wants.delete(node)
+  const generations = [...wants.values()].map(want => want.generation)
+  return {
+    changed,
+    wants,
+    lastGeneration: generations.reduce((a, b) => Math.max(a, b), input.lastGeneration),
+  }
 }
+
+/** The first nodes are at work while the last are written. */
+const AT_ONCE = 100
 
 const stillHolds = (current: Want, want: Want, report: NodeReport | undefined): boolean =>
   current.stateDigest === want.stateDigest &&
@@ -98,16 +111,19 @@ function nextGeneration(
 async function findLeaving(
   { board, fleet, reports }: PublishInput,
   wants: ReadonlyMap<string, Want>,
-): Promise<NodeState[]> {
+): Promise<{ leaving: NodeState[]; gone: string[] }> {
   const leaving: NodeState[] = []
+  const gone: string[] = []
   for (const node of new Set([...wants.keys(), ...reports.keys()])) {
     if (fleet.nodes.has(node)) continue
     const state = { version: NODE_STATE_VERSION, node, tables: emptyTables() } as const
     const report = reports.get(node)
     const confirmed =
       report?.outcome === 'applied' && report.want?.stateDigest === (await board.states.put(state))
-    if (confirmed) await board.wants.remove(node)
-    else if (wants.has(node) || report?.want != null) leaving.push(state)
+    if (confirmed) {
+      await board.wants.remove(node)
+      gone.push(node)
+    } else if (wants.has(node) || report?.want != null) leaving.push(state)
   }
-  return leaving
+  return { leaving, gone }
 }

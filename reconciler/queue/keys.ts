@@ -24,5 +24,8 @@ export const EPOCH_KEY = `${KEY_PREFIX}:epoch`
 
 export const REVISION_KEY = `${KEY_PREFIX}:revision`
 
+/** A channel: who listens there is called at once. */
+export const callChannel = (node: string): string => `${KEY_PREFIX}:call:${node}`
+
 /** Of BullMQ, which refuses names with a colon. */
 export const wakeQueue = (node: string): string => `wake-${node}`

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { BallastError } from '../../schemas/ballast-error.ts'
 import type { RedisConnection } from './connection.ts'
 import { EPOCH_KEY, LEADER_KEY } from './keys.ts'
@@ -135,10 +136,18 @@ export async function evalFenced({ connection, fence, script, keys, args }: Fenc
           [...args, guard],
         ]
   const source = guard === null ? script : CHECK_EPOCH + script
-  const answer = await connection.call(redis => redis.eval(source, allKeys.length, ...allKeys, ...allArgs))
+  const answer = await connection.call(redis =>
+    // Redis keeps the scripts that it has seen, until it starts again.
+    redis.evalsha(sha1(source), allKeys.length, ...allKeys, ...allArgs).catch((error: Error) => {
+      if (!error.message.startsWith('NOSCRIPT')) throw error
+      return redis.eval(source, allKeys.length, ...allKeys, ...allArgs)
+    }),
+  )
   if (answer === 'FENCED') refuse('another reconciler leads by now, or Redis was emptied')
   return answer
 }
+
+const sha1 = (text: string): string => hash('sha1', text)
 
 function refuse(message: string): never {
   throw new BallastError({

@@ -1,16 +1,19 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type JobsOptions, Queue, Worker } from 'bullmq'
-import type { RedisConnection } from './connection.ts'
-import { KEY_PREFIX, wakeQueue } from './keys.ts'
+import { answersOf, type RedisConnection } from './connection.ts'
+import { callChannel, KEY_PREFIX, wakeQueue } from './keys.ts'
 
 /**
- * Wake-ups through BullMQ: one queue per node, a job carries nothing that anyone may trust but "look". What
- * is wanted stands in `want:<node>`, so that a wake-up lost, doubled or late does no harm.
+ * Wake-ups: whoever listens is called at once (`listenForCalls`), which costs 200 bytes; for a node that nobody
+ * listens for, a job waits in its queue of BullMQ, which costs 4,000. Both carry nothing that anyone may trust but
+ * "look". What is wanted stands in `want:<node>`, so that a wake-up lost, doubled or late does no harm.
  */
 
 export interface Waker {
   /** Wakes the node's worker, or lets it find the wake-up when it comes. */
   wake(node: string, generation: number): Promise<void>
+  /** Wakes all of them, though it may fail for some; then it throws what the first failed with. */
+  wakeAll(nodes: readonly string[], generation: number): Promise<void>
   close(): Promise<void>
 }
 
@@ -18,6 +21,8 @@ export interface Waker {
 const MAX_WAITING = 10
 
 const WAKE = 'wake'
+const CALLS_AT_ONCE = 500
+const JOBS_AT_ONCE = 32
 
 export function createWaker(connection: RedisConnection): Waker {
   const queues = new Map<string, Queue>()
@@ -37,31 +42,77 @@ export function createWaker(connection: RedisConnection): Waker {
     return queue
   }
 
+  /** Gives those that nobody heard. */
+  async function call(nodes: readonly string[], generation: number): Promise<string[]> {
+    const heard: unknown[] = []
+    for (let at = 0; at < nodes.length; at += CALLS_AT_ONCE) {
+      const answers = await connection.call(redis => {
+        const pipeline = redis.pipeline()
+        for (const node of nodes.slice(at, at + CALLS_AT_ONCE))
+          pipeline.publish(callChannel(node), String(generation))
+        return answersOf(pipeline)
+      })
+      heard.push(...answers)
+    }
+    return nodes.filter((_, index) => heard[index] === 0)
+  }
+
+  async function enqueue(node: string, generation: number): Promise<void> {
+    // Kept after it ended, a job would swallow a later one of its id; ids may be neither integers nor hold a colon.
+    const options: JobsOptions = { jobId: `g${generation}`, removeOnComplete: true, removeOnFail: true }
+    try {
+      await connection.call(async redis => {
+        const queue = open(node, redis)
+        if ((await queue.getWaitingCount()) >= MAX_WAITING) await queue.drain()
+        await queue.add(WAKE, { generation }, options)
+      })
+    } catch (error) {
+      // A queue that failed while it was set up stays failed.
+      queues
+        .get(node)
+        ?.close()
+        .catch(() => {})
+      queues.delete(node)
+      throw error
+    }
+  }
+
+  async function wakeAll(nodes: readonly string[], generation: number): Promise<void> {
+    const left = await call(nodes, generation)
+    for (let at = 0; at < left.length; at += JOBS_AT_ONCE) {
+      const jobs = left.slice(at, at + JOBS_AT_ONCE).map(node => enqueue(node, generation))
+      const failed = (await Promise.allSettled(jobs)).find(({ status }) => status === 'rejected')
+      if (failed?.status === 'rejected') throw failed.reason
+    }
+  }
+
   return {
-    async wake(node, generation) {
-      // Kept after it ended, a job would swallow a later one of its id; ids may be neither integers nor hold a colon.
-      const options: JobsOptions = { jobId: `g${generation}`, removeOnComplete: true, removeOnFail: true }
-      try {
-        await connection.call(async redis => {
-          const queue = open(node, redis)
-          if ((await queue.getWaitingCount()) >= MAX_WAITING) await queue.drain()
-          await queue.add(WAKE, { generation }, options)
-        })
-      } catch (error) {
-        // A queue that failed while it was set up stays failed.
-        queues
-          .get(node)
-          ?.close()
-          .catch(() => {})
-        queues.delete(node)
-        throw error
-      }
-    },
+    wakeAll,
+    wake: (node, generation) => wakeAll([node], generation),
     async close() {
       await Promise.allSettled([...queues.values()].map(queue => queue.close()))
       queues.clear()
     },
   }
+}
+
+/**
+ * Calls back whenever the node is called, and when the connection is back after it was lost; calls meanwhile are
+ * lost, or wait as jobs.
+ */
+export function listenForCalls({ connection, node, onWake }: WakeListenerOptions): { close(): void } {
+  const redis = connection.openBlocking(true)
+  const wake = (generation: number): void => {
+    onWake(generation).catch((error: unknown) => connection.log.warn({ node, err: error }, 'wake-up failed'))
+  }
+  redis.on('message', (_channel: string, generation: string) => wake(Number(generation)))
+  redis.on('ready', () => {
+    redis.subscribe(callChannel(node)).then(
+      () => wake(0),
+      (error: unknown) => connection.log.debug({ node, err: error }, 'calls are not heard; jobs are'),
+    )
+  })
+  return { close: () => redis.disconnect() }
 }
 
 export interface WakeListenerOptions {

@@ -9,6 +9,8 @@ import { evalFenced, type Fence } from './lease.ts'
 export interface Wants {
   /** Throws `WANT_SUPERSEDED` when the node has a want of this or a higher generation that is not the same. */
   publish(want: Want): Promise<void>
+  /** Each or none of those that are written together; throws as `publish` does, once the others are written. */
+  publishAll(wants: readonly Want[]): Promise<void>
   /** Throws `QUEUE_VALUE_UNREADABLE`. */
   read(node: string): Promise<Want | null>
   /** By node. One that cannot be read is left out, and the log says so. */
@@ -18,20 +20,35 @@ export interface Wants {
 }
 
 /**
- * Gives the generation that stands in the way as text, or nil. A value that cannot be read stands in
- * nobody's way. KEYS: the want, the set of nodes. ARGV: the new want, its generation, the node.
+ * Writes wants that differ in node and state alone, which is all that is sent of each. Gives the node and the generation
+ * (as text) that stand in the way, for each of those that were not written. A value that cannot be read stands in
+ * nobody's way. KEYS: the set of nodes, the wants. ARGV: the generation, the rest of the wants as JSON without its
+ * first brace, how many wants; then for each its node and its state's digest.
  */
 const PUBLISH = `
-local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] then
-  local readable, want = pcall(cjson.decode, held)
-  local generation = readable and type(want) == 'table' and tonumber(want['generation'])
-  if generation and generation >= tonumber(ARGV[2]) then return string.format('%.0f', generation) end
+local refused = {}
+for index = 2, tonumber(ARGV[3]) + 1 do
+  local node, digest = ARGV[2 * index], ARGV[2 * index + 1]
+  local text = '{"node":"' .. node .. '","stateDigest":"' .. digest .. '",' .. ARGV[2]
+  local held = redis.call('GET', KEYS[index])
+  local generation = nil
+  if held and held ~= text then
+    local readable, want = pcall(cjson.decode, held)
+    generation = readable and type(want) == 'table' and tonumber(want['generation'])
+  end
+  if generation and generation >= tonumber(ARGV[1]) then
+    refused[#refused + 1] = node
+    refused[#refused + 1] = string.format('%.0f', generation)
+  else
+    redis.call('SET', KEYS[index], text)
+    redis.call('SADD', KEYS[1], node)
+  end
 end
-redis.call('SET', KEYS[1], ARGV[1])
-redis.call('SADD', KEYS[2], ARGV[3])
-return nil
+return refused
 `
+
+/** Wants in one call: Redis does nothing else meanwhile. */
+const AT_ONCE = 100
 
 /** KEYS: the want, the set of nodes. ARGV: the node. */
 const REMOVE = `
@@ -41,24 +58,43 @@ redis.call('SREM', KEYS[2], ARGV[1])
 
 /** `fence`: of a reconciler, whose writes Redis refuses when another leads by now (`NOT_LEADING`). */
 export function createWants(connection: RedisConnection, fence?: Fence): Wants {
+  async function publishTogether(wants: readonly Want[]): Promise<string[]> {
+    const { node: _, stateDigest: __, ...shared } = wants[0]!
+    const keys = [WANTS_KEY, ...wants.map(({ node }) => wantKey(node))]
+    const args = [
+      shared.generation,
+      JSON.stringify(shared).slice(1),
+      wants.length,
+      ...wants.flatMap(({ node, stateDigest }) => [node, stateDigest]),
+    ]
+    return (await evalFenced({ connection, fence, script: PUBLISH, keys, args })) as string[]
+  }
+
+  async function publishAll(wants: readonly Want[]): Promise<void> {
+    const alike = Map.groupBy(
+      wants.map(want => Want.parse(want)),
+      ({ node: _, stateDigest: __, ...shared }) => JSON.stringify(shared),
+    )
+    const refused: string[] = []
+    for (const group of alike.values()) {
+      for (let at = 0; at < group.length; at += AT_ONCE) {
+        refused.push(...(await publishTogether(group.slice(at, at + AT_ONCE))))
+      }
+    }
+    const [node, higher] = refused
+    if (node === undefined) return
+    const generation = wants.find(want => want.node === node)?.generation
+    throw new BallastError({
+      code: 'WANT_SUPERSEDED',
+      message: `node ${node} already wants generation ${higher}, and ${generation} is not newer`,
+      hint: 'Another reconciler may be at work, or the clock went back; the next generation must be higher.',
+      retryable: true,
+    })
+  }
+
   return {
-    async publish(want) {
-      const text = JSON.stringify(Want.parse(want))
-      const higher = await evalFenced({
-        connection,
-        fence,
-        script: PUBLISH,
-        keys: [wantKey(want.node), WANTS_KEY],
-        args: [text, want.generation, want.node],
-      })
-      if (higher === null) return
-      throw new BallastError({
-        code: 'WANT_SUPERSEDED',
-        message: `node ${want.node} already wants generation ${higher}, and ${want.generation} is not newer`,
-        hint: 'Another reconciler may be at work, or the clock went back; the next generation must be higher.',
-        retryable: true,
-      })
-    },
+    publishAll,
+    publish: want => publishAll([want]),
 
     async read(node) {
       const key = wantKey(node)

@@ -4,7 +4,7 @@ import { openBoard } from '../../reconciler/commands/open-board.ts'
 import { createSimulatedDriver } from '../../reconciler/drivers/simulated/driver.ts'
 import { allHealthy } from '../../reconciler/effective/effective-tables.ts'
 import { createLog } from '../../reconciler/log/log.ts'
-import { listenForWakes } from '../../reconciler/queue/wake.ts'
+import { listenForCalls, listenForWakes } from '../../reconciler/queue/wake.ts'
 import { startWorker } from '../../reconciler/worker/worker.ts'
 
 /**
@@ -34,6 +34,7 @@ await Promise.all(
       log,
       now: Date.now,
     })
+    listenForCalls({ connection: board.connection, node, onWake: worker.wake })
     await listenForWakes({ connection: board.connection, node, onWake: worker.wake })
   }),
 )

@@ -1,4 +1,5 @@
 import ipaddr from 'ipaddr.js'
+import { BallastError } from '../../schemas/ballast-error.ts'
 
 /** Where a request came from: the address of its connection, and what it says of whom it was forwarded for. */
 export interface Arrival {
@@ -49,6 +50,13 @@ export function createSourceReader(trustedProxies: string | undefined): (arrival
 type Address = ipaddr.IPv4 | ipaddr.IPv6
 
 function toPrefix(text: string): [Address, number] {
+  if (!ipaddr.isValid(text) && !ipaddr.isValidCIDR(text)) {
+    throw new BallastError({
+      code: 'TRUSTED_PROXIES_INVALID',
+      message: `${text}, in trustedProxies, is neither an address nor a prefix`,
+      hint: 'Give addresses and prefixes with commas, for instance 192.0.2.1,2001:db8::/64.',
+    })
+  }
   if (text.includes('/')) return ipaddr.parseCIDR(text)
   const address = ipaddr.process(text)
   return [address, address.kind() === 'ipv4' ? 32 : 128]

@@ -3,6 +3,7 @@ import { SettingsFile } from '../../schemas/settings.ts'
 import { findSchemaProblems } from '../manifest/find-schema-problems.ts'
 import { findYamlProblems } from '../manifest/find-yaml-problems.ts'
 import { offsetOf, offsetOfKey, readYaml } from '../manifest/read-yaml.ts'
+import { sortDiagnostics } from '../manifest/render-diagnostic.ts'
 
 /** A configuration file's settings, or everything that is wrong with it. Pure. */
 export function checkSettings(
@@ -27,12 +28,14 @@ export function checkSettings(
   const problems = findSchemaProblems(SettingsFile, value, parsed.error.issues)
   return {
     settings: {},
-    diagnostics: Array.from(problems, ({ rule, message, hint, path, key }) => ({
-      rule,
-      severity: 'error' as const,
-      message,
-      hint,
-      at: place(key === undefined ? offsetOf(document, path) : offsetOfKey(document, path, key)),
-    })),
+    diagnostics: sortDiagnostics(
+      Array.from(problems, ({ rule, message, hint, path, key }) => ({
+        rule,
+        severity: 'error' as const,
+        message,
+        hint,
+        at: place(key === undefined ? offsetOf(document, path) : offsetOfKey(document, path, key)),
+      })),
+    ),
   }
 }

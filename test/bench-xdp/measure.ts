@@ -2,23 +2,22 @@ import type { Case } from './cases.ts'
 import type { Driver } from './drive.ts'
 
 /**
- * Everything is measured once a round, one after the other, so that what disturbs the machine disturbs all
- * of it. Of the rounds the quieter half counts, by what the empty program took; the figure is the median.
+ * Everything is measured once a round, one after the other, so that what disturbs the machine disturbs all of
+ * it. Right before and right after a window the empty program tells how quiet the machine is: of every figure
+ * the windows of the quieter half count, and it is their median.
  */
 
 export interface Figure {
   readonly name: string
   readonly value: number
-  /** Rounds that count. */
+  /** Windows that count. */
   readonly n: number
 }
 
-interface Round {
+/** A window. `empty`: what the empty program took around it. */
+interface Sample {
+  readonly gross: number
   readonly empty: number
-  readonly cheapest: number
-  /** What it costs the driver to undo one `bpf_xdp_adjust_head`. */
-  readonly undo: number
-  readonly cases: readonly number[]
 }
 
 export interface Measured {
@@ -28,38 +27,52 @@ export interface Measured {
 }
 
 export function measure(driver: Driver, cases: readonly Case[], rounds: number): Measured {
-  const all = Array.from({ length: rounds + 1 }, (_, round) => measureRound(driver, cases, round))
-  const quiet = all
-    .slice(1)
-    .sort((a, b) => a.empty - b.empty)
-    .slice(0, Math.ceil(rounds / 2))
-  const figure = (name: string, of: (round: Round) => number): Figure => ({
-    name,
-    value: Math.round(median(quiet.map(of)) * 10) / 10,
-    n: quiet.length,
-  })
-  return {
-    floors: [
-      figure('empty_gross', ({ empty }) => empty),
-      figure('cheapest_encapsulation_gross', ({ cheapest }) => cheapest),
-      figure('adjust_head_undone', ({ undo }) => undo),
-    ],
-    cases: cases.map(({ name, action }, i) =>
-      figure(name, ({ cases, empty, undo }) => cases[i]! - empty - (action === 'tx' ? undo : 0)),
-    ),
-  }
-}
-
-/** Round 0 warms up. */
-function measureRound(driver: Driver, cases: readonly Case[], round: number): Round {
   const { frame } = cases[0]!.traffic
   const floor = { frame, flows: 1, order: 'in order', from: 0, packets: 64_000 } as const
-  const empty = driver.run(driver.empty, floor).gross
+  const gauge = (): number => driver.run(driver.empty, { ...floor, packets: 8000 }).gross
+  const sample = (window: () => number): Sample => {
+    const before = gauge()
+    const gross = window()
+    return { gross, empty: (before + gauge()) / 2 }
+  }
+  const all = Array.from({ length: rounds + 1 }, (_, round) => ({
+    empty: sample(() => driver.run(driver.empty, floor).gross),
+    cheapest: sample(() => driver.run(driver.cheapestEncapsulation, floor).gross),
+    twice: sample(() => driver.run(driver.growAndShrink, floor).gross),
+    cases: cases.map(each => sample(() => measureCase(driver, each, round))),
+  })).slice(1) // the first round warms up
+  const n = Math.ceil(rounds / 2)
+  const figure = (name: string, value: number): Figure => ({ name, value: Math.round(value * 10) / 10, n })
+  const empty = ofQuietest(
+    all.map(round => round.empty),
+    n,
+  )
+  const undo =
+    (ofQuietest(
+      all.map(round => round.twice),
+      n,
+    ) -
+      empty) /
+    2
   return {
-    empty,
-    cheapest: driver.run(driver.cheapestEncapsulation, floor).gross,
-    undo: (driver.run(driver.growAndShrink, floor).gross - empty) / 2,
-    cases: cases.map(each => measureCase(driver, each, round)),
+    floors: [
+      figure('empty_gross', empty),
+      figure(
+        'cheapest_encapsulation_gross',
+        ofQuietest(
+          all.map(round => round.cheapest),
+          n,
+        ),
+      ),
+      figure('adjust_head_undone', undo),
+    ],
+    cases: cases.map(({ name, action }, i) => {
+      const gross = ofQuietest(
+        all.map(round => round.cases[i]!),
+        n,
+      )
+      return figure(name, gross - empty - (action === 'tx' ? undo : 0))
+    }),
   }
 }
 
@@ -73,6 +86,14 @@ function measureCase(
   if (driven.action !== action) throw new Error(`${name}: ${driven.action}, and not ${action}`)
   return driven.gross
 }
+
+const ofQuietest = (samples: readonly Sample[], count: number): number =>
+  median(
+    samples
+      .toSorted((a, b) => a.empty - b.empty)
+      .slice(0, count)
+      .map(({ gross }) => gross),
+  )
 
 function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)

@@ -74,7 +74,7 @@ export async function followRemote(options: FollowOptions): Promise<RemoteFollow
     if (head === tip) return false
     const brought = tip === null ? null : await remote.fetch(branch, mirror.place)
     if (brought === head) return false
-    await mirror.move(branch, brought)
+    await mirror.move(branch, brought, head)
     log.debug({ remote: remote.url, branch, revision: brought }, 'fetched')
     collecting ??= mirror
       .collect()

@@ -9,8 +9,11 @@ import { type GitPlace, gitEnvironment, runGit } from './git-command.ts'
 export interface Mirror {
   readonly place: GitPlace
   head(branch: string): Promise<Revision | null>
-  /** Null: the branch is gone. Its commits stay while they are accepted, and for two weeks. */
-  move(branch: string, revision: Revision | null): Promise<void>
+  /**
+   * Null: the branch is gone. Its commits stay while they are accepted, and for two weeks. Does nothing when the head
+   * is not `previous` any more: another process has looked at the remote later.
+   */
+  move(branch: string, revision: Revision | null, previous: Revision | null): Promise<void>
   /** When it was last compared with its remote, ms since the epoch, also by an earlier process. */
   lastPull(): Promise<number | null>
   pulled(at: number): Promise<void>
@@ -31,18 +34,24 @@ export async function openMirror(dir: string, collectFrom = COLLECT_FROM): Promi
   const place = await findRepository(dir)
   const pullFile = join(dir, 'last-pull')
 
+  async function head(branch: string): Promise<Revision | null> {
+    const args = ['rev-parse', '--verify', '--quiet', `refs/heads/${branch}^{commit}`]
+    const { stdout } = await runGit(place, args, { okExitCodes: [0, 1] })
+    return Revision.safeParse(stdout.trim()).data ?? null
+  }
+
   return {
     place,
 
-    async head(branch) {
-      const args = ['rev-parse', '--verify', '--quiet', `refs/heads/${branch}^{commit}`]
-      const { stdout } = await runGit(place, args, { okExitCodes: [0, 1] })
-      return Revision.safeParse(stdout.trim()).data ?? null
-    },
+    head,
 
-    async move(branch, revision) {
+    async move(branch, revision, previous) {
       const ref = `refs/heads/${branch}`
-      await runGit(place, revision === null ? ['update-ref', '-d', ref] : ['update-ref', ref, revision])
+      const none = '0'.repeat((revision ?? previous ?? '').length)
+      const args = revision === null ? ['-d', ref] : [ref, revision]
+      await runGit(place, ['update-ref', ...args, previous ?? none]).catch(async (cause: unknown) => {
+        if ((await head(branch)) === previous) throw cause
+      })
     },
 
     async lastPull() {

@@ -8,8 +8,8 @@ export type RepositoryAddress =
   /** As the git command takes it: `ssh://user@host:port/path` or `user@host:path`. */
   | { readonly kind: 'ssh'; readonly url: string }
 
-/** `user@host:path`, or `host:path`; a `/` before the colon makes it a folder (git-fetch(1), GIT URLS). */
-const SCP_LIKE = /^[^/:@\s-][^/:@\s]*(@[^/:@\s-][^/:@\s]*)?:(?!\/\/)\S/
+/** `user@host:path`, or `host:path`; a `/` before the colon makes it a folder, `::` names a program (git-fetch(1), GIT URLS). */
+const SCP_LIKE = /^[^/:@\s-][^/:@\s]*(@[^/:@\s-][^/:@\s]*)?:(?!\/\/|:)\S+$/
 
 /** Throws `REPO_ADDRESS_INVALID`; its message never repeats a password. */
 export function parseAddress(repo: string): RepositoryAddress {

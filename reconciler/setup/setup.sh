@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what Ballast needs and is missing here: Debian packages, npm packages, BPF objects.
 #
-#   setup.sh [check]    check: also what `npm run check` needs
+#   setup.sh [check|test]    check, test: also what `npm run check`, `npm test` needs
 #
 # npm runs it before the scripts that need it (package.json, pre…). It is a step of its own, since a shell
 # that found the old `node` once keeps it. Says on stderr what it does; says nothing when there is nothing to do.
@@ -23,13 +23,19 @@ have_libbpf() {
 
 missing_packages() {
   have redis-server || echo redis-server
+  have git || echo git
+  have ssh || echo openssh-client
+  have gpg || echo gnupg
   have make || echo make
   have ip || echo iproute2
   have ethtool || echo ethtool
   have bpftool || echo bpftool
   have_clang || echo clang-19
   { have_libbpf && [ -e /usr/include/bpf/bpf_helpers.h ]; } || echo libbpf-dev
-  [ "$want_check" = no ] || have clang-format-19 || echo clang-format-19
+  # Tests speak to a real sshd, and over TLS with certificates of their own.
+  [ "$want" != test ] || have sshd || echo openssh-server
+  [ "$want" != test ] || have openssl || echo openssl
+  [ "$want" != check ] || have clang-format-19 || echo clang-format-19
 }
 
 as_root() {
@@ -59,10 +65,10 @@ install_packages() {
   say "installing the Debian packages $* (a minute or so)"
   apt update
   apt install --no-install-recommends -y "$@"
-  # Ballast runs Redis as a child of its own; the service that the package brings is not wanted.
-  case " $* " in *' redis-server '*)
-    [ ! -d /run/systemd/system ] || as_root systemctl disable --quiet --now redis-server.service || true
-  esac
+  # Ballast runs Redis, and tests run sshd, as children of their own; the services that the packages bring are not wanted.
+  [ -d /run/systemd/system ] || return 0
+  case " $* " in *' redis-server '*) as_root systemctl disable --quiet --now redis-server.service || true ;; esac
+  case " $* " in *' openssh-server '*) as_root systemctl disable --quiet --now ssh.service || true ;; esac
 }
 
 set_up_packages() {
@@ -102,8 +108,7 @@ set_up_bpf() {
   fi
 }
 
-want_check=no
-[ "${1:-}" != check ] || want_check=yes
+want=${1:-}
 set_up_packages
 set_up_npm
 set_up_bpf

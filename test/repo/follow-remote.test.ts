@@ -99,7 +99,7 @@ suite('a remote that is away', () => {
     const head = push(work, 'b')
     await server.start()
     await until('it is there', async () => (await repository.resolve('main')) === head)
-    assert.equal(source.pullState()?.error, null)
+    await until('all is well', () => source.pullState()?.error === null)
     assert.match(said(), /answers again/)
   })
 

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { makeRemote, open, push } from './follow.ts'
 import { temporaryFolder } from './make-repository.ts'
-import { type SshServer, serveSsh } from './ssh-server.ts'
+import { SSHD, type SshServer, serveSsh } from './ssh-server.ts'
 
-suite('a repository over SSH, by a real sshd', () => {
+const skip = !existsSync(SSHD) && 'needs sshd (Debian: openssh-server)'
+
+suite('a repository over SSH, by a real sshd', { skip }, () => {
   let server: SshServer
   const ends: (() => unknown)[] = []
   before(async () => {

@@ -7,6 +7,8 @@ import type { TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { temporaryFolder } from './make-repository.ts'
 
+export const SSHD = '/usr/sbin/sshd'
+
 export interface SshServer {
   /** Add a path. */
   readonly url: string
@@ -47,7 +49,7 @@ export async function serveSsh(t: Pick<TestContext, 'after'>): Promise<SshServer
   )
   // Debian's sshd wants it, and its service would make it.
   if (process.getuid?.() === 0) mkdirSync('/run/sshd', { recursive: true })
-  const server = spawn('/usr/sbin/sshd', ['-D', '-e', '-f', join(dir, 'sshd_config')], { stdio: 'ignore' })
+  const server = spawn(SSHD, ['-D', '-e', '-f', join(dir, 'sshd_config')], { stdio: 'ignore' })
   t.after(() => end(server))
   for (let tries = 0; !(await answers(port)); tries++) {
     if (tries > 100 || server.exitCode !== null) throw new Error('sshd does not start')

@@ -3,8 +3,8 @@ import type { DriftItem } from '../../schemas/report.ts'
 import { diffNode } from '../plan/diff.ts'
 
 /** Drift that has healed is kept in reports for this long, ms. */
-export const HEALED_KEPT_MS = 3_600_000
-export const HEALED_KEPT_COUNT = 100
+const HEALED_KEPT_MS = 3_600_000
+const HEALED_KEPT_COUNT = 100
 
 const KINDS = { create: 'missing', update: 'changed', delete: 'unexpected' } as const
 

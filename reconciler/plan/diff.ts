@@ -38,7 +38,7 @@ export const isEmpty = (edits: NodeEdits): boolean =>
   DriverName.options.every(name => edits[name].length === 0)
 
 /** Whatever the order of their fields. */
-export const sameRow = (a: unknown, b: unknown): boolean => isDeepStrictEqual(a, b)
+const sameRow = (a: unknown, b: unknown): boolean => isDeepStrictEqual(a, b)
 
 function matchesXdp(desired: XdpRow, observed: XdpRow): boolean {
   if (desired.kind === 'interface' && observed.kind === 'interface' && desired.attach === 'auto') {

@@ -4,7 +4,7 @@ import type { RedisConnection } from './connection.ts'
 import { EPOCH_KEY, LEADER_KEY } from './keys.ts'
 
 /** A leader that has not renewed for this long may be replaced, ms. */
-export const LEASE_MS = 6_000
+const LEASE_MS = 6_000
 const RENEW_MS = 1_500
 /** Before Redis would give the lease to another the holder itself stops believing in it, ms. */
 const MARGIN_MS = 1_000

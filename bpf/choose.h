@@ -24,6 +24,7 @@ struct attempt {
 	struct flow_bucket *second;
 	struct flow *place; /* of the flow's own entry, or NULL */
 	__u64 hash;
+	__u64 slot_hash;
 	__u32 now;
 	enum flow_state state;
 	__u32 bytes;	    /* of the frame, for the counters */
@@ -91,7 +92,7 @@ static __always_inline struct flow *find_place(const struct attempt *attempt)
 /* The member of the flow's slot, which gets an entry if it can; NULL: there is none. */
 static __noinline struct member *start_flow(struct ring *ring, struct attempt *attempt)
 {
-	__u32 index = ring->slots[ring_slot(attempt->hash)];
+	__u32 index = ring->slots[ring_slot(attempt->slot_hash)];
 	struct flow *place = attempt->place;
 	struct member *member;
 	__u64 data;
@@ -112,8 +113,18 @@ static __noinline struct member *start_flow(struct ring *ring, struct attempt *a
 	return member;
 }
 
+/* Of the slot, where the service has its own idea of what chooses it. */
+static __always_inline __u64 hash_for_slot(const struct ring *ring, const struct service_key *key,
+					   const struct packet *packet, __u64 hash)
+{
+	if (ring->hash_by == HASH_BY_FLOW)
+		return hash;
+	return slot_hash(config.fleet_key, key, packet, ring->hash_by);
+}
+
 /* The member that a packet of the flow would go to now; no entry is touched. NULL: none. */
-static __always_inline struct member *peek_member(struct ring *ring, __u64 hash)
+static __always_inline struct member *peek_member(struct ring *ring, const struct service_key *key,
+						  const struct packet *packet, __u64 hash)
 {
 	__u64 buckets = bucket_hash(hash, config.bucket_key);
 	struct flow_bucket *first = bucket_at(buckets >> 32), *second = bucket_at(buckets);
@@ -130,15 +141,16 @@ static __always_inline struct member *peek_member(struct ring *ring, __u64 hash)
 		if (member)
 			return member;
 	}
-	index = ring->slots[ring_slot(hash)];
+	index = ring->slots[ring_slot(hash_for_slot(ring, key, packet, hash))];
 	if (index >= RING_MEMBERS || !ring->members[index].generation)
 		return NULL;
 	return &ring->members[index];
 }
 
 /* bytes: of the frame, for the counters. */
-static __always_inline struct choice choose_member(struct ring *ring, const struct packet *packet,
-						   __u8 protocol, __u64 hash, __u32 bytes)
+static __always_inline struct choice choose_member(struct ring *ring, const struct service_key *key,
+						   const struct packet *packet, __u64 hash,
+						   __u32 bytes)
 {
 	__u64 buckets = bucket_hash(hash, config.bucket_key);
 	struct attempt attempt = {
@@ -146,7 +158,7 @@ static __always_inline struct choice choose_member(struct ring *ring, const stru
 		.second = bucket_at(buckets),
 		.hash = hash,
 		.now = flow_now(),
-		.state = state_of(protocol, packet->tcp_flags),
+		.state = state_of(key->protocol, packet->tcp_flags),
 		.bytes = bytes,
 	};
 	struct found_flow found;
@@ -167,6 +179,7 @@ static __always_inline struct choice choose_member(struct ring *ring, const stru
 		}
 	}
 	attempt.place = found.place;
+	attempt.slot_hash = hash_for_slot(ring, key, packet, hash);
 	member = start_flow(ring, &attempt);
 	return (struct choice){ member, attempt.reason };
 }

@@ -43,21 +43,63 @@ static __always_inline __u64 finish(__u64 hash)
 	return hash ^ hash >> 32;
 }
 
+/* What is hashed, as words. IPv4 has source and VIP in source[0], and only that. */
+struct hashed {
+	__u64 source[2];
+	__u64 vip[2];
+	__u64 end; /* ports, protocol, family */
+	bool ipv6;
+};
+
+static __always_inline struct hashed hashed_words(const struct service_key *key,
+						  const struct packet *packet)
+{
+	const word64 *vip = (const word64 *)key->vip.bytes;
+
+	return (struct hashed){
+		.source = { packet->source[0], packet->source[1] },
+		.vip = { vip[0], vip[1] },
+		.end = packet->ports | (__u64)key->protocol << 32 | (__u64)packet->family << 40,
+		.ipv6 = packet->family == 6,
+	};
+}
+
+static __always_inline __u64 hash_words(const volatile __u64 fleet_key[2], struct hashed words)
+{
+	__u64 hash = absorb(fleet_key[0], words.source[0]);
+
+	if (words.ipv6) {
+		hash = absorb(hash, words.vip[0]);
+		hash = absorb(hash, words.source[1]);
+		hash = absorb(hash, words.vip[1]);
+	}
+	return finish(absorb(hash, words.end) ^ fleet_key[1]);
+}
+
 static __always_inline __u64 flow_hash(const volatile __u64 fleet_key[2],
 				       const struct service_key *key, const struct packet *packet)
 {
-	const word64 *vip = (const word64 *)key->vip.bytes;
-	__u64 hash = fleet_key[0];
+	return hash_words(fleet_key, hashed_words(key, packet));
+}
 
-	hash = absorb(hash, packet->source[0]);
-	if (packet->family == 6) {
-		hash = absorb(hash, vip[0]);
-		hash = absorb(hash, packet->source[1]);
-		hash = absorb(hash, vip[1]);
+/* The same of a part of the packet, what is left out being 0: of flows that are to share a slot. */
+static __always_inline __u64 slot_hash(const volatile __u64 fleet_key[2],
+				       const struct service_key *key, const struct packet *packet,
+				       enum hash_by by)
+{
+	struct hashed words = hashed_words(key, packet);
+
+	if (by == HASH_BY_ALL_BUT_SOURCE_PORT) {
+		words.end &= ~0xffffULL;
+	} else {
+		words.end &= 0xffULL << 40;
+		if (by == HASH_BY_SOURCE) {
+			words.vip[0] = words.vip[1] = 0;
+			if (!words.ipv6)
+				words.source[0] &= 0xffffffff;
+		}
 	}
-	hash = absorb(hash,
-		      packet->ports | (__u64)key->protocol << 32 | (__u64)packet->family << 40);
-	return finish(hash ^ fleet_key[1]);
+	return hash_words(fleet_key, words);
 }
 
 /* The upper half, scaled to RING_SLOTS: as even as a remainder, and no division. */

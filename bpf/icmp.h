@@ -193,7 +193,7 @@ static __always_inline struct verdict forward_error(struct xdp_md *ctx, struct c
 	if (!ring)
 		return verdict;
 	hash = flow_hash(config.fleet_key, key, packet);
-	member = peek_member(ring, hash);
+	member = peek_member(ring, key, packet, hash);
 	if (!member)
 		return verdict;
 	verdict = deliver(ctx, packet, ring, (struct choice){ member, REASON_FORWARDED_ICMP }, hash,

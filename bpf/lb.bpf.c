@@ -29,7 +29,7 @@ static __always_inline struct verdict forward(struct xdp_md *ctx, const struct s
 	if (!ring)
 		return verdict;
 	hash = flow_hash(config.fleet_key, key, packet);
-	choice = choose_member(ring, packet, key->protocol, hash, bytes);
+	choice = choose_member(ring, key, packet, hash, bytes);
 	if (!choice.member)
 		return verdict;
 	verdict = deliver(ctx, packet, ring, choice, hash, bytes);

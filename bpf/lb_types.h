@@ -63,6 +63,14 @@ enum encapsulation {
 	ENCAP_GUE_0 = 3, /* UDP, a header of 4 bytes, the IP packet: variant 0 */
 };
 
+/* What of a packet chooses the slot of its flow; what flow entries are told apart by is always all of it. */
+enum hash_by {
+	HASH_BY_FLOW = 0,
+	HASH_BY_ALL_BUT_SOURCE_PORT = 1,
+	HASH_BY_ADDRESSES = 2, /* source and VIP, for all ports and protocols */
+	HASH_BY_SOURCE = 3,    /* for all VIPs, ports and protocols */
+};
+
 /*
  * rings: an array of maps, service.id to an array of one struct ring. A ring
  * is filled aside, frozen and swapped in by one update of the outer map, so a
@@ -75,7 +83,8 @@ struct ring {
 	__u32 idle_timeout; /* seconds without a packet after which a UDP flow is forgotten */
 	struct service_key key;
 	__be16 gue_port; /* destination port of GUE; 0 for other encapsulations */
-	__u8 reserved[26];
+	__u8 hash_by;	 /* enum hash_by */
+	__u8 reserved[25];
 	struct member members[RING_MEMBERS];
 	__u16 slots[RING_SLOTS]; /* index into members, or SLOT_NONE */
 	__u8 tail[6];

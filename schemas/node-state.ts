@@ -23,6 +23,10 @@ export type RowBackend = z.infer<typeof RowBackend>
 export const Gue = z.strictObject({ variant: z.union([z.literal(0), z.literal(1)]), port: Port })
 export type Gue = z.infer<typeof Gue>
 
+/** What of a packet chooses the backend of a new flow, when that is not all of its 5-tuple. */
+export const HashBy = z.enum(['all-but-source-port', 'addresses', 'source'])
+export type HashBy = z.infer<typeof HashBy>
+
 /**
  * A service of the XDP dataplane, key `service/<vip>:<port>/<protocol>`.
  * Backends are sorted by address (as numbers, IPv4 first), never by history.
@@ -35,6 +39,8 @@ export const XdpServiceRow = z.strictObject({
   encapsulation: z.enum(['ipip', 'gue']),
   /** With the encapsulation `gue`, and only then. */
   gue: Gue.exactOptional(),
+  /** Absent: by the 5-tuple. */
+  hashBy: HashBy.exactOptional(),
   /** `differing`: slots that are not what Maglev makes of the backends; always 0 in a desired row. */
   ring: z.strictObject({ slots: z.int(), differing: z.int() }),
   /** Seconds after which an idle UDP flow is forgotten. */

@@ -108,6 +108,7 @@ function serviceRows(service: Service, backends: RowBackend[]): ServiceRows {
         port,
         protocol,
         encapsulation: spec.forwarding,
+        ...(spec.hashBy !== 'flow' && { hashBy: spec.hashBy }),
         ...(spec.forwarding === 'gue' && { gue: spec.gue ?? DEFAULT_GUE }),
         ring: { slots: RING_SLOTS, differing: 0 },
         idleTimeout: spec.udpIdleTimeout,

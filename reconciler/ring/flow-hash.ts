@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { addressFamily, addressToBytes } from '../../schemas/address.ts'
-import type { Protocol } from '../../schemas/node-state.ts'
+import type { HashBy, Protocol } from '../../schemas/node-state.ts'
 import { RING_SLOTS } from './maglev.ts'
 
 /**
@@ -46,9 +46,22 @@ export const fleetKeyFromName = (name: string): Uint8Array =>
 /** 16 hex digits that tell keys apart without giving one away. */
 export const fleetKeyFingerprint = (key: Uint8Array): string => sha256(key).toString('hex').slice(0, 16)
 
-export function flowHash({ k0, k1 }: FleetKey, tuple: FlowTuple): bigint {
+export const flowHash = (key: FleetKey, tuple: FlowTuple): bigint => hashWords(key, flowWords(tuple))
+
+/** The hash whose slot the flow gets: `flowHash`, unless the service has chosen less. */
+export function slotHash(key: FleetKey, tuple: FlowTuple, by: HashBy | undefined): bigint {
+  if (by === undefined) return flowHash(key, tuple)
+  const zero = addressFamily(tuple.vip) === 4 ? '0.0.0.0' : '::'
+  const kept = by === 'source' ? { ...tuple, vip: zero } : tuple
+  const words = flowWords(kept)
+  const end = words.length - 1
+  words[end] = words[end]! & (by === 'all-but-source-port' ? ~0xffffn : 0xffn << 40n)
+  return hashWords(key, words)
+}
+
+function hashWords({ k0, k1 }: FleetKey, words: readonly bigint[]): bigint {
   let hash = k0
-  for (const word of flowWords(tuple)) {
+  for (const word of words) {
     hash = multiply(hash ^ word, A)
     hash ^= hash >> 32n
   }

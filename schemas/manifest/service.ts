@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { Protocol } from '../node-state.ts'
+import { HashBy, Protocol } from '../node-state.ts'
 import { Backends } from './backend.ts'
 import { Address, Labels, Name, Port } from './fields.ts'
 import { ApiVersion, Metadata } from './metadata.ts'
@@ -60,6 +60,12 @@ const ServiceSpec = z.strictObject({
     .default('maglev')
     .describe(
       'How the backend of a new flow is chosen. maglev: by consistent hashing, the same on every node.',
+    ),
+  hashBy: z
+    .enum(['flow', ...HashBy.options])
+    .default('flow')
+    .describe(
+      'What chooses the backend of a new flow. flow: source and destination, addresses and ports, and the protocol; all-but-source-port; addresses: source and VIP, for all ports; source: the source address, for all VIPs and ports that have the same backends.',
     ),
   udpIdleTimeout: z
     .int()

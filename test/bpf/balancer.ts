@@ -25,7 +25,7 @@ import { runProgram } from '../../reconciler/drivers/xdp/libbpf/test-run.ts'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import { RING_SLOTS } from '../../reconciler/ring/maglev.ts'
 import { addressToBytes } from '../../schemas/address.ts'
-import type { Gue, Protocol, XdpSettingsRow } from '../../schemas/node-state.ts'
+import type { Gue, HashBy, Protocol, XdpSettingsRow } from '../../schemas/node-state.ts'
 import { decodeFlow, encodeFlow, type FlowEntry } from './flow-entry.ts'
 
 /** The program under test, loaded with maps of its own, attached to nothing. */
@@ -54,6 +54,7 @@ export interface ServiceFields {
   readonly idleTimeout?: number
   /** Its encapsulation; IPIP when left out. */
   readonly gue?: Gue
+  readonly hashBy?: HashBy
 }
 
 export interface BalancerFields {
@@ -188,7 +189,16 @@ export async function openBalancer(fields: BalancerFields): Promise<Balancer> {
   }
 }
 
-function createRing({ vip, port, protocol, members, slots, idleTimeout, gue }: ServiceFields): Descriptor {
+function createRing({
+  vip,
+  port,
+  protocol,
+  members,
+  slots,
+  idleTimeout,
+  gue,
+  hashBy,
+}: ServiceFields): Descriptor {
   const ring = createMap({
     type: MapType.array,
     name: 'ring',
@@ -201,6 +211,7 @@ function createRing({ vip, port, protocol, members, slots, idleTimeout, gue }: S
     generation: 1,
     encapsulation: gue === undefined ? 'ipip' : 'gue',
     ...(gue && { gue }),
+    ...(hashBy && { hashBy }),
     idleTimeout: idleTimeout ?? 60,
     key: { vip, port, protocol },
     members,

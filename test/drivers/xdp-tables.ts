@@ -99,10 +99,10 @@ const service = fc
     port: fc.constantFrom(80, 443),
     protocol: fc.constantFrom('tcp', 'udp'),
     idleTimeout: fc.constantFrom(30, 300),
-    way: fc.constantFrom<Pick<XdpServiceRow, 'encapsulation' | 'gue'>[]>(
+    way: fc.constantFrom<Pick<XdpServiceRow, 'encapsulation' | 'gue' | 'hashBy'>[]>(
       { encapsulation: 'ipip' },
       { encapsulation: 'gue', gue: { variant: 1, port: 6080 } },
-      { encapsulation: 'gue', gue: { variant: 0, port: 666 } },
+      { encapsulation: 'gue', gue: { variant: 0, port: 666 }, hashBy: 'source' },
     ),
   })
   .map(({ way, ...fields }) => ({ ...fields, ...way }))

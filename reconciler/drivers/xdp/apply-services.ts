@@ -107,6 +107,7 @@ function prepareRing(
     generation: (before?.generation ?? 0) + 1,
     encapsulation: row.encapsulation,
     ...(row.gue && { gue: row.gue }),
+    ...(row.hashBy && { hashBy: row.hashBy }),
     idleTimeout: row.idleTimeout,
     key: row,
     members,

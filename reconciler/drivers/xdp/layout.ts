@@ -1,5 +1,5 @@
 import { addressFromBytes } from '../../../schemas/address.ts'
-import type { Gue, Protocol, XdpServiceRow } from '../../../schemas/node-state.ts'
+import type { Gue, HashBy, Protocol, XdpServiceRow } from '../../../schemas/node-state.ts'
 import { identify } from '../../ring/identity.ts'
 import { RING_SLOTS } from '../../ring/maglev.ts'
 
@@ -28,7 +28,8 @@ export const structs = {
       idle_timeout: 12,
       key: 16,
       gue_port: 36,
-      reserved: 38,
+      hash_by: 38,
+      reserved: 39,
       members: 64,
       slots: 64 + 32 * RING_MEMBERS,
       tail: 64 + 32 * RING_MEMBERS + 2 * RING_SLOTS,
@@ -94,6 +95,8 @@ const PROTOCOLS: Readonly<Record<Protocol, number>> = { tcp: 6, udp: 17 }
 const ENCAP_IPIP = 1
 const ENCAP_GUE = 2
 const ENCAP_GUE_0 = 3
+/** `enum hash_by`, by value. */
+const HASH_BYS = ['flow', 'all-but-source-port', 'addresses', 'source'] as const
 
 export interface ServiceKey {
   /** Canonical text. */
@@ -118,6 +121,8 @@ export interface Ring {
   readonly encapsulation: XdpServiceRow['encapsulation']
   /** With the encapsulation `gue`. */
   readonly gue?: Gue
+  /** Absent: by the 5-tuple. */
+  readonly hashBy?: HashBy
   /** Seconds. */
   readonly idleTimeout: number
   readonly key: ServiceKey
@@ -168,6 +173,7 @@ export function encodeRing(ring: Ring): Buffer {
   const { gue } = ring
   bytes.writeUInt32LE(encapsulationOf(gue), fields.encapsulation)
   bytes.writeUInt16BE(gue?.port ?? 0, fields.gue_port)
+  bytes.writeUInt8(ring.hashBy === undefined ? 0 : HASH_BYS.indexOf(ring.hashBy), fields.hash_by)
   bytes.writeUInt32LE(ring.members.length, fields.members_used)
   bytes.writeUInt32LE(ring.idleTimeout, fields.idle_timeout)
   bytes.set(encodeServiceKey(ring.key), fields.key)
@@ -185,7 +191,10 @@ export const isBlankRing = (bytes: Buffer): boolean =>
   bytes.readUInt32LE(structs.ring.fields.encapsulation) === 0 &&
   bytes.readUInt32LE(structs.ring.fields.members_used) === 0
 
-/** Undefined for what is no ring that Ballast writes. */
+/**
+ * Undefined for what is no ring that Ballast writes. The slots are a view of `bytes`, which begin at an even
+ * offset of their buffer.
+ */
 export function decodeRing(bytes: Uint8Array): Ring | undefined {
   const { size, fields } = structs.ring
   const ring = Buffer.from(bytes.buffer, bytes.byteOffset, size)
@@ -194,11 +203,13 @@ export function decodeRing(bytes: Uint8Array): Ring | undefined {
   if (key === undefined || used > RING_MEMBERS) return undefined
   const encapsulation = decodeEncapsulation(ring)
   if (encapsulation === undefined) return undefined
-  const slots = new Uint16Array(RING_SLOTS)
-  new Uint8Array(slots.buffer).set(ring.subarray(fields.slots, fields.tail))
+  const hashBy = HASH_BYS[ring.readUInt8(fields.hash_by)]
+  if (hashBy === undefined) return undefined
+  const slots = new Uint16Array(bytes.buffer, bytes.byteOffset + fields.slots, RING_SLOTS)
   return {
     generation: ring.readUInt32LE(fields.generation),
     ...encapsulation,
+    ...(hashBy !== 'flow' && { hashBy }),
     idleTimeout: ring.readUInt32LE(fields.idle_timeout),
     key,
     members: Array.from({ length: used }, (_, i) =>

@@ -37,6 +37,7 @@ export function addressToBytes(text: string): Uint8Array {
 }
 
 export function addressFromBytes(bytes: Uint8Array): string {
+  if (MAPPED.every((byte, i) => byte === bytes[i])) return bytes.subarray(MAPPED.length).join('.')
   return canonicalAddress(ipaddr.fromByteArray([...bytes]).toString())
 }
 

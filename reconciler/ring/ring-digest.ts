@@ -1,26 +1,31 @@
 import { createHash } from 'node:crypto'
 import type { Digest } from '../../schemas/want.ts'
 import { compareIdentities, identify } from './identity.ts'
-import { SLOT_NONE } from './maglev.ts'
+import { RING_SLOTS, SLOT_NONE } from './maglev.ts'
 
 /**
  * SHA-256 over slot -> backend address: equal for two rings exactly when they choose the same backend for
- * every packet, whatever index a node has given to whom, and whoever else is a member without a slot.
+ * every packet, whatever index a node has given to whom, and whoever else is a member without a slot. Throws
+ * `RangeError` when a slot names an index without an address.
  */
 export function ringDigest(addresses: readonly (string | undefined)[], slots: Uint16Array): Digest {
-  const ranks = new Uint16Array(SLOT_NONE + 1).fill(SLOT_NONE)
-  for (let slot = 0; slot < slots.length; slot++) ranks[slots[slot]!] = 0
-  const used = [...addresses.keys()].filter(index => ranks[index] === 0)
+  const ranks = new Uint16Array(SLOT_NONE + 1)
+  for (let slot = 0; slot < slots.length; slot++) ranks[slots[slot]!] = 1
+  const used: number[] = []
+  for (let index = 0; index < SLOT_NONE; index++) if (ranks[index] === 1) used.push(index)
   used.sort((a, b) => compareIdentities(addressAt(addresses, a), addressAt(addresses, b)))
   for (const [rank, index] of used.entries()) ranks[index] = rank
   ranks[SLOT_NONE] = SLOT_NONE
 
-  const ranked = new Uint16Array(slots.length)
+  const ranked = slots.length === scratch.length ? scratch : new Uint16Array(slots.length)
   for (let slot = 0; slot < slots.length; slot++) ranked[slot] = ranks[slots[slot]!]!
   const digest = createHash('sha256')
   for (const index of used) digest.update(identify(addressAt(addresses, index)).bytes)
   return digest.update(new Uint8Array(ranked.buffer)).digest('hex')
 }
+
+/** A thousand of them are digested at a time, and each would be 128 KiB for the garbage collector. */
+const scratch = new Uint16Array(RING_SLOTS)
 
 function addressAt(addresses: readonly (string | undefined)[], index: number): string {
   const address = addresses[index]

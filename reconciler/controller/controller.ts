@@ -1,6 +1,11 @@
+import { BallastError } from '../../schemas/ballast-error.ts'
 import type { Diagnostic } from '../../schemas/diagnostic.ts'
 import type { NodeReport } from '../../schemas/report.ts'
-import { REVISION_STATE_VERSION, type RevisionState } from '../../schemas/revision-state.ts'
+import {
+  REVISION_STATE_VERSION,
+  type RevisionState,
+  type SourceProblem,
+} from '../../schemas/revision-state.ts'
 import type { VerifyRule } from '../../schemas/settings.ts'
 import type { Revision } from '../../schemas/want.ts'
 import type { DesiredFleet } from '../desired/build-desired.ts'
@@ -94,10 +99,22 @@ export async function startController(options: ControllerOptions): Promise<Contr
     return state?.accepted == null ? null : repository.resolve(state.accepted)
   }
 
+  /** What cannot be read is said, and hinders nothing of what was accepted: an emptied Redis is filled all the same. */
+  async function look(): Promise<void> {
+    const found: Omit<SourceProblem, 'since'>[] = []
+    try {
+      found.push(...(await source.problems()))
+      await followBranch()
+    } catch (error) {
+      if (!(error instanceof BallastError)) throw error
+      found.push({ rule: error.code, message: `${error.message}.`, hint: error.hint })
+    }
+    noteProblems(found)
+  }
+
   async function followBranch(): Promise<void> {
     branch = await source.branch()
     const head = branch === null ? null : await repository.resolve(`refs/heads/${branch}`)
-    noteProblems(await source.problems())
     if (branch === null || head === null) {
       seen = null
       return
@@ -130,7 +147,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     return shrunken.length === 0 ? evaluation : refused([...evaluation.diagnostics, ...shrunken])
   }
 
-  function noteProblems(found: Awaited<ReturnType<Source['problems']>>): void {
+  function noteProblems(found: readonly Omit<SourceProblem, 'since'>[]): void {
     const known = new Map(problems.map(problem => [problem.message, problem]))
     for (const { rule, message, hint } of found) {
       if (!known.has(message)) log.error({ rule }, `${message} ${hint}`)
@@ -203,7 +220,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const loop = createLoop(
     async reasons => {
       if (reasons.has('lead')) recorded = await repository.accepted()
-      await followBranch()
+      await look()
       if (!options.leads()) return
       // A push finds Redis as it was left; whether it still is so is looked at from time to time.
       const known = [...reasons].every(reason => reason === 'push') ? wants : null

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { FleetStatus } from '../../schemas/fleet-status.ts'
@@ -123,5 +123,13 @@ test('an unsigned commit is refused by name, and a signed one in its place is ta
 
   await fleet.git('commit', '-q', '--amend', '--no-edit', '-S')
   await fleet.git('push', '-q', '--force', 'origin', 'HEAD:main')
-  await fleet.untilApplied(await fleet.git('rev-parse', 'HEAD'))
+  const signed = await fleet.git('rev-parse', 'HEAD')
+  await fleet.untilApplied(signed)
+
+  rmSync(signers)
+  await fleet.git('config', 'commit.gpgSign', 'true')
+  await fleet.push(A)
+  const blind = await fleet.until('it is said', status => status.repository?.problems.length === 1)
+  assert.equal(blind.repository?.problems[0]?.rule, 'SECRET_UNREADABLE')
+  assert.equal(blind.repository?.accepted, signed)
 })

@@ -22,6 +22,9 @@ export const STATE_KEYS = `${KEY_PREFIX}:state:*`
 export const LEADER_KEY = `${KEY_PREFIX}:leader`
 export const EPOCH_KEY = `${KEY_PREFIX}:epoch`
 
+/** Told by a reconciler to the others; nothing is kept. */
+export const POKE_CHANNEL = `${KEY_PREFIX}:poke`
+
 export const REVISION_KEY = `${KEY_PREFIX}:revision`
 
 /** A channel: who listens there is called at once. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { parseRedisAddress } from './redis-address.ts'
 
 const file = (description: string) => z.string().min(1).meta({ description })
 
@@ -70,12 +71,20 @@ export const Settings = z.strictObject({
   stateDir: z.string().min(1).meta({ description: 'Where this machine keeps what must survive a restart.' }),
   redis: z
     .string()
-    .regex(/^(redis|rediss|unix):/, 'is no redis://, rediss:// or unix: address')
+    .check(({ value, issues }) => {
+      const problem = parseRedisAddress(value)
+      if (typeof problem === 'string') issues.push({ code: 'custom', message: problem, input: value })
+    })
     .meta({
       description:
-        'redis://host:port/db, rediss://…, or unix:/path. Without it: a redis-server of our own in the state directory.',
+        'redis://user@host:port/db, redis+sentinel://host:port,…/master, redis+cluster://host:port,… (rediss… for TLS), or unix:/path. Without it: a redis-server of our own in the state directory.',
     }),
-  redisPasswordFile: z.string().min(1).meta({ description: 'A file that holds the password of Redis.' }),
+  redisUser: z.string().min(1).meta({ description: 'The user of Redis, in place of the one in --redis.' }),
+  redisPasswordFile: file('A file that holds the password of Redis.'),
+  redisSentinelPasswordFile: file('A file that holds the password of the Sentinels.'),
+  redisCaFile: file('The authorities that sign for Redis over TLS, PEM, in place of the usual ones.'),
+  redisCertFile: file('Our own certificate for Redis over TLS, PEM.'),
+  redisKeyFile: file('The private key of --redis-cert-file, PEM.'),
   node: z
     .string()
     .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'is no name of a Node')

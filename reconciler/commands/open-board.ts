@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { BallastError } from '../../schemas/ballast-error.ts'
+import type { SettingName, Settings } from '../../schemas/settings.ts'
 import type { Log } from '../log/log.ts'
-import { connectRedis, type RedisAddress, type RedisConnection } from '../queue/connection.ts'
+import type { RedisAddress } from '../queue/client.ts'
+import { connectRedis, type RedisConnection } from '../queue/connection.ts'
 import type { Fence } from '../queue/lease.ts'
 import { createReports, type Reports } from '../queue/reports.ts'
 import { createRevisions, type Revisions } from '../queue/revisions.ts'
@@ -18,21 +21,58 @@ export interface OpenBoard {
   close(): void
 }
 
-export interface BoardSettings {
-  readonly stateDir: string
-  readonly redis: string | undefined
-  readonly redisPasswordFile: string | undefined
+/** The settings of every command that speaks to Redis. */
+export const REDIS_SETTINGS = [
+  'redis',
+  'redisUser',
+  'redisPasswordFile',
+  'redisSentinelPasswordFile',
+  'redisCaFile',
+  'redisCertFile',
+  'redisKeyFile',
+] as const satisfies readonly SettingName[]
+
+export type BoardSettings = Pick<Settings, 'stateDir'> & {
+  readonly [S in (typeof REDIS_SETTINGS)[number]]?: Settings[S] | undefined
 }
 
 /** Where our own redis-server lives when no address is configured. */
 export const embeddedRedisDir = (stateDir: string): string => join(stateDir, 'redis')
 
-export function redisAddress({ stateDir, redis, redisPasswordFile }: BoardSettings): RedisAddress {
-  if (redis === undefined) return { socket: join(embeddedRedisDir(stateDir), 'redis.sock') }
-  const password =
-    redisPasswordFile === undefined ? {} : { password: readFileSync(redisPasswordFile, 'utf8').trim() }
-  if (redis.startsWith('unix:')) return { socket: redis.slice('unix:'.length), ...password }
-  return { url: redis, ...password }
+/** Throws `REDIS_SETTINGS` when a file cannot be read. */
+function redisAddress(settings: BoardSettings): RedisAddress {
+  if (settings.redis === undefined) return { socket: join(embeddedRedisDir(settings.stateDir), 'redis.sock') }
+  const password = readIfSet('redisPasswordFile', settings)
+  const sentinelPassword = readIfSet('redisSentinelPasswordFile', settings)
+  const ca = readIfSet('redisCaFile', settings)
+  const cert = readIfSet('redisCertFile', settings)
+  const key = readIfSet('redisKeyFile', settings)
+  return {
+    url: settings.redis,
+    ...(settings.redisUser !== undefined && { username: settings.redisUser }),
+    ...(password !== undefined && { password: password.trim() }),
+    ...(sentinelPassword !== undefined && { sentinelPassword: sentinelPassword.trim() }),
+    tls: {
+      ...(ca !== undefined && { ca }),
+      ...(cert !== undefined && { cert }),
+      ...(key !== undefined && { key }),
+    },
+  }
+}
+
+function readIfSet(name: (typeof REDIS_SETTINGS)[number], settings: BoardSettings): string | undefined {
+  const file = settings[name]
+  if (file === undefined) return undefined
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new BallastError({
+      code: 'REDIS_SETTINGS',
+      message: `the file of ${name}, ${file}, cannot be read`,
+      hint: 'Give the right path, and let the user that Ballast runs as read it.',
+      cause,
+    })
+  }
 }
 
 export const openConnection = (settings: BoardSettings, log: Log): RedisConnection =>

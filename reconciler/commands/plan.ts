@@ -7,14 +7,14 @@ import { planFleet } from '../plan/plan-fleet.ts'
 import { renderPlan } from '../plan/render-plan.ts'
 import type { Repository } from '../repo/repository.ts'
 import type { Source } from '../repo/source.ts'
-import { openBoard } from './open-board.ts'
+import { openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
 import { addSettings, readSettings } from './options.ts'
 import { CommandFailure } from './outcome.ts'
 import { createCommandLog, printJson, renderDiagnostics, useColor } from './print.ts'
 import { readLiveFleet } from './read-live-fleet.ts'
 
-const SETTINGS = [...SOURCE_SETTINGS, 'path', 'redis', 'redisPasswordFile'] as const
+const SETTINGS = [...SOURCE_SETTINGS, 'path', ...REDIS_SETTINGS] as const
 
 export const planCommand = (): Command =>
   addSettings(new Command('plan'), SETTINGS)

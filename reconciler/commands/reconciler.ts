@@ -3,13 +3,15 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { type Controller, startController } from '../controller/controller.ts'
+import { createPoke } from '../controller/poke.ts'
 import { createLog, type Log } from '../log/log.ts'
 import { acquireFileLock } from '../process/file-lock.ts'
 import { createLoop } from '../process/loop.ts'
 import { startEmbeddedRedis } from '../queue/embedded-redis.ts'
 import { createFence, holdLease } from '../queue/lease.ts'
+import { createPokes } from '../queue/pokes.ts'
 import { createWaker } from '../queue/wake.ts'
-import { embeddedRedisDir, openBoardOn, openConnection } from './open-board.ts'
+import { embeddedRedisDir, openBoardOn, openConnection, REDIS_SETTINGS } from './open-board.ts'
 import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
 import { addSettings, readSettings } from './options.ts'
 import { HTTP_SETTINGS, serveReconciler } from './serve-reconciler.ts'
@@ -19,8 +21,7 @@ const SETTINGS = [
   ...SOURCE_SETTINGS,
   'path',
   'verify',
-  'redis',
-  'redisPasswordFile',
+  ...REDIS_SETTINGS,
   ...HTTP_SETTINGS,
   'logLevel',
   'logFormat',
@@ -49,7 +50,13 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
   const board = openBoardOn(connection, createFence(lease))
   const waker = createWaker(board.connection)
   let controller: Controller | null = null
-  const look = () => controller?.poke()
+  const pokes = createPokes(connection, () => controller?.poke())
+  const tell = createPoke(pokes.tell)
+  const look = () => {
+    controller?.poke()
+    // What leads is another process, which no webhook reached.
+    if (lease.epoch() === null) tell()
+  }
   const http = await serveReconciler({ settings, source, board, look, log })
   controller = await startController({
     source,
@@ -68,6 +75,8 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
   await untilAskedToStop()
   log.info({}, 'stopping')
   await http.stop()
+  tell.stop()
+  pokes.close()
   await controller.stop()
   await lease.release()
   await source.close()

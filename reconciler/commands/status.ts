@@ -1,12 +1,12 @@
 import { Command } from 'commander'
 import type { FleetStatus } from '../../schemas/fleet-status.ts'
 import { makeFleetStatus } from '../drift/make-fleet-status.ts'
-import { type OpenBoard, openBoard } from './open-board.ts'
+import { type OpenBoard, openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { addSettings, readSettings } from './options.ts'
 import { createCommandLog, printJson, useColor } from './print.ts'
 import { renderStatus } from './render-status.ts'
 
-const SETTINGS = ['stateDir', 'redis', 'redisPasswordFile'] as const
+const SETTINGS = ['stateDir', ...REDIS_SETTINGS] as const
 
 export const statusCommand = (): Command =>
   addSettings(new Command('status'), SETTINGS)

@@ -8,7 +8,7 @@ import { createLog } from '../log/log.ts'
 import { listenForCalls, listenForWakes } from '../queue/wake.ts'
 import type { Drivers } from '../worker/converge.ts'
 import { startWorker } from '../worker/worker.ts'
-import { openBoard } from './open-board.ts'
+import { openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { addSettings, readSettings } from './options.ts'
 import { type ServeWorkerOptions, serveWorker } from './serve-worker.ts'
 import { untilAskedToStop } from './until-asked-to-stop.ts'
@@ -17,8 +17,7 @@ import { VERSION } from './version.ts'
 const SETTINGS = [
   'node',
   'stateDir',
-  'redis',
-  'redisPasswordFile',
+  ...REDIS_SETTINGS,
   'driver',
   'bpffs',
   'bpfObject',

@@ -1,18 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis'
 import { BallastError } from '../../schemas/ballast-error.ts'
 import { type Log, silentLog } from '../log/log.ts'
+import {
+  describeAddress,
+  mastersOf,
+  onServersChange,
+  openClient,
+  type Redis,
+  type RedisAddress,
+} from './client.ts'
+import { LEADER_KEY } from './keys.ts'
+import { describeFailure, refuseEviction } from './redis-failure.ts'
 
-export type { Redis }
-
-export interface RedisAddress {
-  /** `redis://host:6379/0`, or `rediss://` for TLS. */
-  readonly url?: string
-  /** Path of a unix socket. */
-  readonly socket?: string
-  readonly username?: string
-  readonly password?: string
-}
+export { answersOf, type Redis } from './client.ts'
 
 export interface RedisConnectionOptions extends RedisAddress {
   readonly log?: Log
@@ -42,30 +42,25 @@ export interface RedisConnection {
 }
 
 const DEFAULT_DEADLINE_MS = 2_000
-const MAX_BACKOFF_MS = 1_000
 /** Longer than any command blocks. */
 const SILENCE_MS = 20_000
-/** ioredis keeps the process alive for so long after a connection that had failed already. */
-const LINGER_MS = 50
 
 /** Connects in the background, and again for ever when it is lost, with back-off. */
 export function connectRedis(options: RedisConnectionOptions): RedisConnection {
   const { log = silentLog(), deadline = DEFAULT_DEADLINE_MS, ...address } = options
-  const client = open(address, {
+  const client = openClient(address, {
     commandTimeout: deadline,
-    // No data for so long though some is due: the peer is gone without a word.
     socketTimeout: 2 * deadline,
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
+    waits: false,
   })
+  const where = describeAddress(address)
   const listeners = new Set<() => void>()
   let usable = createGate()
   let isUsable = false
   let lastError: unknown = null
 
   async function admit(): Promise<void> {
-    await refuseEviction(client)
+    await askMasters(client)
     lastError = null
     if (isUsable || client.status !== 'ready') return
     isUsable = true
@@ -76,23 +71,28 @@ export function connectRedis(options: RedisConnectionOptions): RedisConnection {
   client.on('error', (error: unknown) => {
     lastError = error
   })
-  client.on('ready', () => {
-    admit().catch((error: unknown) => {
+  const tryToAdmit = (): void =>
+    void admit().catch((error: unknown) => {
       lastError = error
       if (!(error instanceof BallastError)) return
       log.error({ err: error }, 'Redis cannot be used')
       usable.reject(error)
       usable = createGate()
     })
-  })
-  client.on('close', () => {
+  const lose = (): void => {
     if (!isUsable) return // Never was, or closed by us.
     isUsable = false
     usable = createGate()
     log.debug('connection to Redis lost')
+  }
+  client.on('ready', tryToAdmit)
+  client.on('close', lose)
+  onServersChange(client, () => {
+    lose()
+    if (client.status === 'ready') tryToAdmit()
   })
 
-  const unreachable = (cause: unknown): BallastError => toBallastError(cause ?? lastError, address)
+  const unreachable = (cause: unknown): BallastError => describeFailure(cause ?? lastError, where)
 
   return {
     log,
@@ -120,12 +120,7 @@ export function connectRedis(options: RedisConnectionOptions): RedisConnection {
       if (isUsable) listener()
       return () => listeners.delete(listener)
     },
-    openBlocking: resend =>
-      open(address, {
-        socketTimeout: SILENCE_MS,
-        maxRetriesPerRequest: resend ? null : 0,
-        autoResendUnfulfilledCommands: resend,
-      }),
+    openBlocking: resend => openClient(address, { socketTimeout: SILENCE_MS, waits: resend }),
     close() {
       isUsable = false
       usable.reject(new Error('the connection was closed'))
@@ -141,107 +136,18 @@ function createGate(): PromiseWithResolvers<void> {
   return gate
 }
 
-type Settings = RedisOptions & { replyMapping?: 'legacy' }
-
-function open(address: RedisAddress, settings: Settings): Redis {
-  const options: Settings = {
-    ...settings,
-    ...(address.socket !== undefined && { path: address.socket }),
-    ...(address.username !== undefined && { username: address.username }),
-    ...(address.password !== undefined && { password: address.password }),
-    retryStrategy: attempts => Math.min(MAX_BACKOFF_MS, 25 * 2 ** Math.min(attempts, 10)),
-    connectTimeout: 5_000,
-    disconnectTimeout: LINGER_MS,
-  }
-  const client = address.url === undefined ? new Redis(options) : new Redis(address.url, options)
-  // Without a listener it would print; whoever wants to know listens too.
-  client.on('error', () => {})
-  return client
-}
-
-/** A Redis that drops keys when memory is short would lose wants without a word. */
-async function refuseEviction(client: Redis): Promise<void> {
-  const policy = /^maxmemory_policy:(\S+)/m.exec(await client.info('memory'))?.[1] ?? 'noeviction'
-  if (policy === 'noeviction') return
-  throw new BallastError({
-    code: 'REDIS_MAY_EVICT',
-    message: `Redis may drop keys when its memory is full (maxmemory-policy ${policy})`,
-    hint: 'Run `CONFIG SET maxmemory-policy noeviction`, and set it in its configuration; Ballast needs a Redis of its own.',
-    retryable: true,
-  })
-}
-
-/** Replies that come while Redis starts or hands over to a replica: the same call may succeed soon. */
-const PASSING = /^(LOADING|READONLY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|BUSY|NOREPLICAS)/
-const NOT_ALLOWED = /^(NOAUTH|NOPERM|WRONGPASS)/
-
-function toBallastError(cause: unknown, address: RedisAddress): BallastError {
-  if (cause instanceof BallastError) return cause
-  const reason = cause instanceof Error ? cause.message || cause.name : String(cause)
-  const where = address.socket ?? (address.url === undefined ? '' : new URL(address.url).host)
-  if (NOT_ALLOWED.test(reason)) {
-    return new BallastError({
-      code: 'REDIS_REFUSED',
-      message: `Redis at ${where} refused: ${reason}`,
-      hint: 'Check the user and the password, and what Redis allows that user (ACL LIST).',
-      cause,
-    })
-  }
-  if (cause instanceof Error && cause.name === 'ReplyError' && !PASSING.test(reason)) {
-    const full = reason.startsWith('OOM')
-    return new BallastError({
-      code: 'REDIS_FAILED',
-      message: `Redis at ${where} could not do it: ${reason}`,
-      hint: full ? 'Give Redis more memory (maxmemory).' : 'See what Redis says, and its log.',
-      retryable: full || reason.startsWith('MISCONF'),
-      cause,
-    })
-  }
-  return new BallastError({
-    code: 'REDIS_UNREACHABLE',
-    message: `Redis at ${where} does not answer: ${reason}`,
-    hint: 'Start it, or check its address. Nodes keep forwarding; everything goes on when it is back.',
-    retryable: true,
-    cause,
-  })
-}
-
-/** Answers of a pipeline or transaction; throws the first error among them, which ioredis gives as a value. */
-export async function answersOf(commands: ChainableCommander): Promise<unknown[]> {
-  const results = (await commands.exec()) ?? []
-  return results.map(([error, answer]) => {
-    if (error !== null) throw error
-    return answer
-  })
-}
-
 /**
- * What the server on a unix socket says of itself (INFO); `absent` when nobody listens there, `busy` when
- * somebody does and gives no answer.
+ * Throws when one of them may drop keys, or when the one that has our keys does not answer; of a Cluster's others
+ * some may be away.
  */
-export async function askForInfo(socket: string): Promise<string | 'absent' | 'busy'> {
-  const client = new Redis({
-    path: socket,
-    lazyConnect: true,
-    enableReadyCheck: false,
-    disableClientInfo: true,
-    disconnectTimeout: LINGER_MS,
-    protocol: 2,
-    retryStrategy: null,
-    commandTimeout: 1_000,
-    maxRetriesPerRequest: 0,
-  })
-  let failed: unknown = null
-  client.on('error', (error: unknown) => {
-    failed = error
-  })
-  try {
-    await client.connect()
-    return await client.info()
-  } catch (error) {
-    const { code } = (failed ?? error) as NodeJS.ErrnoException
-    return code === 'ENOENT' || code === 'ECONNREFUSED' ? 'absent' : 'busy'
-  } finally {
-    client.disconnect()
-  }
+async function askMasters(client: Redis): Promise<void> {
+  const masters = mastersOf(client)
+  const answers = await Promise.allSettled(
+    masters.map(async master => refuseEviction(await master.info('memory'))),
+  )
+  const failed = answers.filter(answer => answer.status === 'rejected')
+  const refused = failed.find(({ reason }) => reason instanceof BallastError)
+  if (refused !== undefined) throw refused.reason
+  if (masters.length <= 1 && failed.length > 0) throw failed[0]!.reason
+  if (masters.length !== 1) await client.exists(LEADER_KEY)
 }

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { BallastError } from '../../schemas/ballast-error.ts'
 import { acquireFileLock, type FileLock } from '../process/file-lock.ts'
 import { type Program, startProgram } from '../process/run-command.ts'
-import { askForInfo } from './connection.ts'
+import { askForInfo } from './client.ts'
 
 /** A redis-server of our own, on a unix socket, for when no address is configured. */
 export interface EmbeddedRedis {

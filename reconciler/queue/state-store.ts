@@ -4,7 +4,7 @@ import { sha256 } from '../../schemas/digest.ts'
 import type { NodeState } from '../../schemas/node-state.ts'
 import type { Digest } from '../../schemas/want.ts'
 import { answersOf, type RedisConnection } from './connection.ts'
-import { STATE_KEYS, stateKey } from './keys.ts'
+import { LEADER_KEY, STATE_KEYS, stateKey } from './keys.ts'
 import { evalFenced, type Fence } from './lease.ts'
 import {
   assembleState,
@@ -43,6 +43,9 @@ const CHUNK = 500
 
 /** ARGV: how many of KEYS to delete. */
 const UNLINK = "for at = 1, tonumber(ARGV[1]) do redis.call('UNLINK', KEYS[at]) end"
+
+/** KEYS: any of ours, so that a Cluster looks where ours are. ARGV: the cursor, the pattern, about how many. */
+const SCAN = "return redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])"
 
 export function createStateStore(connection: RedisConnection, fence?: Fence): StateStore {
   const memo = createTreeMemo()
@@ -193,9 +196,9 @@ async function scanKeys(connection: RedisConnection): Promise<string[]> {
   const keys = new Set<string>()
   let cursor = '0'
   do {
-    const [next, found] = await connection.call(redis =>
-      redis.scan(cursor, 'MATCH', STATE_KEYS, 'COUNT', 1_000),
-    )
+    const [next, found] = (await connection.call(redis =>
+      redis.eval(SCAN, 1, LEADER_KEY, cursor, STATE_KEYS, 1_000),
+    )) as [string, string[]]
     for (const key of found) keys.add(key)
     cursor = next
   } while (cursor !== '0')

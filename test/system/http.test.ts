@@ -79,6 +79,20 @@ test('a storm of a thousand webhooks costs one fetch', async t => {
   assert.ok(looks() - before <= 4 + 2 * seconds, `${looks() - before} looks in ${seconds} s`)
 })
 
+test('a webhook that reaches a reconciler that does not lead reaches the one that does', async t => {
+  const leading = await createFleet(t)
+  const git = await serveGit(t, leading.dir)
+  await leading.push(makeFiles())
+  const remote = ['--repo', `${git.url}/fleet.git`, '--poll-interval', '3600000']
+  await leading.startReconciler(...remote)
+  await leading.until('the remote is followed', ({ repository }) => repository?.accepted != null)
+  const redis = `unix:${join(leading.stateDir, 'redis/redis.sock')}`
+  const { webhook } = await startServing(t, ...remote, '--redis', redis)
+  const pushed = await leading.push(makeFiles({ services: { web: { vip: 10, backends: [1, 2, 3] } } }))
+  assert.equal((await webhook()).status, 202)
+  await leading.until('the push is accepted', ({ repository }) => repository?.accepted === pushed)
+})
+
 test('state, plan, events, readiness and metrics of a fleet that runs', async t => {
   const { fleet, url, get, webhook } = await startServing(t)
   const ready = await fetch(`${url}/readyz`)

@@ -81,7 +81,8 @@ export async function openGitObjects(place: GitPlace): Promise<GitObjects> {
       })
     },
     async close() {
-      await git.stop()
+      // After a fault answers are left over; a program whose output nobody reads never counts as ended.
+      await Promise.all([git.stop(), reader.drain()])
     },
   }
 }

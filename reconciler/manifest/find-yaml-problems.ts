@@ -25,6 +25,8 @@ type YamlRule = (typeof YAML_RULES)[number]
 const MAX_DEPTH = 32
 /** How many values the aliases of a document may stand for, all together. */
 const MAX_ALIASED = 10_000
+/** How many aliases a document may have: to follow one takes as long as there are anchors and aliases. */
+const MAX_ALIASES = 1_000
 
 const CORE_TAG = /^tag:yaml\.org,2002:(str|int|float|bool|null|map|seq)$/
 
@@ -63,6 +65,7 @@ class Inspection {
   /** The size of every anchored value so far; null while the walk is inside it. */
   readonly #anchors = new Map<string, number | null>()
   #aliased = 0
+  #aliases = 0
   #tooDeep = false
 
   report(rule: YamlRule, offset: number, message: string, hint: string): void {
@@ -93,6 +96,12 @@ class Inspection {
       this.report('yaml-alias', startOf(node), message, hint)
     if (size === undefined) refuse(`No anchor &${node.source} stands before this alias.`)
     if (size === null) refuse(`The value &${node.source} contains itself.`)
+    this.#aliases += 1
+    if (this.#aliases === MAX_ALIASES + 1)
+      refuse(
+        `This document has more than ${MAX_ALIASES} aliases.`,
+        'Use a BackendPool for what services share.',
+      )
     const before = this.#aliased
     this.#aliased += size ?? 0
     if (before <= MAX_ALIASED && this.#aliased > MAX_ALIASED)

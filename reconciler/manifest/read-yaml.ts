@@ -24,21 +24,34 @@ export interface YamlText {
 /** YAML 1.2 with its core schema. Never throws; what is wrong is in the documents. */
 export function readYaml(text: string): YamlText {
   const lines = new LineCounter()
-  const documents = parseAllDocuments(text, {
-    version: '1.2',
-    schema: 'core',
-    lineCounter: lines,
-    prettyErrors: false,
-    logLevel: 'silent',
-    // Keys are compared by `findYamlProblems`: in linear time, and with both places at hand.
-    uniqueKeys: false,
-  })
+  const documents = withoutStackTraces(() =>
+    parseAllDocuments(text, {
+      version: '1.2',
+      schema: 'core',
+      lineCounter: lines,
+      prettyErrors: false,
+      logLevel: 'silent',
+      // Keys are compared by `findYamlProblems`: in linear time, and with both places at hand.
+      uniqueKeys: false,
+    }),
+  )
   return {
     documents: Array.isArray(documents) ? documents : [],
     spotOf: offset => {
       const { line, col } = lines.linePos(offset)
       return { line: Math.max(line, 1), column: Math.max(col, 1) }
     },
+  }
+}
+
+/** A text can have a hundred thousand faults; making their stack traces, which nobody sees, takes longest. */
+function withoutStackTraces<T>(work: () => T): T {
+  const before = Error.stackTraceLimit
+  Error.stackTraceLimit = 0
+  try {
+    return work()
+  } finally {
+    Error.stackTraceLimit = before
   }
 }
 

@@ -11,13 +11,12 @@ const HOSTS = [1, 2, 3]
 const EXTRAS = 6
 const BROKEN = 'services/broken.yaml'
 
-/** Commits something new; number 0 is good. True when it is to be refused. */
+/** Commits something new, which is to be refused when `broken`. */
 export async function commitChange(
   policy: PolicyRepository,
   random: Random,
-  number: number,
-): Promise<boolean> {
-  const broken = random.chance(0.1) && number > 0
+  { number, broken }: { number: number; broken: boolean },
+): Promise<void> {
   const file = join(policy.clone, BROKEN)
   if (broken) await writeFile(file, `apiVersion: ballast.dev/v1\nkind: Service\n# ${number}\n`)
   else await rm(file, { force: true })
@@ -28,7 +27,6 @@ export async function commitChange(
   else await writeFile(service, describeExtra(extra, random))
   await writeFile(join(policy.clone, 'NUMBER'), `${number}\n`)
   await policy.commit(`change ${number}`)
-  return broken
 }
 
 async function setWeights(policy: PolicyRepository, random: Random): Promise<void> {

@@ -4,7 +4,7 @@ import { type Blob, stateTree } from '../../reconciler/queue/state-tree.ts'
 
 /** Need not be there: counters, who leads, and what BullMQ keeps for each queue beside its jobs. */
 const ALLOWED =
-  /^\{ballast\}:(counters:lb-[12]|lease|epoch|wake-lb-[12]:(meta|id|events|marker|stalled|stalled-check|pc))$/
+  /^\{ballast\}:(counters:lb-[12]|leader|epoch|wake-lb-[12]:(meta|id|events|marker|stalled|stalled-check|pc))$/
 const KINDS = [
   'want:lb-1',
   'want:lb-2',

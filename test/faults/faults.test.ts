@@ -34,7 +34,7 @@ const skip = process.getuid?.() === 0 ? false : 'only root may make network name
 
 interface Pushes {
   count: number
-  refused: number
+  broken: number
   /** The last one that is good. */
   good: string
   head: string
@@ -49,9 +49,8 @@ test(`${ROUNDS} rounds of kill -9 lose no request, no revision and no key (rules
   const fleet = await createFaultFleet(t)
   await fleet.git.start()
   for (const name of PROCESSES) await fleet.start(name)
-  const pushes: Pushes = { count: 0, refused: 0, good: '', head: '' }
-  await push(fleet, pushes, random)
-  await untilAtRest(fleet, pushes).catch(error => assert.fail(`${error}\n${fleet.log()}`))
+  const pushes: Pushes = { count: 0, broken: 0, good: '', head: '' }
+  await expectRest(fleet, pushes, random).catch(error => assert.fail(`${error}\n${fleet.log()}`))
   const load = await startLoad(fleet.lab, LOAD)
   const kills: Record<string, number> = {}
   try {
@@ -59,15 +58,15 @@ test(`${ROUNDS} rounds of kill -9 lose no request, no revision and no key (rules
       const victim = random.pick(VICTIMS)
       kills[victim] = (kills[victim] ?? 0) + 1
       await Promise.all([
-        random.chance(0.8) ? push(fleet, pushes, random) : null,
+        random.chance(0.8) ? push(fleet, pushes, random, random.chance(0.1)) : null,
         killAndStart(fleet, victim, random),
       ])
       expectServed(load, `round ${round}, ${victim} killed`)
       if (round % LOOK_EVERY !== 0) continue
-      await untilAtRest(fleet, pushes)
+      await expectRest(fleet, pushes, random)
       t.diagnostic(`round ${round}: ${pushes.count} pushes, ${load.events.length} requests`)
     }
-    await untilAtRest(fleet, pushes)
+    await expectRest(fleet, pushes, random)
     await expectMapsAsDesired(fleet, pushes.good)
     await expectNoKeyLeaked(fleet)
     await untilAtRest(fleet, pushes)
@@ -79,16 +78,27 @@ test(`${ROUNDS} rounds of kill -9 lose no request, no revision and no key (rules
   }
   expectServed(load, 'the end')
   t.diagnostic(
-    `${ROUNDS} rounds, ${JSON.stringify(kills)} killed, ${pushes.count} pushes of which ${pushes.refused} were refused, ${load.events.length} requests, none failed`,
+    `${ROUNDS} rounds, ${JSON.stringify(kills)} killed, ${pushes.count} pushes of which ${pushes.broken} were broken, ${load.events.length} requests, none failed`,
   )
 })
 
-async function push(fleet: FaultFleet, pushes: Pushes, random: Random): Promise<void> {
-  const refused = await commitChange(fleet.policy, random, pushes.count)
+async function push(fleet: FaultFleet, pushes: Pushes, random: Random, broken: boolean): Promise<void> {
+  await commitChange(fleet.policy, random, { number: pushes.count, broken })
   pushes.head = await fleet.git.push(fleet.policy.clone)
   pushes.count += 1
-  if (refused) pushes.refused += 1
+  if (broken) pushes.broken += 1
   else pushes.good = pushes.head
+}
+
+/**
+ * With every process up, a good push reaches all nodes, and a broken one after it changes nothing. (Which of the pushes
+ * while a reconciler was dead is the last good one that it saw, nobody can know.)
+ */
+async function expectRest(fleet: FaultFleet, pushes: Pushes, random: Random): Promise<void> {
+  await push(fleet, pushes, random, false)
+  await untilAtRest(fleet, pushes)
+  await push(fleet, pushes, random, true)
+  await untilAtRest(fleet, pushes)
 }
 
 async function killAndStart(

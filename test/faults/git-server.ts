@@ -37,14 +37,15 @@ export async function createGitServer(bare: string): Promise<GitServer> {
     async push(clone) {
       const end = Date.now() + PUSH_LIMIT_MS
       for (;;) {
-        const pushed = await runCommand('git', ['-C', clone, 'push', '--quiet', url, 'main'], {
-          env,
-          okExitCodes: [0, 1, 128],
-        })
-        if (pushed.exitCode === 0) break
-        if (Date.now() > end) throw new Error(`the push does not go through: ${pushed.stderr}`)
+        const failure = await runCommand('git', ['-C', clone, 'push', '--quiet', url, 'main'], { env }).then(
+          () => null,
+          // Also ended by SIGPIPE, when the server goes in the middle of it.
+          (error: Error) => error.message,
+        )
+        if (failure === null) break
+        if (Date.now() > end) throw new Error(`the push does not go through: ${failure}`)
         // What a receive-pack that was killed leaves behind, and an operator has to remove.
-        if (pushed.stderr.includes('.lock')) await rm(join(bare, 'refs/heads/main.lock'), { force: true })
+        if (failure.includes('.lock')) await rm(join(bare, 'refs/heads/main.lock'), { force: true })
       }
       return (await runCommand('git', ['-C', clone, 'rev-parse', 'HEAD'], { env })).stdout.trim()
     },

@@ -114,18 +114,24 @@ export async function startController(options: ControllerOptions): Promise<Contr
 
   async function followBranch(): Promise<void> {
     branch = await source.branch()
-    const head = branch === null ? null : await repository.resolve(`refs/heads/${branch}`)
+    // Both ask git; a push should wait for it once.
+    const [head, allowed] = await Promise.all([
+      branch === null ? null : repository.resolve(`refs/heads/${branch}`),
+      repository.allowed(),
+    ])
     if (branch === null || head === null) {
       seen = null
       return
     }
     observe({ type: 'looked' })
-    const allowed = await repository.allowed()
     if (head === seen && (allowed !== head || accepted?.revision === head)) return
+    const judging = judge(head, branch, allowed === head)
+    // Until it is awaited.
+    judging.catch(() => {})
     const { subject, author } = await repository.describe(head)
     log.info({ revision: head, branch, author, subject }, 'push seen')
     observe({ type: 'push-seen', revision: head, subject, author })
-    const { fleet, diagnostics } = await judge(head, branch, allowed === head)
+    const { fleet, diagnostics } = await judging
     seen = head
     for (const diagnostic of diagnostics) logDiagnostic(diagnostic)
     if (fleet === null) reject(head, diagnostics)

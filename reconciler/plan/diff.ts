@@ -40,9 +40,19 @@ export const isEmpty = (edits: NodeEdits): boolean =>
 /** Whatever the order of their fields. */
 const sameRow = (a: unknown, b: unknown): boolean => isDeepStrictEqual(a, b)
 
+/** Row → the row that it was found to equal: at every look a node compares the same thousand pairs. */
+const equals = new WeakMap<XdpRow, XdpRow>()
+
+function equalRows(desired: XdpRow, observed: XdpRow): boolean {
+  if (equals.get(desired) === observed) return true
+  const same = sameRow(desired, observed)
+  if (same) equals.set(desired, observed)
+  return same
+}
+
 function matchesXdp(desired: XdpRow, observed: XdpRow): boolean {
   if (desired.kind === 'interface' && observed.kind === 'interface' && desired.attach === 'auto') {
     return desired.name === observed.name
   }
-  return sameRow(desired, observed)
+  return equalRows(desired, observed)
 }

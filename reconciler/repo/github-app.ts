@@ -36,6 +36,7 @@ export function createGitHubApp(options: GitHubAppOptions, client: HttpClient): 
     const response = await client.send({
       url,
       method: 'POST',
+      deadlineMs: 60_000,
       headers: {
         accept: 'application/vnd.github+json',
         authorization: `Bearer ${await signToken(options)}`,

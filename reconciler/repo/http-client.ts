@@ -21,6 +21,8 @@ export interface HttpRequest {
   readonly method: 'GET' | 'POST'
   readonly headers: Readonly<Record<string, string>>
   readonly body?: Uint8Array
+  /** ms for all of it, the answer's body too; as long as bytes come when left out. */
+  readonly deadlineMs?: number
 }
 
 export interface HttpResponse {
@@ -70,40 +72,48 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     agents = null
   }
 
-  return {
-    async send({ url, method, headers, body }) {
-      const target = new URL(url)
-      const { ca, ...agent } = await refreshAgents()
-      const { promise, resolve, reject } = Promise.withResolvers<HttpResponse>()
-      const isTls = target.protocol === 'https:'
-      const { request } = isTls ? https : http
-      const sent = request(target, {
-        agent: isTls ? agent.https : agent.http,
-        // Behind a proxy the agent's own counts for the proxy alone.
-        ...(ca !== undefined && { ca }),
-        method,
-        headers: { ...headers, ...(body && { 'content-length': String(body.length) }) },
-      })
-      const silence = (): void => {
-        sent.destroy(timedOut(target, silenceMs))
-      }
-      // The agent's own time limit begins with a socket; a proxy or a handshake that hangs has none yet.
-      const connecting = setTimeout(silence, silenceMs)
-      sent.setTimeout(silenceMs, silence)
-      sent.once('error', error => reject(explain(target, options.proxy, error)))
-      sent.once('close', () => clearTimeout(connecting))
-      sent.once('response', response => {
-        clearTimeout(connecting)
-        if (response.statusCode === 407) {
-          response.resume()
-          reject(proxyRefused(options.proxy))
-        } else resolve({ status: response.statusCode!, headers: response.headers, body: response })
-      })
-      sent.end(body)
-      return promise
-    },
-    close: destroy,
+  async function send(asked: HttpRequest, isSecondTry = false): Promise<HttpResponse> {
+    const { url, method, headers, body, deadlineMs } = asked
+    const target = new URL(url)
+    const { ca, ...agent } = await refreshAgents()
+    const { promise, resolve, reject } = Promise.withResolvers<HttpResponse>()
+    const isTls = target.protocol === 'https:'
+    const { request } = isTls ? https : http
+    const sent = request(target, {
+      agent: isTls ? agent.https : agent.http,
+      // Behind a proxy the agent's own counts for the proxy alone.
+      ...(ca !== undefined && { ca }),
+      method,
+      headers: { ...headers, ...(body && { 'content-length': String(body.length) }) },
+    })
+    const giveUp = (after: number) => (): void => {
+      sent.destroy(timedOut(target, after))
+    }
+    // The agent's own time limit begins with a socket; a proxy or a handshake that hangs has none yet.
+    const connecting = setTimeout(giveUp(silenceMs), silenceMs)
+    const whole = deadlineMs === undefined ? undefined : setTimeout(giveUp(deadlineMs), deadlineMs)
+    sent.setTimeout(silenceMs, giveUp(silenceMs))
+    sent.on('error', (error: NodeJS.ErrnoException) => {
+      // The server closed an idle connection just when it was used again.
+      if (sent.reusedSocket && error.code === 'ECONNRESET' && !isSecondTry) resolve(send(asked, true))
+      else reject(explain(target, options.proxy, error))
+    })
+    sent.once('close', () => {
+      clearTimeout(connecting)
+      clearTimeout(whole)
+    })
+    sent.once('response', response => {
+      clearTimeout(connecting)
+      if (response.statusCode === 407) {
+        response.resume()
+        reject(proxyRefused(options.proxy))
+      } else resolve({ status: response.statusCode!, headers: response.headers, body: response })
+    })
+    sent.end(body)
+    return promise
   }
+
+  return { send: asked => send(asked), close: destroy }
 }
 
 function makeAgents(proxy: string | undefined, password: string, ca: string | undefined) {
@@ -128,7 +138,11 @@ const fault = (code: string, message: string, hint: string, cause?: unknown): Ba
   new BallastError({ code, message, hint, retryable: true, cause })
 
 const timedOut = ({ host }: URL, ms: number): BallastError =>
-  fault('GIT_REMOTE_TIMED_OUT', `${host} said nothing for ${ms} ms`, 'See whether the server is overloaded.')
+  fault(
+    'GIT_REMOTE_TIMED_OUT',
+    `${host} did not answer within ${ms} ms`,
+    'See whether the server is overloaded.',
+  )
 
 const proxyRefused = (proxy = ''): BallastError =>
   fault(

@@ -16,6 +16,9 @@ import { createAuthorizer, type HttpCredentials } from './http-credentials.ts'
 import { formatPacket, parsePackets } from './packet-line.ts'
 import type { Remote, RemoteRefs } from './remote.ts'
 
+/** A listing that trickles must not keep us from looking again. */
+const LIST_MS = 60_000
+
 export interface HttpRemoteOptions extends HttpClientOptions {
   readonly url: string
   readonly credentials: HttpCredentials
@@ -59,6 +62,7 @@ export function createHttpRemote(options: HttpRemoteOptions): Remote {
         url: asked,
         method: method === 'POST' ? 'POST' : 'GET',
         headers,
+        deadlineMs: LIST_MS,
         ...given,
       })
       // Taken whole before it is parsed: of an answer that breaks off isomorphic-git would see fewer branches.

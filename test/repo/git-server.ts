@@ -16,6 +16,8 @@ export interface Manners {
   location: string | null
   /** Takes requests and never answers. */
   silent: boolean
+  /** Closes a connection that is used for the second time, without an answer. */
+  closeReused: boolean
   /** Closes the connection after so many bytes of a pack. */
   truncatePackAt: number | null
 }
@@ -45,9 +47,11 @@ export async function serveGit(
     status: null,
     location: null,
     silent: false,
+    closeReused: false,
     truncatePackAt: null,
   }
   const requests: string[] = []
+  const used = new WeakSet<Socket>()
   let packs = 0
   const authority = tls ? makeAuthority(temporaryFolder(t)) : null
 
@@ -55,6 +59,11 @@ export async function serveGit(
     const { method = '', url = '', headers } = request
     requests.push(`${method} ${url}`)
     if (manners.silent) return
+    if (manners.closeReused && used.has(request.socket)) {
+      request.socket.destroy()
+      return
+    }
+    used.add(request.socket)
     const refuse = (status: number): void => {
       response.writeHead(status, manners.location === null ? {} : { location: manners.location }).end('no')
     }

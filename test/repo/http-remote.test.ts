@@ -251,6 +251,19 @@ suite('a server over HTTP that fails', () => {
     assert.equal(await source.repository.resolve('main'), third)
   })
 
+  test('that closes idle connections is asked again on a new one', async t => {
+    const { root, work } = makeRemote(t)
+    const head = push(work, 'a')
+    const server = await serveGit(t, root)
+    server.manners.closeReused = true
+    const { source } = await open(t, `${server.url}/fleet.git`)
+    await source.pull()
+    assert.equal(await source.repository.resolve('main'), head)
+    const before = server.requests.length
+    await source.pull()
+    assert.ok(server.requests.length - before > 2, 'one of them was asked twice')
+  })
+
   test('an address with a password in it is refused, and the password is not repeated', async t => {
     await assert.rejects(open(t, `https://ada:${SECRET}@localhost/fleet.git`), ({ code, message, hint }) => {
       assert.equal(code, 'REPO_ADDRESS_INVALID')

@@ -57,7 +57,7 @@ describe('the stream of events', () => {
     assert.match(await response.text(), /^retry: 2000\n: following\n\n/)
   })
 
-  test('is open for a hundred at most', async t => {
+  test('is open for a hundred at most, and who goes makes room', async t => {
     const app = await serveApp(t)
     const ending = new AbortController()
     t.after(() => ending.abort())
@@ -65,6 +65,14 @@ describe('the stream of events', () => {
     const streams = await Promise.all(Array.from({ length: 101 }, open))
     const statuses = streams.map(({ status }) => status)
     assert.deepEqual([statuses.filter(status => status === 200).length, statuses.includes(503)], [100, true])
+    ending.abort()
+    const end = Date.now() + 10_000
+    let metrics = ''
+    while (!/^ballast_event_streams 0$/m.test(metrics)) {
+      assert.ok(Date.now() < end, 'streams stay open')
+      app.clock.now += 2_000
+      metrics = await (await app.fetch('/metrics')).text()
+    }
   })
 })
 

@@ -8,6 +8,7 @@ import { VERSION } from './commands/version.ts'
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   validate: async () => (await import('./commands/validate.ts')).validateCommand(),
   plan: async () => (await import('./commands/plan.ts')).planCommand(),
+  explain: async () => (await import('./commands/explain.ts')).explainCommand(),
   status: async () => (await import('./commands/status.ts')).statusCommand(),
   accept: async () => (await import('./commands/accept.ts')).acceptCommand(),
   reconciler: async () => (await import('./commands/reconciler.ts')).reconcilerCommand(),

@@ -1,7 +1,8 @@
 import type { Breathe } from './breather.ts'
 import { createBreather } from './breather.ts'
 import { type Dataplane, type OpenMap, readControl } from './dataplane.ts'
-import { FLOW_WAYS, structs } from './layout.ts'
+import { encodeIndex, FLOW_WAYS, structs } from './layout.ts'
+import { lookupEntry } from './libbpf/maps.ts'
 import { withMapped } from './libc.ts'
 
 /**
@@ -76,6 +77,25 @@ export async function copyFlows(from: Dataplane, to: Dataplane): Promise<void> {
       }
     }),
   )
+}
+
+/** The entry of a flow by its hash; undefined when it has none. Whether it still counts is not asked. */
+export function findFlow({ maps }: Dataplane, hash: bigint, bucketKey: bigint): FlowEntry | undefined {
+  const { fd, info } = maps.flows
+  const mask = info.maxEntries - 1
+  const mixed = finish(hash ^ bucketKey)
+  const [tag0, tag1] = [Number(hash & 0xffffffffn), Number(hash >> 32n)]
+  const now = ticksNow()
+  for (const half of [mixed >> 32n, mixed & 0xffffffffn]) {
+    const words = new Uint32Array(BUCKET_WORDS)
+    lookupEntry(fd, encodeIndex((Number(half) & mask) >>> 0), new Uint8Array(words.buffer))
+    for (let at = 0; at < BUCKET_WORDS; at += WORDS) {
+      if (words[at + 3]! >>> 8 === 0) continue
+      if (tagLow(words, at) === tag0 && tagHigh(words, at) === tag1)
+        return decodeFlow(words[at + 2]!, words[at + 3]!, now)
+    }
+  }
+  return undefined
 }
 
 type Entry = readonly [check0: number, check1: number, data0: number, data1: number]

@@ -1,0 +1,91 @@
+import ipaddr from 'ipaddr.js'
+import { addressFamily, serviceId } from '../../schemas/address.ts'
+import type { NodeTables, RowKey, XdpServiceRow, XdpSettingsRow } from '../../schemas/node-state.ts'
+import { type FleetKey, type FlowTuple, flowHash, slotHash, slotOf } from './flow-hash.ts'
+import { buildRing, SLOT_NONE } from './maglev.ts'
+
+/** The headers that would be put in front of the packet. */
+export interface ExplainedEncapsulation {
+  readonly kind: XdpServiceRow['encapsulation']
+  readonly source: string
+  readonly destination: string
+  /** UDP ports, of GUE. */
+  readonly ports: { readonly source: number; readonly destination: number } | null
+}
+
+/** What a node does with the first packet of a flow, and why. `reason` is that of the node's counters. */
+export interface Explanation {
+  readonly reason:
+    | 'forwarded_ring'
+    | 'pass_not_vip'
+    | 'pass_unmatched'
+    | 'drop_unmatched'
+    | 'drop_no_backend'
+    | 'drop_no_source'
+  /** Null from where the packet got no further. */
+  readonly service: RowKey | null
+  readonly slot: number | null
+  readonly backend: string | null
+  readonly encapsulation: ExplainedEncapsulation | null
+}
+
+const GUE_FIRST_PORT = 0xc000
+const GUE_PORT_MASK = 0x3fffn
+
+/** Works out what the program of bpf/lb.bpf.c does for a node with these rows (rule 4). Addresses are canonical text. */
+export function explainFlow(rows: NodeTables['xdp'], key: FleetKey, tuple: FlowTuple): Explanation {
+  const { vip, port, protocol } = tuple
+  const settings = Object.values(rows).find(row => row.kind === 'settings')
+  if (!Object.values(rows).some(row => row.kind === 'service' && row.vip === vip))
+    return ended('pass_not_vip')
+  const service: RowKey = `service/${serviceId(vip, port, protocol)}`
+  const row = rows[service]
+  if (row?.kind !== 'service')
+    return ended(settings?.unmatched === 'pass' ? 'pass_unmatched' : 'drop_unmatched')
+
+  const slot = slotOf(slotHash(key, tuple, row.hashBy))
+  const index = buildRing(row.backends)[slot]
+  const backend = index === undefined || index === SLOT_NONE ? undefined : row.backends[index]?.address
+  if (backend === undefined) return { ...ended('drop_no_backend'), service, slot }
+  const encapsulation = explainEncapsulation(row, settings, backend, flowHash(key, tuple))
+  const reason = encapsulation === null ? 'drop_no_source' : 'forwarded_ring'
+  return { reason, service, slot, backend, encapsulation }
+}
+
+/** Null: the node has no source address of the backend's family. */
+function explainEncapsulation(
+  { encapsulation, gue }: XdpServiceRow,
+  settings: XdpSettingsRow | undefined,
+  backend: string,
+  hash: bigint,
+): ExplainedEncapsulation | null {
+  const prefix = settings?.sources[addressFamily(backend) === 4 ? 'ipv4' : 'ipv6'] ?? ''
+  if (prefix === '') return null
+  const source = GUE_FIRST_PORT | Number((hash >> 16n) & GUE_PORT_MASK)
+  return {
+    kind: encapsulation,
+    source: sourceWithin(prefix, hash),
+    destination: backend,
+    ports: gue === undefined ? null : { source, destination: gue.port },
+  }
+}
+
+const ended = (reason: Explanation['reason']): Explanation => ({
+  reason,
+  service: null,
+  slot: null,
+  backend: null,
+  encapsulation: null,
+})
+
+/** The bits of the prefix, and after them those of the hash in its little-endian bytes, which repeat. */
+function sourceWithin(prefix: string, hash: bigint): string {
+  const [address, bits] = ipaddr.parseCIDR(prefix)
+  const bytes = address.toByteArray().map((byte, i) => {
+    const hostMask = 0xff >> Math.min(8, Math.max(0, bits - 8 * i))
+    const varying = Number((hash >> BigInt(8 * (i % 8))) & 0xffn)
+    return (byte & ~hostMask) | (varying & hostMask)
+  })
+  const text = ipaddr.fromByteArray(bytes)
+  return text.kind() === 'ipv6' ? (text as ipaddr.IPv6).toRFC5952String() : text.toString()
+}

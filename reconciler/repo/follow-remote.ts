@@ -43,8 +43,9 @@ const POKED_BACKOFF_MS = 5_000
 export async function followRemote(options: FollowOptions): Promise<RemoteFollower> {
   const { remote, mirror, pollInterval, log } = options
   const changed = createBell()
-  const poked = createBell()
-  const ending = new AbortController()
+  let isPoked = false
+  let isEnding = false
+  let wake = (): void => {}
   const state: { lastAt: number | null; error: PullState['error'] } = {
     lastAt: await mirror.lastPull(),
     error: null,
@@ -104,26 +105,43 @@ export async function followRemote(options: FollowOptions): Promise<RemoteFollow
       return null
     } catch (error) {
       const known = asBallastError(error)
-      note(known)
+      if (!isEnding) note(known)
       return known
     }
   }
 
   async function run(): Promise<void> {
-    while (!ending.signal.aborted) {
+    while (!isEnding) {
+      isPoked = false
       const error = await lookAndNote()
       const due = spread(error === null ? pollInterval : backoff(pollInterval, failures, error))
-      if (error !== null)
-        await pause(Math.min(due, needsPerson(error) ? due : POKED_BACKOFF_MS), ending.signal)
-      await Promise.race([pause(due, ending.signal), poked.heard()])
+      const deaf = error === null ? 0 : needsPerson(error) ? due : Math.min(due, POKED_BACKOFF_MS)
+      await rest(deaf, () => isEnding)
+      await rest(due - deaf, () => isEnding || isPoked)
     }
+  }
+
+  /** ms, or until it is to be over. */
+  async function rest(ms: number, isOver: () => boolean): Promise<void> {
+    if (ms <= 0 || isOver()) return
+    await new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, ms)
+      wake = () => {
+        if (!isOver()) return
+        clearTimeout(timer)
+        resolve()
+      }
+    })
   }
 
   return {
     start() {
       running ??= run()
     },
-    poll: poked.ring,
+    poll() {
+      isPoked = true
+      wake()
+    },
     async pull() {
       await look()
     },
@@ -137,11 +155,11 @@ export async function followRemote(options: FollowOptions): Promise<RemoteFollow
       }
     },
     async close() {
-      ending.abort()
-      poked.ring()
+      isEnding = true
+      wake()
+      remote.close()
       await running
       await collecting
-      remote.close()
     },
   }
 }
@@ -155,19 +173,6 @@ const backoff = (interval: number, failures: number, error: BallastError): numbe
 
 /** A tenth up or down, so that many that failed together do not come back together. */
 const spread = (ms: number): number => ms * (0.9 + Math.random() * 0.2)
-
-/** Ends early, and without an error, when the signal says so. */
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise(resolve => {
-    if (signal.aborted) return resolve()
-    const end = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', end)
-      resolve()
-    }
-    const timer = setTimeout(end, ms)
-    signal.addEventListener('abort', end, { once: true })
-  })
 
 const asBallastError = (error: unknown): BallastError =>
   error instanceof BallastError

@@ -21,7 +21,7 @@ export interface GitPlace {
 export const runGit = (
   place: GitPlace,
   args: readonly string[],
-  options: Pick<CommandOptions, 'okExitCodes' | 'timeout' | 'input' | 'env'> = {},
+  options: Pick<CommandOptions, 'okExitCodes' | 'timeout' | 'input' | 'env' | 'signal'> = {},
 ): Promise<CommandResult> =>
   runCommand('git', [...settings(place), ...args], {
     timeout: 30_000,

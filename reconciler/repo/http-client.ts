@@ -36,6 +36,7 @@ export interface HttpResponse {
 export interface HttpClient {
   /** Throws `GIT_REMOTE_UNREACHABLE`, `GIT_REMOTE_TIMED_OUT`, `GIT_REMOTE_UNTRUSTED`, `GIT_PROXY_REFUSED`, `SECRET_UNREADABLE`. */
   send(request: HttpRequest): Promise<HttpResponse>
+  /** Requests under way end with an error. */
   close(): void
 }
 
@@ -52,6 +53,7 @@ const SILENCE_MS = 30_000
 export function createHttpClient(options: HttpClientOptions): HttpClient {
   const silenceMs = options.silenceMs ?? SILENCE_MS
   let agents: Agents | null = null
+  let isClosed = false
 
   /** Made anew when a file that they depend on changed. */
   async function refreshAgents(): Promise<Agents> {
@@ -95,7 +97,8 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     sent.setTimeout(silenceMs, giveUp(silenceMs))
     sent.on('error', (error: NodeJS.ErrnoException) => {
       // The server closed an idle connection just when it was used again.
-      if (sent.reusedSocket && error.code === 'ECONNRESET' && !isSecondTry) resolve(send(asked, true))
+      const isStale = sent.reusedSocket && error.code === 'ECONNRESET' && !isSecondTry
+      if (isStale && !isClosed) resolve(send(asked, true))
       else reject(explain(target, options.proxy, error))
     })
     sent.once('close', () => {
@@ -113,7 +116,13 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     return promise
   }
 
-  return { send: asked => send(asked), close: destroy }
+  return {
+    send: asked => send(asked),
+    close() {
+      isClosed = true
+      destroy()
+    },
+  }
 }
 
 function makeAgents(proxy: string | undefined, password: string, ca: string | undefined) {

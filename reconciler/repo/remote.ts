@@ -25,6 +25,7 @@ export interface Remote {
    * that moment, which is whole in the mirror then; null: the branch is gone.
    */
   fetch(branch: string, mirror: GitPlace): Promise<Revision | null>
+  /** Ends what is under way with an error; not to be used after. */
   close(): void
 }
 

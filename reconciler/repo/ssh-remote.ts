@@ -21,6 +21,7 @@ const INCOMING_REF = 'refs/ballast/incoming'
 /** By the git command, which runs ssh: isomorphic-git does not speak it. `place`: any repository to run git in. */
 export function createSshRemote(options: SshRemoteOptions, place: GitPlace): Remote {
   const { url } = options
+  const ending = new AbortController()
   const env = { GIT_SSH_COMMAND: composeSsh(options), GIT_SSH_VARIANT: 'ssh' }
 
   async function run(args: readonly string[], timeout: number): Promise<string> {
@@ -29,6 +30,7 @@ export function createSshRemote(options: SshRemoteOptions, place: GitPlace): Rem
     const { stdout } = await runGit(place, ['-c', 'protocol.ssh.allow=always', ...args], {
       env,
       timeout,
+      signal: ending.signal,
     }).catch((cause: unknown) => {
       throw explain(url, cause)
     })
@@ -63,7 +65,7 @@ export function createSshRemote(options: SshRemoteOptions, place: GitPlace): Rem
       return Revision.parse(stdout.trim())
     },
 
-    close() {},
+    close: () => ending.abort(),
   }
 }
 

@@ -115,7 +115,13 @@ suite('a remote that is away', () => {
     assert.equal(server.requests.length, before)
   })
 
-  test('does not keep anybody from ending', async t => {
+  test('does not keep anybody from ending, nor does one that never answers', { timeout: 15_000 }, async t => {
+    const slow = await follow(t)
+    slow.server.manners.silent = true
+    const before = slow.server.requests.length
+    await until('it is asked', () => slow.server.requests.length > before)
+    await slow.source.close()
+
     const { source, server } = await follow(t)
     await server.stop()
     await until('it is said', () => source.pullState()?.error != null)

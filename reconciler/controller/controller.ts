@@ -128,7 +128,11 @@ export async function startController(options: ControllerOptions): Promise<Contr
     const judging = judge(head, branch, allowed === head)
     // Until it is awaited.
     judging.catch(() => {})
-    const { subject, author } = await repository.describe(head)
+    const { subject, author } = await repository.describe(head).catch(async (error: unknown) => {
+      // One revision after the other is judged.
+      await judging.catch(() => {})
+      throw error
+    })
     log.info({ revision: head, branch, author, subject }, 'push seen')
     observe({ type: 'push-seen', revision: head, subject, author })
     const { fleet, diagnostics } = await judging

@@ -4,8 +4,8 @@ import { answersOf, type RedisConnection } from './connection.ts'
 import { callChannel, KEY_PREFIX, wakeQueue } from './keys.ts'
 
 /**
- * Wake-ups: whoever listens is called at once (`listenForCalls`), which costs 200 bytes; for a node that nobody
- * listens for, a job waits in its queue of BullMQ, which costs 4,000. Both carry nothing that anyone may trust but
+ * Wake-ups: whoever listens is called at once (`listenForCalls`), which costs 130 bytes; for a node that nobody
+ * listens for, a job waits in its queue of BullMQ, which costs 3,000. Both carry nothing that anyone may trust but
  * "look". What is wanted stands in `want:<node>`, so that a wake-up lost, doubled or late does no harm.
  */
 

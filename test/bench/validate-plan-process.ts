@@ -5,11 +5,13 @@ import { openRepository } from '../../reconciler/repo/repository.ts'
 
 /**
  * `node validate-plan-process.ts REPOSITORY REVISION...`: evaluates the revisions in turn in one process, plans each
- * against the one before (the first against nothing), and prints the ms that each took and the peak of memory, MiB.
+ * against the one before (the first against nothing), and prints the ms
+ * that each took; of the first also its peak of memory, MiB, and its CPU time, ms.
  */
 const [dir = '', ...revisions] = process.argv.slice(2)
 const times: number[] = []
 let peak = 0
+let cpu = 0
 let before: Evaluation | null = null
 let updates = 0
 const started = performance.now()
@@ -30,9 +32,13 @@ for (const revision of revisions) {
   before = evaluation
   times.push(performance.now() - since)
   since = performance.now()
-  if (times.length === 1) peak = readPeak()
+  if (times.length === 1) {
+    peak = readPeak()
+    const { user, system } = process.cpuUsage()
+    cpu = (user + system) / 1000
+  }
 }
-process.stdout.write(`${JSON.stringify({ times, peak, updates })}\n`)
+process.stdout.write(`${JSON.stringify({ times, peak, cpu, updates })}\n`)
 process.exit()
 
 function tablesOf(evaluation: Evaluation | null) {

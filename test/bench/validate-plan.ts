@@ -23,6 +23,7 @@ export const validatePlanBenchmark: Benchmark = {
     }
     await repository.push()
     const cold: number[] = []
+    const cpu: number[] = []
     const warm: number[] = []
     const peaks: number[] = []
     const git: number[] = []
@@ -47,11 +48,12 @@ export const validatePlanBenchmark: Benchmark = {
       const { stdout } = await runCommand(process.execPath, [script, repository.dir, ...revisions], {
         timeout: 120_000,
       })
-      const measured = JSON.parse(stdout) as { times: number[]; peak: number; updates: number }
+      const measured = JSON.parse(stdout) as { times: number[]; peak: number; cpu: number; updates: number }
       if (measured.updates !== CHANGES * SIZE.nodes.length)
         throw new Error(`planned ${measured.updates} updates`)
       say(`cold ${measured.times[0]?.toFixed()} ms, peak ${measured.peak.toFixed()} MiB`)
       cold.push(measured.times[0]!)
+      cpu.push(measured.cpu)
       warm.push(...measured.times.slice(1))
       peaks.push(measured.peak)
     }
@@ -59,6 +61,7 @@ export const validatePlanBenchmark: Benchmark = {
       milliseconds('validate_plan_10k_cold', cold, 0.5),
       milliseconds('validate_plan_10k_warm', warm, 0.5),
       { name: 'validate_plan_10k_rss', value: Math.round(Math.max(...peaks)), unit: 'MiB', n: PROCESSES },
+      milliseconds('validate_plan_10k_cold_cpu', cpu, 0.5),
       milliseconds('git_archive_10k_baseline', git, 0.5),
       milliseconds('json_parse_10k_baseline', baselines, 0.5),
       milliseconds('validate_plan_10k_warm_p99', warm, 0.99),

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { BallastError } from '../../schemas/ballast-error.ts'
 import type { NodeState } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import type { Digest, Want } from '../../schemas/want.ts'
@@ -69,6 +70,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   let wantReadAt = 0
   let published = { text: '', at: 0 }
   let reachable = true
+  let complaint = ''
 
   async function adoptWant(): Promise<void> {
     wantReadAt = now()
@@ -96,6 +98,15 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     }
   }
 
+  /** Once for each reason. Redis out of reach is told of when the report does not get through. */
+  function complain(error: unknown): void {
+    const { code, message } = error as Partial<BallastError>
+    const known = code === 'REDIS_UNREACHABLE' || message === complaint
+    complaint = message ?? ''
+    if (known) log.debug({ err: error }, 'no want could be read')
+    else log.warn({ err: error }, 'the want cannot be read; what the node has stays')
+  }
+
   async function report(): Promise<void> {
     const at = now()
     const made = makeReport(
@@ -121,7 +132,9 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const due = now() - wantReadAt >= WANT_INTERVAL_MS
     const restoring = reasons.has('start')
     if (!restoring && (reasons.has('wake') || due)) {
-      await adoptWant().catch((error: unknown) => log.debug({ err: error }, 'no want could be read'))
+      await adoptWant().then(() => {
+        complaint = ''
+      }, complain)
     }
     const before = node.status.outcome
     await node.step(batch.signal)

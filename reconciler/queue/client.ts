@@ -72,6 +72,8 @@ function open(target: RedisTarget, address: RedisAddress, options: ClientOptions
     ...(user !== null && { username: user }),
     ...(address.password !== undefined && { password: address.password }),
     ...(tls !== undefined && { tls }),
+    // What it would tell of itself is one more command to allow every user.
+    disableClientInfo: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
     disconnectTimeout: LINGER_MS,
     maxRetriesPerRequest: waits ? null : 0,

@@ -7,8 +7,9 @@ const NOT_ALLOWED = /^(NOAUTH|NOPERM|WRONGPASS)/
 const IN_SCRIPT = /^ERR (ACL failure in script|The user executing the script)/
 
 /** What a call failed with, as an error of ours. `where`: the address, in words. */
-export function describeFailure(cause: unknown, where: string): BallastError {
-  if (cause instanceof BallastError) return cause
+export function describeFailure(error: unknown, where: string): BallastError {
+  if (error instanceof BallastError) return error
+  const cause = (error as { previousErrors?: readonly unknown[] } | null)?.previousErrors?.[0] ?? error
   const reason = cause instanceof Error ? cause.message || cause.name : String(cause)
   if (NOT_ALLOWED.test(reason) || IN_SCRIPT.test(reason)) {
     return new BallastError({

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { suite, type TestContext, test } from 'node:test'
 import { silentLog } from '../../reconciler/log/log.ts'
+import { type Role, roleRules, roleUser } from '../../reconciler/queue/acl.ts'
 import type { RedisAddress } from '../../reconciler/queue/client.ts'
 import { connectRedis, type RedisConnection } from '../../reconciler/queue/connection.ts'
 import { createCounters } from '../../reconciler/queue/counters.ts'
@@ -22,6 +23,10 @@ function connect(t: TestContext, address: RedisAddress): RedisConnection {
   return connection
 }
 
+const worker = (node: string): Role => ({ role: 'worker', node })
+const RECONCILER: Role = { role: 'reconciler' }
+const ROLES: readonly Role[] = [RECONCILER, { role: 'status' }, worker('lb-1'), worker('lb-2')]
+
 const answers = (connection: RedisConnection): Promise<boolean> =>
   connection
     .call(redis => redis.exists('{ballast}:wants'))
@@ -31,8 +36,8 @@ const answers = (connection: RedisConnection): Promise<boolean> =>
     )
 
 /** Everything that reconciler, worker and status do with Redis, once. */
-async function useAll(t: TestContext, address: RedisAddress): Promise<void> {
-  const [reconciler, worker] = [connect(t, address), connect(t, address)]
+async function useAll(t: TestContext, address: RedisAddress, ofWorker = address): Promise<void> {
+  const [reconciler, worker] = [connect(t, address), connect(t, ofWorker)]
   await until('Redis can be used', () => answers(reconciler))
   const lease = holdLease({ connection: reconciler, holder: 'one', now: Date.now })
   await until('it leads', () => lease.epoch() !== null)
@@ -62,7 +67,7 @@ async function useAll(t: TestContext, address: RedisAddress): Promise<void> {
     await wants.publish(want)
     await waker.wake('lb-1', want.generation)
     await until('the wake-up came', () => heard.includes(want.generation))
-    assert.deepEqual(await createWants(worker).readAll(), new Map([['lb-1', want]]))
+    assert.deepEqual(await createWants(worker).read('lb-1'), want)
     assert.deepEqual(await createStateStore(worker).get(stateDigest), state)
     assert.ok((await states.prune([stateDigest])) > 0, 'what only the other state had')
     assert.deepEqual(await createStateStore(worker).get(stateDigest), state)
@@ -164,5 +169,78 @@ suite('a Redis Cluster', () => {
     await until('our keys are there without another one', () => answers(connection))
     await bystander.start()
     await mayEvict(t, { url }, bystander)
+  })
+})
+
+suite('Redis with a user per role', () => {
+  /** The lines that `ballast redis acl` prints, with one password for all. */
+  async function setUsers(server: Server): Promise<void> {
+    for (const who of ROLES) {
+      assert.equal(await server.cli('acl', 'setuser', roleUser(who), ...roleRules(who), '>secret'), 'OK')
+    }
+  }
+  const as = (url: string, who: Role): RedisAddress => ({ url, username: roleUser(who), password: 'secret' })
+
+  test('lets each do what it does, alone and in a Cluster', async t => {
+    const server = await startServer(t)
+    const { servers, url } = await startCluster(t)
+    for (const one of [server, ...servers]) await setUsers(one)
+    for (const at of [`redis://127.0.0.1:${server.port}`, url]) {
+      await useAll(t, as(at, RECONCILER), as(at, worker('lb-1')))
+    }
+    for (const one of [server, ...servers])
+      assert.equal(await one.cli('acl', 'log'), '', 'nothing was refused')
+  })
+
+  test('keeps a worker from every want, from other nodes, and from what it has no business with', async t => {
+    const server = await startServer(t)
+    await setUsers(server)
+    const url = `redis://127.0.0.1:${server.port}`
+    const reconciler = connect(t, as(url, RECONCILER))
+    const want = makeWant('lb-1')
+    await createWants(reconciler).publish(want)
+    const one = connect(t, as(url, worker('lb-1')))
+    const two = connect(t, as(url, worker('lb-2')))
+    const refused = { code: 'REDIS_REFUSED' }
+    await createReports(one).publish(makeReportOf('lb-1'))
+    await assert.rejects(createReports(two).publish(makeReportOf('lb-1', { at: 2 })), refused)
+    await assert.rejects(createWants(one).publish(makeWant('lb-1', { generation: Date.now() + 5 })), refused)
+    await assert.rejects(createWants(two).read('lb-1'), refused)
+    const waker = createWaker(two)
+    t.after(() => waker.close())
+    await assert.rejects(waker.wake('lb-1', 1), refused)
+    const commands: readonly (readonly [string, ...string[]])[] = [
+      ['set', '{ballast}:want:lb-2', 'x'],
+      ['set', '{ballast}:epoch', '9'],
+      ['set', `{ballast}:state:row:${'a'.repeat(64)}`, 'x'],
+      ['del', '{ballast}:reporters'],
+      ['flushall'],
+      ['keys', '*'],
+      ['scan', '0'],
+      ['config', 'get', '*'],
+      ['acl', 'list'],
+    ]
+    for (const [name, ...args] of commands) {
+      await assert.rejects(
+        two.call(redis => redis.call(name, ...args)),
+        refused,
+        [name, ...args].join(' '),
+      )
+    }
+    assert.deepEqual(await createWants(reconciler).read('lb-1'), want)
+    assert.deepEqual((await createReports(reconciler).readAll()).get('lb-1')?.at, 1)
+  })
+
+  test('lets `status` read and write nothing', async t => {
+    const server = await startServer(t)
+    await setUsers(server)
+    const url = `redis://127.0.0.1:${server.port}`
+    const want = makeWant('lb-1')
+    await createWants(connect(t, { url })).publish(want)
+    const status = connect(t, as(url, { role: 'status' }))
+    assert.deepEqual(await createWants(status).readAll(), new Map([['lb-1', want]]))
+    const refused = { code: 'REDIS_REFUSED' }
+    await assert.rejects(createWants(status).remove('lb-1'), refused)
+    await assert.rejects(createReports(status).publish(makeReportOf('lb-1')), refused)
   })
 })

@@ -8,7 +8,7 @@ import { readSnapshot, type Snapshot, type SnapshotRequest } from './snapshot.ts
 import { type VerifyRequest, verifyCommits } from './verify-commits.ts'
 import { watchRef } from './watch-ref.ts'
 
-export type { Snapshot, SnapshotFile, SnapshotRequest } from './snapshot.ts'
+export type { Snapshot, SnapshotRequest } from './snapshot.ts'
 
 /** What people know a commit by. */
 export interface Description {

@@ -38,6 +38,7 @@ test('what is left out of a Service gets its default', () => {
     nodes: {},
     dataplane: 'xdp',
     forwarding: 'ipip',
+    hashBy: 'flow',
     scheduler: 'maglev',
     udpIdleTimeout: 120,
     backends: [{ address: '10.0.0.1', weight: 100, drain: false, labels: {} }],

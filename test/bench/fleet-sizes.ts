@@ -11,6 +11,8 @@ const SIZES = [100, 1_000, 5_000]
 const NODES = nodeNames(10)
 const PUSHES = 8
 const SETTLE_MS = 2_000
+/** Every node reports, and every want is read, once in this time without any news, ms. */
+const PERIOD_MS = 10_000
 /** Of proc_pid_stat(5): ticks of 10 ms. */
 const TICK_MS = 10
 
@@ -35,15 +37,15 @@ export const fleetSizesBenchmark: Benchmark = {
         await delay(SETTLE_MS)
         for (let warming = 0; warming < 3; warming++) await fleet.pushChange()
         const whole = (await stat(join(fleet.stateDir, 'nodes', NODES[0]!, 'last-good.json'))).size
-        const idle = await measure(fleet, pids, () => delay(SETTLE_MS))
+        const idle = await measure(fleet, pids, () => delay(PERIOD_MS))
         const times: number[] = []
         const busy = await measure(fleet, pids, async () => {
           for (let push = 0; push < PUSHES; push++) times.push((await fleet.pushChange()).ms)
         })
         const share = busy.ms / idle.ms
         const perNode = (value: number): number => value / PUSHES / NODES.length
-        const bytes = Math.max(0, Math.round(perNode(busy.bytes - idle.bytes * share)))
-        const cpu = Math.max(0, perNode(busy.cpu - idle.cpu * share))
+        const bytes = Math.round(perNode(busy.bytes - idle.bytes * share))
+        const cpu = perNode(busy.cpu - idle.cpu * share)
         figures.push({ services, bytes, cpu, whole })
         say(`${services} services: ${bytes} bytes and ${cpu.toFixed(1)} ms of CPU per node`)
         results.push(

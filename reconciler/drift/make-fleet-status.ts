@@ -53,8 +53,9 @@ function judgeNode(want: Want | undefined, report: NodeReport | undefined, now: 
   if (report === undefined) return 'unseen'
   if (now - report.at > SILENT_AFTER_MS) return 'silent'
   if (want === undefined) return report.want === null ? 'unassigned' : 'leaving'
+  if (report.outcome === 'refused') return 'failed'
   if (report.want === null || report.want.generation < want.generation) return 'converging'
   if (report.drift.some(({ healedAt }) => healedAt === null)) return 'drifted'
   if (report.outcome === 'applied') return 'in-sync'
-  return report.outcome === 'failed' || report.outcome === 'refused' ? 'failed' : 'converging'
+  return report.outcome === 'failed' ? 'failed' : 'converging'
 }

@@ -1,8 +1,9 @@
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { z } from 'zod'
 import { BallastError } from '../../schemas/ballast-error.ts'
 import { sha256 } from '../../schemas/digest.ts'
-import { LastGood, LastGoodChange } from '../../schemas/last-good.ts'
+import { LAST_GOOD_VERSION, LastGood, LastGoodChange } from '../../schemas/last-good.ts'
 import { applyChange, findChange } from './last-good-change.ts'
 
 /**
@@ -28,6 +29,40 @@ export async function readLastGood(file: string): Promise<LastGood | null> {
     throw unreadable(file, cause)
   }
 }
+
+/**
+ * What can be told of a file that another version of Ballast wrote; null: it is of this version, or not there. Every
+ * version keeps `version` and `want.generation` where they are.
+ */
+export async function findForeign(file: string): Promise<{ version: number; generation: number } | null> {
+  try {
+    const text = await readIfThere(file)
+    if (text === null) return null
+    const whole = Foreign.safeParse(JSON.parse(text))
+    if (!whole.success || whole.data.version === LAST_GOOD_VERSION) return null
+    const lines = ((await readIfThere(journalOf(file, text))) ?? '').split('\n')
+    const generations = lines.flatMap(line => {
+      const json = line.slice(CHECKSUM + 1)
+      if (line.slice(0, CHECKSUM) !== checksum(json)) return []
+      const { data } = ForeignChange.safeParse(JSON.parse(json))
+      return data === undefined ? [] : [data.want.generation]
+    })
+    return { version: whole.data.version, generation: Math.max(whole.data.want.generation, ...generations) }
+  } catch (cause) {
+    throw unreadable(file, cause)
+  }
+}
+
+const ForeignChange = z.object({ want: z.object({ generation: z.int() }) })
+const Foreign = ForeignChange.extend({ version: z.int() })
+
+export const describeForeign = (file: string, version: number): BallastError =>
+  new BallastError({
+    code: 'LAST_GOOD_OF_ANOTHER_VERSION',
+    message: `the last good state in ${file} has version ${version}, and this Ballast reads ${LAST_GOOD_VERSION}`,
+    hint: 'The dataplane keeps forwarding. The want in Redis, when it can be read and is not older, takes its place.',
+    retryable: true,
+  })
 
 export interface LastGoodFile {
   /**

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { BallastError } from '../../schemas/ballast-error.ts'
+import { BallastError } from '../../schemas/ballast-error.ts'
 import type { NodeState } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import type { Digest, Want } from '../../schemas/want.ts'
@@ -10,13 +10,15 @@ import type { Log } from '../log/log.ts'
 import { acquireFileLock } from '../process/file-lock.ts'
 import { createLoop } from '../process/loop.ts'
 import type { Drivers } from './converge.ts'
-import { readLastGood } from './last-good-file.ts'
+import { describeForeign, findForeign, readLastGood } from './last-good-file.ts'
 import { makeReport } from './make-report.ts'
 import { createNode } from './node.ts'
 
 const WANT_INTERVAL_MS = 10_000
 const HEARTBEAT_MS = 10_000
 const NEWS_WAIT_MS = 100
+/** What is wanted is there, and is nothing that this version can take. */
+const UNREADABLE = ['QUEUE_VALUE_UNREADABLE', 'STATE_UNREADABLE', 'STATE_CORRUPT']
 
 /** What the worker needs of the control plane. Every call may fail; the worker then goes on with what it has. */
 export interface ControlPlane {
@@ -54,13 +56,14 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const file = join(options.stateDir, 'last-good.json')
   const lock = acquireFileLock(join(options.stateDir, 'lock'), `worker of ${options.node}`)
   const startedAt = now()
+  const foreign = await findForeign(file)
   const node = createNode({
     file,
     drivers,
     log,
     now,
     health: options.health,
-    lastGood: await readLastGood(file),
+    lastGood: foreign === null ? await readLastGood(file) : null,
     bootId: await readBootId(),
     // A repair does not wait for a control plane that is away.
     onNews: () => Promise.race([report(), delay(NEWS_WAIT_MS)]),
@@ -71,6 +74,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   let published = { text: '', at: 0 }
   let reachable = true
   let complaint = ''
+  let refusal = foreign === null ? null : refuse(describeForeign(file, foreign.version), startedAt)
+  if (refusal !== null) log.error({ generation: foreign?.generation }, refusal.failure.message)
 
   async function adoptWant(): Promise<void> {
     wantReadAt = now()
@@ -78,9 +83,15 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     if (want === null) return
     const have = node.lastGood
     if (have !== null && want.generation <= have.want.generation) {
+      refusal = null
       if (want.generation < have.want.generation) {
         log.warn({ offered: want.generation, have: have.want.generation }, 'refused an older want')
       }
+      return
+    }
+    // The one of the same generation is the same want.
+    if (have === null && foreign !== null && want.generation < foreign.generation) {
+      log.warn({ offered: want.generation, have: foreign.generation }, 'refused an older want')
       return
     }
     const state = await controlPlane.readState(want.stateDigest, have?.state ?? null)
@@ -94,6 +105,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       return
     }
     if (await node.adopt(want, state)) {
+      refusal = null
       log.info({ generation: want.generation, revision: want.revision }, 'new want')
     }
   }
@@ -101,6 +113,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   /** Once for each reason. Redis out of reach is told of when the report does not get through. */
   function complain(error: unknown): void {
     const { code, message } = error as Partial<BallastError>
+    if (error instanceof BallastError && UNREADABLE.includes(error.code)) refusal = refuse(error, now())
     const known = code === 'REDIS_UNREACHABLE' || message === complaint
     complaint = message ?? ''
     if (known) log.debug({ err: error }, 'no want could be read')
@@ -112,7 +125,9 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const made = makeReport(
       { node: options.node, at, worker: { pid: process.pid, startedAt, version: options.version } },
       node.lastGood,
-      node.status,
+      refusal === null
+        ? node.status
+        : { ...node.status, outcome: 'refused', outcomeAt: refusal.at, failures: [refusal.failure] },
     )
     const text = JSON.stringify({ ...made, at: 0 })
     if (text === published.text && at - published.at < HEARTBEAT_MS) return
@@ -174,12 +189,18 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       clearInterval(timer)
       batch.abort()
       await loop.stop()
+      await report()
       for (const answer of waiting.splice(0)) answer()
       for (const driver of Object.values(drivers)) await driver.close()
       lock.release()
     },
   }
 }
+
+const refuse = ({ code, message, hint, retryable }: BallastError, at: number) => ({
+  at,
+  failure: { driver: 'xdp' as const, key: 'want', code, message, hint, retryable },
+})
 
 /** The kernel's id of this boot (random(4)); another boot means an empty dataplane. */
 const readBootId = async (): Promise<string> =>

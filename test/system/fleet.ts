@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { openBoard } from '../../reconciler/commands/open-board.ts'
+import { type BoardSettings, openBoard } from '../../reconciler/commands/open-board.ts'
 import { readStatus } from '../../reconciler/commands/status.ts'
 import { silentLog } from '../../reconciler/log/log.ts'
 import { type Program, runCommand, startProgram } from '../../reconciler/process/run-command.ts'
@@ -37,7 +37,11 @@ export interface TestFleet {
   log(): string
 }
 
-export async function createFleet(t: TestContext): Promise<TestFleet> {
+/** `redis`: where reconcilers, workers and `status` find it; without it, in the state directory. */
+export async function createFleet(
+  t: TestContext,
+  redis: Omit<BoardSettings, 'stateDir'> = {},
+): Promise<TestFleet> {
   const dir = await mkdtemp(join(tmpdir(), 'ballast-fleet-'))
   const [repo, tree, stateDir] = [join(dir, 'fleet.git'), join(dir, 'tree'), join(dir, 'state')]
   const programs: Program[] = []
@@ -46,7 +50,8 @@ export async function createFleet(t: TestContext): Promise<TestFleet> {
     for (const program of programs.reverse()) await program.stop(3000)
     await rm(dir, { recursive: true, force: true })
   })
-  const board = openBoard({ stateDir, redis: undefined, redisPasswordFile: undefined }, silentLog())
+  const board = openBoard({ stateDir, ...redis }, silentLog())
+  const there = redis.redis === undefined ? [] : ['--redis', redis.redis]
   t.after(() => board.close())
   const env = { ...process.env, GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_SYSTEM: '/dev/null' }
   const git = async (...args: string[]): Promise<string> =>
@@ -85,9 +90,30 @@ export async function createFleet(t: TestContext): Promise<TestFleet> {
     },
     startRedis: () => start([process.execPath, CLI, 'redis', '--state-dir', stateDir]),
     startReconciler: (...flags) =>
-      start([process.execPath, CLI, 'reconciler', '--repo', repo, '--state-dir', stateDir, ...flags]),
+      start([
+        process.execPath,
+        CLI,
+        'reconciler',
+        '--repo',
+        repo,
+        '--state-dir',
+        stateDir,
+        ...there,
+        ...flags,
+      ]),
     startWorker: (node, { before = [], flags = ['--driver', 'simulated', '--scan-interval', '200'] } = {}) =>
-      start([...before, process.execPath, CLI, 'worker', '--node', node, '--state-dir', stateDir, ...flags]),
+      start([
+        ...before,
+        process.execPath,
+        CLI,
+        'worker',
+        '--node',
+        node,
+        '--state-dir',
+        stateDir,
+        ...there,
+        ...flags,
+      ]),
     ballast: (...args) =>
       runCommand(process.execPath, [CLI, ...args], { okExitCodes: [0, 1, 2], timeout: WAIT_MS }),
     status: async () => readStatus(board),

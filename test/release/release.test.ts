@@ -42,8 +42,12 @@ before(async () => {
   ballast = join(release, 'bin/ballast')
 })
 
+async function stopAll(): Promise<void> {
+  for (const program of programs.splice(0).reverse()) await program.stop(5_000)
+}
+
 after(async () => {
-  for (const program of programs.reverse()) await program.stop(5_000)
+  await stopAll()
   await rm(dir, { recursive: true, force: true })
 })
 
@@ -119,7 +123,11 @@ test('reconciler and simulated worker run as nobody, without any capability', { 
 
 test('real workers run with the capabilities of their unit, and packets get through', { skip }, async t => {
   const lab = await labUp(`rel-${process.pid}`, process.pid)
-  t.after(() => labDown(lab.name))
+  t.after(async () => {
+    // The reconciler is in no namespace of the lab, and would make its folder again.
+    await stopAll()
+    await labDown(lab.name)
+  })
   await startBackends(lab)
   const policy = await createPolicyRepository(lab.dir)
   await policy.commit('the example fleet')

@@ -41,8 +41,9 @@ function benchmarkOf(nodes: number, { processes, pushes }: { processes: number; 
   }
 }
 
-const ROUNDS = 5
-const WINDOW_MS = 4_000
+const ROUNDS = 3
+/** Every node reports, and every want is read, once in this time without any news. */
+const WINDOW_MS = 10_000
 
 /** Bytes in a time with a push, less those in a time as long without one, in turns. */
 async function countBytes(

@@ -30,11 +30,13 @@ async function runGroup(files: readonly string[], concurrency: number): Promise<
   events.on('test:pass', ({ skip, details }) => {
     if (details.type === 'suite' && skip !== undefined) counts.skipped += 1
   })
-  events.on('test:summary', ({ file, counts: { tests, passed, skipped, todo } }) => {
+  events.on('test:summary', ({ file, success, counts: { tests, passed, skipped, todo } }) => {
     if (file !== undefined) return
     counts.passed += passed
     counts.skipped += skipped + todo
-    counts.failed += tests - passed - skipped - todo
+    const failed = tests - passed - skipped - todo
+    // A suite whose set-up failed has no test that failed, nor any that ran.
+    counts.failed += failed === 0 && !success ? 1 : failed
   })
   for await (const text of events.compose(new spec())) process.stdout.write(text)
   return counts

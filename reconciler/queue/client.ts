@@ -35,7 +35,7 @@ const SENTINEL_TIMEOUT_MS = 1_000
 const backOff = (attempts: number): number => Math.min(MAX_BACKOFF_MS, 25 * 2 ** Math.min(attempts, 10))
 
 /** Throws `TypeError` for an address that the settings would have refused. */
-export function targetOf({ url, socket }: RedisAddress): RedisTarget {
+function targetOf({ url, socket }: RedisAddress): RedisTarget {
   if (socket !== undefined) return { kind: 'socket', path: socket }
   const target = parseRedisAddress(url ?? 'redis://127.0.0.1')
   if (typeof target === 'string') throw new TypeError(`the address of Redis ${target}`)

@@ -42,6 +42,19 @@ test('SIGTERM ends the reconciler after its round and without its lease, the wor
   assert.ok(after.nodes[0]!.wanted!.generation > before.nodes[0]!.wanted!.generation)
 })
 
+test('SIGTERM ends both in time while Redis hangs', async t => {
+  const server = await startServer(t)
+  const fleet = await createFleet(t, { redis: `redis://127.0.0.1:${server.port}` })
+  const programs = [await fleet.startReconciler(), await fleet.startWorker('lb-1')]
+  await fleet.untilApplied(await fleet.push(A))
+  process.kill(server.program().pid, 'SIGSTOP')
+  const ends = await Promise.all(programs.map(program => program.stop(20_000)))
+  assert.deepEqual(
+    ends.map(({ exitCode }) => exitCode),
+    [0, 0],
+  )
+})
+
 test('a want of another version is refused once, until the reconciler writes one that can be read', async t => {
   const server = await startServer(t)
   const fleet = await createFleet(t, { redis: `redis://127.0.0.1:${server.port}` })

@@ -116,7 +116,7 @@ export async function startCluster(
 /** A master, a replica of it, and one Sentinel that decides alone. */
 export async function startSentinel(
   t: TestContext,
-): Promise<{ master: Server; replica: Server; url: string }> {
+): Promise<{ master: Server; replica: Server; sentinel: Server; url: string }> {
   const master = await startServer(t)
   const replica = await startServer(t, ['--replicaof', `127.0.0.1 ${master.port}`])
   await until('the replica is in step', async () =>
@@ -135,7 +135,7 @@ export async function startSentinel(
   await until('the Sentinel knows the replica', async () =>
     (await sentinel.cli('sentinel', 'replicas', 'ballast')).includes(String(replica.port)),
   )
-  return { master, replica, url: `redis+sentinel://127.0.0.1:${sentinel.port}/ballast` }
+  return { master, replica, sentinel, url: `redis+sentinel://127.0.0.1:${sentinel.port}/ballast` }
 }
 
 /** A certificate authority and a certificate for 127.0.0.1, for server and client. Gives the files. */

@@ -127,7 +127,7 @@ suite('Redis over TLS', () => {
 
 suite('Redis with Sentinel', () => {
   test('is used at the master, and at the new one after a fail-over', async t => {
-    const { master, replica, url } = await startSentinel(t)
+    const { master, replica, sentinel, url } = await startSentinel(t)
     await useAll(t, { url })
     const connection = connect(t, { url })
     let ready = 0
@@ -142,6 +142,11 @@ suite('Redis with Sentinel', () => {
     await connection.call(redis => redis.set('{ballast}:test', '2'))
     assert.equal(await replica.cli('get', '{ballast}:test'), '2')
     await mayEvict(t, { url }, replica)
+
+    await replica.cli('config', 'set', 'maxmemory-policy', 'noeviction')
+    await sentinel.cli('acl', 'setuser', 'default', 'resetpass', '>watch')
+    assert.equal(await answers(connect(t, { url })), false)
+    assert.equal(await answers(connect(t, { url, sentinelPassword: 'watch' })), true)
   })
 })
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { converge, observeNode } from '../../reconciler/worker/converge.ts'
-import { type NodeTables } from '../../schemas/node-state.ts'
+import type { NodeTables } from '../../schemas/node-state.ts'
 import { anyTables, backend, serviceRow, settingsRow, tablesOf } from '../plan/rows.ts'
 import { createFakeDriver, type FakeDriver } from './fake-driver.ts'
 
@@ -33,7 +33,10 @@ test('a service that cannot be made keeps the one it replaces (rule 2)', async (
   driver.fails.add('service/203.0.113.2:80/tcp')
   const done = await run(driver, next)
   assert.equal(done.result, 'failed')
-  assert.deepEqual(done.failures.map(({ key, code }) => [key, code]), [['service/203.0.113.2:80/tcp', 'FAKE_FAULT']])
+  assert.deepEqual(
+    done.failures.map(({ key, code }) => [key, code]),
+    [['service/203.0.113.2:80/tcp', 'FAKE_FAULT']],
+  )
   assert.ok('service/203.0.113.1:80/tcp' in driver.rows)
 })
 
@@ -42,7 +45,10 @@ test('what went through but is not read back is a failure, and nothing is remove
   driver.rows = { ...old.xdp }
   driver.ignores.add('service/203.0.113.2:80/tcp')
   const done = await run(driver, next)
-  assert.deepEqual(done.failures.map(({ code }) => code), ['NOT_READ_BACK'])
+  assert.deepEqual(
+    done.failures.map(({ code }) => code),
+    ['NOT_READ_BACK'],
+  )
   assert.ok('service/203.0.113.1:80/tcp' in driver.rows)
 })
 
@@ -63,7 +69,10 @@ test('a batch that cannot be tried at all fails every edit of it with the code o
   }
   const done = await run(driver, old)
   assert.equal(done.result, 'failed')
-  assert.deepEqual(done.failures.map(({ code }) => code), ['INTERNAL', 'INTERNAL'])
+  assert.deepEqual(
+    done.failures.map(({ code }) => code),
+    ['INTERNAL', 'INTERNAL'],
+  )
 })
 
 test('a node without the driver that a state needs refuses it before anything is touched', async () => {

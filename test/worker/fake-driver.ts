@@ -45,7 +45,14 @@ export function createFakeDriver(): FakeDriver {
 function applyOne(driver: FakeDriver, edit: Edit<Rows['xdp']>): EditOutcome {
   const { key } = edit
   if (driver.fails.has(key)) {
-    return { result: 'failed', key, code: 'FAKE_FAULT', message: 'asked to fail', hint: 'none', retryable: true }
+    return {
+      result: 'failed',
+      key,
+      code: 'FAKE_FAULT',
+      message: 'asked to fail',
+      hint: 'none',
+      retryable: true,
+    }
   }
   if (!driver.ignores.has(key)) {
     if (edit.op === 'delete') delete driver.rows[key]

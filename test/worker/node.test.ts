@@ -9,7 +9,7 @@ import { readLastGood } from '../../reconciler/worker/last-good-file.ts'
 import { createNode, type Node } from '../../reconciler/worker/node.ts'
 import { digestOf } from '../../schemas/digest.ts'
 import { NODE_STATE_VERSION, type NodeState, type NodeTables } from '../../schemas/node-state.ts'
-import { type Want, WANT_VERSION } from '../../schemas/want.ts'
+import { WANT_VERSION, type Want } from '../../schemas/want.ts'
 import { backend, serviceRow, settingsRow, tablesOf } from '../plan/rows.ts'
 import { createFakeDriver, type FakeDriver } from './fake-driver.ts'
 
@@ -172,7 +172,10 @@ test('a failure is reported, tried again after a while, and gone from the report
   await node.adopt(wantOf(1, A), stateOf(A))
   await node.step(never)
   assert.equal(node.status.outcome, 'failed')
-  assert.deepEqual(node.status.failures.map(({ key }) => key), [KEY])
+  assert.deepEqual(
+    node.status.failures.map(({ key }) => key),
+    [KEY],
+  )
   const tries = bench.driver.batches.length
   await node.step(never)
   assert.equal(bench.driver.batches.length, tries, 'it waits before the next try')

@@ -209,7 +209,10 @@ test('GUE is variant 1 to port 6080 unless the manifest says more', () => {
     }),
   )
   const rows = Object.values(built.nodes.get('lb-1')!.state.tables.xdp).filter(row => row.kind === 'service')
-  assert.ok(rows.every(row => !('hashBy' in row)), 'what is chosen by the 5-tuple need not be said')
+  assert.ok(
+    rows.every(row => !('hashBy' in row)),
+    'what is chosen by the 5-tuple need not be said',
+  )
   const ways = new Map(rows.map(({ vip, encapsulation, gue }) => [vip, [encapsulation, gue]]))
   assert.deepEqual(ways.get('203.0.113.99'), ['gue', { port: 6080, variant: 0 }])
   ways.delete('203.0.113.99')

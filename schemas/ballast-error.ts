@@ -18,3 +18,14 @@ export class BallastError extends Error {
     this.retryable = fault.retryable ?? false
   }
 }
+
+/** Any error as one of these; what is none is a fault in the program, `INTERNAL`. */
+export const asBallastError = (error: unknown): BallastError =>
+  error instanceof BallastError
+    ? error
+    : new BallastError({
+        code: 'INTERNAL',
+        message: error instanceof Error ? error.message : String(error),
+        hint: 'This is a fault of Ballast; please report it with the log.',
+        cause: error,
+      })

@@ -1,4 +1,4 @@
-import { BallastError } from '../../schemas/ballast-error.ts'
+import { asBallastError } from '../../schemas/ballast-error.ts'
 import type { EditFailure } from '../../schemas/edit.ts'
 import { DriverName, emptyTables, type NodeTables, type Rows } from '../../schemas/node-state.ts'
 import type { Facts } from '../../schemas/report.ts'
@@ -140,13 +140,3 @@ function countEdits(edits: NodeEdits): Convergence['edits'] {
   const count = (op: string): number => all.filter(edit => edit.op === op).length
   return { create: count('create'), update: count('update'), delete: count('delete') }
 }
-
-const asBallastError = (error: unknown): BallastError =>
-  error instanceof BallastError
-    ? error
-    : new BallastError({
-        code: 'INTERNAL',
-        message: error instanceof Error ? error.message : String(error),
-        hint: 'This is a fault of Ballast; please report it with the log.',
-        cause: error,
-      })

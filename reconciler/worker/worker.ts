@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { BallastError } from '../../schemas/ballast-error.ts'
+import { asBallastError, BallastError } from '../../schemas/ballast-error.ts'
 import type { NodeState } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import type { Digest, Want } from '../../schemas/want.ts'
@@ -12,7 +12,7 @@ import { createLoop } from '../process/loop.ts'
 import type { Drivers } from './converge.ts'
 import { describeForeign, findForeign, readLastGood } from './last-good-file.ts'
 import { makeReport } from './make-report.ts'
-import { createNode } from './node.ts'
+import { createNode, type Status } from './node.ts'
 
 const WANT_INTERVAL_MS = 10_000
 const HEARTBEAT_MS = 10_000
@@ -74,6 +74,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   let published = { text: '', at: 0 }
   let reachable = true
   let complaint = ''
+  /** Why the drivers cannot be read; null while they can. */
+  let blindness: ReturnType<typeof refuse> | null = null
   let refusal = foreign === null ? null : refuse(describeForeign(file, foreign.version), startedAt)
   if (refusal !== null) log.error({ generation: foreign?.generation }, refusal.failure.message)
 
@@ -120,14 +122,34 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     else log.warn({ err: error }, 'the want cannot be read; what the node has stays')
   }
 
+  function currentStatus(): Status {
+    if (blindness !== null) {
+      return { ...node.status, outcome: 'failed', outcomeAt: blindness.at, failures: [blindness.failure] }
+    }
+    if (refusal === null) return node.status
+    return { ...node.status, outcome: 'refused', outcomeAt: refusal.at, failures: [refusal.failure] }
+  }
+
+  /** A node that cannot be looked at reports that, and is no silent one. Told once for each reason. */
+  async function look(): Promise<void> {
+    try {
+      await node.step(batch.signal)
+      if (blindness !== null) log.info({}, 'the node can be looked at again')
+      blindness = null
+    } catch (error) {
+      const fault = asBallastError(error)
+      if (blindness?.failure.message === fault.message) return
+      log.error({ err: error }, 'could not look at the node; what it holds stays')
+      blindness = refuse(fault, now())
+    }
+  }
+
   async function report(): Promise<void> {
     const at = now()
     const made = makeReport(
       { node: options.node, at, worker: { pid: process.pid, startedAt, version: options.version } },
       node.lastGood,
-      refusal === null
-        ? node.status
-        : { ...node.status, outcome: 'refused', outcomeAt: refusal.at, failures: [refusal.failure] },
+      currentStatus(),
     )
     const text = JSON.stringify({ ...made, at: 0 })
     if (text === published.text && at - published.at < HEARTBEAT_MS) return
@@ -152,7 +174,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       }, complain)
     }
     const before = node.status.outcome
-    await node.step(batch.signal)
+    await look()
     const { outcome, edits, failures } = node.status
     if (outcome !== before && node.lastGood !== null) {
       const { generation, revision } = node.lastGood.want
@@ -172,7 +194,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
         for (const answer of answered) answer()
       }
     },
-    error => log.error({ err: error }, 'could not look at the node'),
+    error => log.error({ err: error }, 'a round of the worker failed; the next one comes'),
   )
   const timer = setInterval(() => loop.trigger('scan'), options.scanIntervalMs)
   loop.trigger('start')

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFile, rm } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
@@ -135,6 +135,24 @@ test('a worker killed again and again while pushes go on ends in the last one (r
   await fleet.startWorker('lb-1')
   await fleet.untilApplied(last)
   assert.deepEqual(await backendsOf(fleet, 'lb-1'), ['10.0.1.1', '10.0.1.6'])
+})
+
+test('a node whose tables cannot be read says so, and is not silent', async t => {
+  const fleet = await createFleet(t)
+  await start(fleet)
+  await fleet.untilApplied(await fleet.push(A))
+  const table = join(fleet.stateDir, 'nodes/lb-1/simulated-xdp.json')
+  const whole = await readFile(table, 'utf8')
+  await writeFile(table, '{"settings":')
+  const status = await fleet.until('lb-1 has failed', ({ nodes }) =>
+    nodes.some(({ name, state }) => name === 'lb-1' && state === 'failed'),
+  )
+  assert.deepEqual(
+    status.nodes.map(({ name, failures }) => [name, ...failures.map(({ code }) => code)]),
+    [['lb-1', 'SIMULATED_TABLE_UNREADABLE'], ['lb-2']],
+  )
+  await writeFile(table, whole)
+  await fleet.until('lb-1 is well again', ({ inSync }) => inSync)
 })
 
 test('a second worker of one node is refused, and the first goes on', async t => {

@@ -78,6 +78,12 @@ export const Settings = z.strictObject({
     .meta({
       description:
         'redis://user@host:port/db, redis+sentinel://host:port,…/master, redis+cluster://host:port,… (rediss… for TLS), or unix:/path. Without it: a redis-server of our own in the state directory.',
+      examples: [
+        'redis://ballast@redis.example.org:6379/0',
+        'rediss+sentinel://one.example.org:26379,two.example.org:26379/ballast',
+        'redis+cluster://one.example.org:6379,two.example.org:6379',
+        'unix:/run/redis/redis.sock',
+      ],
     }),
   redisUser: z.string().min(1).meta({ description: 'The user of Redis, in place of the one in --redis.' }),
   redisPasswordFile: file('A file that holds the password of Redis.'),

@@ -26,6 +26,7 @@ interface JsonSchema {
   readonly exclusiveMaximum?: number
   readonly pattern?: string
   readonly format?: string
+  readonly examples?: readonly unknown[]
 }
 
 /** Values that a schema takes, as they are written (`input`) or as it gives them (`output`). */
@@ -54,6 +55,8 @@ function arbitrary(schema: JsonSchema): fc.Arbitrary<unknown> {
   const alternatives = schema.anyOf ?? schema.oneOf
   // The one schema here that refers to itself is that of any JSON value.
   if (schema.$ref !== undefined || Object.keys(schema).length === 0) return jsonValues
+  // Where a rule in code says what is valid, the schema has examples.
+  if (schema.examples !== undefined) return fc.constantFrom(...schema.examples)
   if ('const' in schema) return fc.constant(schema.const)
   if (schema.enum !== undefined) return fc.constantFrom(...schema.enum)
   if (alternatives !== undefined) return fc.oneof(...alternatives.map(arbitrary))

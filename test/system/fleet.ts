@@ -48,6 +48,12 @@ export async function createFleet(
   let said = ''
   t.after(async () => {
     for (const program of programs.reverse()) await program.stop(3000)
+    // A reconciler that was killed leaves the redis-server that it started.
+    const socket = join(stateDir, 'redis/redis.sock')
+    await runCommand('redis-cli', ['-s', socket, 'shutdown', 'nosave'], {
+      okExitCodes: [0, 1],
+      timeout: 5_000,
+    })
     await rm(dir, { recursive: true, force: true })
   })
   const board = openBoard({ stateDir, ...redis }, silentLog())

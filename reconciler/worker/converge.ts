@@ -12,6 +12,8 @@ export type Drivers = { readonly [D in DriverName]?: Driver<Rows[D]> }
 
 export interface Seen {
   readonly tables: NodeTables
+  /** Of just before each table was read: what a driver gives again has not changed since. */
+  readonly fingerprints: Partial<Record<DriverName, string>>
   readonly digests: Partial<Record<DriverName, Digest>>
   readonly facts: Partial<Record<DriverName, Facts>>
 }
@@ -25,16 +27,26 @@ export interface Convergence {
 
 /** Reads every driver's table. Throws `BallastError` when one cannot be read. */
 export async function observeNode(drivers: Drivers): Promise<Seen> {
-  const seen: Seen = { tables: emptyTables(), digests: {}, facts: {} }
+  const seen: Seen = { tables: emptyTables(), fingerprints: {}, digests: {}, facts: {} }
   for (const name of DriverName.options) await observeInto(seen, drivers, name)
   return seen
 }
 
-/** Cheap; equal to an earlier one means that no driver's table was changed since. */
-export async function fingerprintNode(drivers: Drivers): Promise<string> {
-  const parts = DriverName.options.map(async name => `${name}=${(await drivers[name]?.fingerprint()) ?? ''}`)
-  return (await Promise.all(parts)).join(' ')
+/** Whether nothing was changed since it was read. Cheap. */
+export async function isCurrent(seen: Seen, drivers: Drivers): Promise<boolean> {
+  const unchanged = DriverName.options.map(
+    async name => (await drivers[name]?.fingerprint()) === seen.fingerprints[name],
+  )
+  return (await Promise.all(unchanged)).every(same => same)
 }
+
+/** One that may be written to, by `converge`, while the other is shown. */
+const copySeen = ({ tables, fingerprints, digests, facts }: Seen): Seen => ({
+  tables: { ...tables },
+  fingerprints: { ...fingerprints },
+  digests: { ...digests },
+  facts: { ...facts },
+})
 
 /**
  * Makes the node as wanted: diff, order, apply phase by phase, each read back before the next begins
@@ -44,9 +56,10 @@ export async function fingerprintNode(drivers: Drivers): Promise<string> {
 export async function converge(
   drivers: Drivers,
   wanted: NodeTables,
-  seen: Seen,
+  before: Seen,
   signal: AbortSignal,
 ): Promise<Convergence> {
+  const seen = copySeen(before)
   const edits = diffNode(wanted, seen.tables)
   const counts = countEdits(edits)
   const missing = await refuseUnavailable(drivers, edits)
@@ -128,8 +141,11 @@ async function refuseUnavailable(drivers: Drivers, edits: NodeEdits): Promise<Ed
 }
 
 async function observeInto(seen: Seen, drivers: Drivers, name: DriverName): Promise<void> {
-  const observation = await drivers[name]?.observe()
-  if (observation === undefined) return
+  const driver = drivers[name]
+  if (driver === undefined) return
+  const fingerprint = await driver.fingerprint()
+  const observation = await driver.observe()
+  seen.fingerprints[name] = fingerprint
   Object.assign(seen.tables, { [name]: observation.rows })
   seen.digests[name] = observation.digest
   seen.facts[name] = observation.facts

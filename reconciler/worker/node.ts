@@ -7,14 +7,7 @@ import { findDrift, trackDrift } from '../drift/find-drift.ts'
 import { effectiveTables, type HealthView } from '../effective/effective-tables.ts'
 import type { Log } from '../log/log.ts'
 import { diffNode, isEmpty } from '../plan/diff.ts'
-import {
-  type Convergence,
-  converge,
-  type Drivers,
-  fingerprintNode,
-  observeNode,
-  type Seen,
-} from './converge.ts'
+import { type Convergence, converge, type Drivers, isCurrent, observeNode, type Seen } from './converge.ts'
 import { openLastGoodFile } from './last-good-file.ts'
 
 /** A full read happens at least this often, whatever the fingerprints say, ms. */
@@ -65,7 +58,9 @@ export function createNode(options: NodeOptions): Node {
     drift: [],
     seen: null,
   }
-  let settled: { fingerprint: string; at: number } | null = null
+  /** There is nothing to do about what was seen last. */
+  let settled = false
+  let readAt = 0
   let retry = { after: 0, delay: RETRY_FIRST_MS }
 
   const isApplied = (): boolean => lastGood?.appliedInBoot === options.bootId
@@ -83,7 +78,7 @@ export function createNode(options: NodeOptions): Node {
       state,
       appliedInBoot: same ? (lastGood?.appliedInBoot ?? null) : null,
     })
-    settled = null
+    settled = false
     retry = { after: 0, delay: RETRY_FIRST_MS }
     status = {
       ...status,
@@ -97,16 +92,14 @@ export function createNode(options: NodeOptions): Node {
 
   async function step(signal: AbortSignal): Promise<void> {
     if (lastGood === null || now() < retry.after) return
-    const fingerprint = await fingerprintNode(drivers)
-    if (settled?.fingerprint === fingerprint && now() - settled.at < FULL_READ_MS) return
-    settled = null
+    const seen = await lookAgain()
+    if (seen === status.seen && settled) return
+    settled = false
+    status = { ...status, seen }
 
     const wanted = effectiveTables(lastGood.state.tables, options.health)
-    const seen = await observeNode(drivers)
-    status = { ...status, seen }
     if (isEmpty(diffNode(wanted, seen.tables))) {
       await finish('applied', [])
-      settled = { fingerprint, at: now() }
       return
     }
     if (isApplied()) {
@@ -117,7 +110,7 @@ export function createNode(options: NodeOptions): Node {
           outcome: 'held',
           outcomeAt: status.outcome === 'held' ? status.outcomeAt : now(),
         }
-        settled = { fingerprint, at: now() }
+        settled = true
         return
       }
     }
@@ -130,6 +123,14 @@ export function createNode(options: NodeOptions): Node {
     else fail(done.failures)
   }
 
+  /** What was seen last where nothing was changed since, unless that is long ago; else what is there now. */
+  async function lookAgain(): Promise<Seen> {
+    const known = status.seen
+    if (known !== null && now() - readAt < FULL_READ_MS && (await isCurrent(known, drivers))) return known
+    readAt = now()
+    return observeNode(drivers)
+  }
+
   /** The node is as wanted: remembers that, and what healed by it. */
   async function finish(outcome: 'applied', failures: readonly EditFailure[]): Promise<void> {
     if (lastGood !== null && !isApplied()) await keep({ ...lastGood, appliedInBoot: options.bootId })
@@ -137,6 +138,7 @@ export function createNode(options: NodeOptions): Node {
     for (const item of drift.filter(({ healedAt, key }) => healedAt !== null && isOpen(status.drift, key))) {
       log.info({ key: item.key, driver: item.driver, afterMs: item.healedAt! - item.since }, 'drift healed')
     }
+    settled = true
     const reached = status.outcome === outcome && status.failures.length === 0
     status = { ...status, outcome, failures, drift, outcomeAt: reached ? status.outcomeAt : now() }
     retry = { after: 0, delay: RETRY_FIRST_MS }

@@ -4,6 +4,7 @@ import { Revision } from '../../schemas/want.ts'
 import { findRepository } from './find-repository.ts'
 import { revisionNotFound, runGit } from './git-command.ts'
 import { openObjects } from './objects.ts'
+import { readRef } from './read-ref.ts'
 import { readSnapshot, type Snapshot, type SnapshotRequest } from './snapshot.ts'
 import { type VerifyRequest, verifyCommits } from './verify-commits.ts'
 import { watchRef } from './watch-ref.ts'
@@ -62,6 +63,10 @@ export async function openRepository({ dir }: { readonly dir: string }): Promise
    * gives an old value when `git pack-refs` comes between; an old head would look like a rewritten branch.
    */
   async function parse(name: string): Promise<Revision | null> {
+    // A push waits for this; starting git takes longer than all else that is read.
+    const isPlain = !name.includes('..') && /^refs\/(heads|ballast)\/[\w./-]+$/.test(name)
+    const read = isPlain ? await readRef(place, name) : undefined
+    if (read !== undefined) return read
     const args = ['rev-parse', '--verify', '--quiet', '--end-of-options', `${name}^{commit}`]
     const { exitCode, stdout } = await runGit(place, args, { okExitCodes: [0, 1, 128] })
     // 128 is also what git says when it finds no repository any more, and then this throws.

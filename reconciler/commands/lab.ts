@@ -43,8 +43,14 @@ const downCommand = (): Command =>
   new Command('down')
     .description('End what runs in a lab and remove it; nothing when there is none.')
     .option('--name <name>', 'of the lab', NAME)
+    .option('--json', 'print one JSON value: {name, removed}')
     .addHelpText('after', '\nExit codes: 0 there is none any more, 1 it could not be removed.')
-    .action(({ name }: LabOptions) => asRoot(async () => void (await labDown(name))))
+    .action(({ name, json }: LabOptions) =>
+      asRoot(async () => {
+        const removed = await labDown(name)
+        if (json === true) printJson({ name, removed })
+      }),
+    )
 
 const demoCommand = (): Command =>
   new Command('demo')

@@ -33,9 +33,11 @@ const REDIS_LOOK_MS = 1000
 export const reconcilerCommand = (): Command =>
   addSettings(new Command('reconciler'), SETTINGS)
     .description('Follow a branch and keep every node wanting the last valid revision of it.')
+    .option('--json', 'log JSON lines: short for --log-format json')
     .addHelpText('after', '\nExit codes: 0 asked to stop, 1 could not start.')
-    .action(async (_options, command: Command) => {
-      await runReconciler(readSettings(command, SETTINGS, ['repo']))
+    .action(async ({ json }: { json?: boolean }, command: Command) => {
+      const settings = readSettings(command, SETTINGS, ['repo'])
+      await runReconciler(json === true ? { ...settings, logFormat: 'json' } : settings)
     })
 
 async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SETTINGS)[number], 'repo'>>) {

@@ -32,9 +32,11 @@ const SETTINGS = [
 export const workerCommand = (): Command =>
   addSettings(new Command('worker'), SETTINGS)
     .description('Keep this node as Git wants it: apply, read back, report, watch for drift.')
+    .option('--json', 'log JSON lines: short for --log-format json')
     .addHelpText('after', '\nExit codes: 0 asked to stop (the dataplane stays), 1 could not start.')
-    .action(async (_options, command: Command) => {
-      await runWorker(readSettings(command, SETTINGS, ['node']))
+    .action(async ({ json }: { json?: boolean }, command: Command) => {
+      const settings = readSettings(command, SETTINGS, ['node'])
+      await runWorker(json === true ? { ...settings, logFormat: 'json' } : settings)
     })
 
 type WorkerSettings = ReturnType<typeof readSettings<(typeof SETTINGS)[number], 'node'>>

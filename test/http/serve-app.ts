@@ -93,6 +93,7 @@ export async function serveApp(
   change: Partial<ReconcilerAppOptions> = {},
 ): Promise<ServedApp> {
   const dir = mkdtempSync(join(tmpdir(), 'ballast-http-'))
+  t.after(() => rmSync(dir, { recursive: true, force: true }))
   const [webhookSecretFile, apiTokensFile] = [join(dir, 'webhook.secret'), join(dir, 'tokens.yaml')]
   writeFileSync(webhookSecretFile, `# old and new\nanother one\n${SECRET}\n${SIGNING_TOKEN}\n`, {
     mode: 0o600,

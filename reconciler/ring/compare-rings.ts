@@ -1,4 +1,5 @@
-import { buildRing, RING_SLOTS, type RingBackend, SLOT_NONE } from './maglev.ts'
+import { RING_SLOTS } from '../../schemas/ring-limits.ts'
+import { buildRing, type RingBackend, SLOT_NONE } from './maglev.ts'
 
 type Backends = readonly RingBackend[]
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { addressFamily, addressToBytes } from '../../schemas/address.ts'
 import type { HashBy, Protocol } from '../../schemas/node-state.ts'
-import { RING_SLOTS } from './maglev.ts'
+import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 
 /**
  * The hash by which every node of a fleet sends a packet to the same slot of the same ring (rule 4): the

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 import { compareIdentities, type Identity, identify } from './identity.ts'
 
 /**
@@ -12,8 +13,6 @@ import { compareIdentities, type Identity, identify } from './identity.ts'
  * 10,000 pools came to 0.7%.
  */
 
-/** 2^16 + 1. */
-export const RING_SLOTS = 65537
 /** A slot that nobody has: every backend has weight 0. */
 export const SLOT_NONE = 0xffff
 

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
+import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 import type { Digest } from '../../schemas/want.ts'
 import { compareIdentities, identify } from './identity.ts'
-import { RING_SLOTS, SLOT_NONE } from './maglev.ts'
+import { SLOT_NONE } from './maglev.ts'
 
 /**
  * SHA-256 over slot -> backend address: equal for two rings exactly when they choose the same backend for

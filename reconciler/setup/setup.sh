@@ -35,6 +35,8 @@ missing_packages() {
   # Tests speak to a real sshd, and over TLS with certificates of their own.
   [ "$want" != test ] || have sshd || echo openssh-server
   [ "$want" != test ] || have openssl || echo openssl
+  # Checks the units of a release; it is not started where it does not run.
+  [ "$want" != test ] || have systemd-analyze || echo systemd
   [ "$want" != check ] || have clang-format-19 || echo clang-format-19
 }
 

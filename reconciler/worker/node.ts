@@ -99,7 +99,7 @@ export function createNode(options: NodeOptions): Node {
 
     const wanted = effectiveTables(lastGood.state.tables, options.health)
     if (isEmpty(diffNode(wanted, seen.tables))) {
-      await finish('applied', [])
+      await finish()
       return
     }
     if (isApplied()) {
@@ -118,7 +118,7 @@ export function createNode(options: NodeOptions): Node {
     log.debug({ generation }, 'converging')
     const done = await converge(drivers, wanted, seen, signal)
     status = { ...status, edits: done.edits, seen: done.seen }
-    if (done.result === 'applied') await finish('applied', [])
+    if (done.result === 'applied') await finish()
     else if (done.result === 'superseded') status = { ...status, outcome: 'superseded', outcomeAt: now() }
     else fail(done.failures)
   }
@@ -132,15 +132,21 @@ export function createNode(options: NodeOptions): Node {
   }
 
   /** The node is as wanted: remembers that, and what healed by it. */
-  async function finish(outcome: 'applied', failures: readonly EditFailure[]): Promise<void> {
+  async function finish(): Promise<void> {
     if (lastGood !== null && !isApplied()) await keep({ ...lastGood, appliedInBoot: options.bootId })
     const drift = trackDrift(status.drift, [], now())
     for (const item of drift.filter(({ healedAt, key }) => healedAt !== null && isOpen(status.drift, key))) {
       log.info({ key: item.key, driver: item.driver, afterMs: item.healedAt! - item.since }, 'drift healed')
     }
     settled = true
-    const reached = status.outcome === outcome && status.failures.length === 0
-    status = { ...status, outcome, failures, drift, outcomeAt: reached ? status.outcomeAt : now() }
+    const reached = status.outcome === 'applied' && status.failures.length === 0
+    status = {
+      ...status,
+      outcome: 'applied',
+      failures: [],
+      drift,
+      outcomeAt: reached ? status.outcomeAt : now(),
+    }
     retry = { after: 0, delay: RETRY_FIRST_MS }
   }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { buildRing, RING_SLOTS } from '../../reconciler/ring/maglev.ts'
+import { buildRing } from '../../reconciler/ring/maglev.ts'
+import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 import { type Benchmark, milliseconds } from './benchmark.ts'
 
 const BACKENDS = 100

@@ -23,9 +23,9 @@ import {
 import { openObject } from '../../reconciler/drivers/xdp/libbpf/object.ts'
 import { runProgram } from '../../reconciler/drivers/xdp/libbpf/test-run.ts'
 import { runCommand } from '../../reconciler/process/run-command.ts'
-import { RING_SLOTS } from '../../reconciler/ring/maglev.ts'
 import { addressToBytes } from '../../schemas/address.ts'
 import type { Gue, HashBy, Protocol, XdpSettingsRow } from '../../schemas/node-state.ts'
+import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 import { decodeFlow, encodeFlow, type FlowEntry } from './flow-entry.ts'
 
 /** The program under test, loaded with maps of its own, attached to nothing. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { before, suite, test } from 'node:test'
 import { FLOW_WAYS, RING_MEMBERS, reasons, structs } from '../../reconciler/drivers/xdp/layout.ts'
 import { runCommand } from '../../reconciler/process/run-command.ts'
-import { RING_SLOTS } from '../../reconciler/ring/maglev.ts'
+import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 import { buildObjects, objectFile } from './balancer.ts'
 
 /** As `bpftool -j btf dump` prints it. */

@@ -1,6 +1,5 @@
 import fc from 'fast-check'
 import { fleetKeyFingerprint, fleetKeyFromName } from '../../reconciler/ring/flow-hash.ts'
-import { RING_SLOTS } from '../../reconciler/ring/maglev.ts'
 import { addressFamily, compareAddresses, serviceId } from '../../schemas/address.ts'
 import type {
   RowBackend,
@@ -11,6 +10,7 @@ import type {
   XdpServiceRow,
   XdpSettingsRow,
 } from '../../schemas/node-state.ts'
+import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 
 /** Tables of the XDP driver, from a universe so small that two of them have much in common. */
 

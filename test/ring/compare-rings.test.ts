@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { compareRings } from '../../reconciler/ring/compare-rings.ts'
-import { buildRing, countSlots, RING_SLOTS } from '../../reconciler/ring/maglev.ts'
+import { buildRing, countSlots } from '../../reconciler/ring/maglev.ts'
 import { ringDigest } from '../../reconciler/ring/ring-digest.ts'
+import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 
 const backendsOf = (weights: Readonly<Record<string, number>>) =>
   Object.entries(weights).map(([address, weight]) => ({ address, weight }))

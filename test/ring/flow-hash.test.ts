@@ -9,7 +9,7 @@ import {
   slotOf,
   splitFleetKey,
 } from '../../reconciler/ring/flow-hash.ts'
-import { RING_SLOTS } from '../../reconciler/ring/maglev.ts'
+import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 
 const key = splitFleetKey(Uint8Array.from({ length: 16 }, (_, i) => i))
 const port = fc.integer({ min: 1, max: 65535 })

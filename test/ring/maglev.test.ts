@@ -1,16 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import {
-  buildRing,
-  countSlots,
-  RING_SLOTS,
-  type RingBackend,
-  SLOT_NONE,
-} from '../../reconciler/ring/maglev.ts'
+import { buildRing, countSlots, type RingBackend, SLOT_NONE } from '../../reconciler/ring/maglev.ts'
 import { createRingCache } from '../../reconciler/ring/ring-cache.ts'
 import { ringDigest } from '../../reconciler/ring/ring-digest.ts'
 import { compareAddresses } from '../../schemas/address.ts'
+import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 
 const address = fc.oneof(
   fc.ipV4(),

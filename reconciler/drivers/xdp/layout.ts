@@ -1,7 +1,7 @@
 import { addressFromBytes } from '../../../schemas/address.ts'
 import type { Gue, HashBy, Protocol, XdpServiceRow } from '../../../schemas/node-state.ts'
+import { RING_SLOTS } from '../../../schemas/ring-limits.ts'
 import { identify } from '../../ring/identity.ts'
-import { RING_SLOTS } from '../../ring/maglev.ts'
 
 /**
  * What the program and user space both see, as bpf/lb_types.h lays it out; a test compares the two. Host

@@ -18,8 +18,8 @@ import {
   structs,
 } from '../../../reconciler/drivers/xdp/layout.ts'
 import { runCommand } from '../../../reconciler/process/run-command.ts'
-import { RING_SLOTS } from '../../../reconciler/ring/maglev.ts'
 import { canonicalAddress } from '../../../schemas/address.ts'
+import { RING_SLOTS } from '../../../schemas/ring-limits.ts'
 import { buildObjects, objectFile } from '../../bpf/balancer.ts'
 
 interface BtfType {

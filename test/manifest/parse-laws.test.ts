@@ -24,7 +24,7 @@ const HEAD = 'apiVersion: ballast.dev/v1\nkind: Service\n'
 
 /** As a person writes it: what some version of YAML does not read as this text is in quotes. */
 function write(resource: unknown, quoteValues = false): string {
-  const document = new Document(resource, { version: '1.1' })
+  const document = new Document(resource, { version: '1.1', merge: false })
   visit(document, {
     Scalar(position, node) {
       if (typeof node.value !== 'string') return

@@ -79,11 +79,178 @@ export type XdpInterfaceRow = z.infer<typeof XdpInterfaceRow>
 export const XdpRow = z.discriminatedUnion('kind', [XdpServiceRow, XdpSettingsRow, XdpInterfaceRow])
 export type XdpRow = z.infer<typeof XdpRow>
 
+/** How IPVS hands a packet to a backend; `l2` is its direct routing. `checksum` is that of the outer UDP or GRE header. */
+export const IpvsForwarding = z.discriminatedUnion('method', [
+  z.strictObject({ method: z.literal('nat') }),
+  z.strictObject({ method: z.literal('l2') }),
+  z.strictObject({ method: z.literal('ipip') }),
+  z.strictObject({
+    method: z.literal('gue'),
+    port: Port,
+    checksum: z.enum(['none', 'full', 'remote']),
+  }),
+  z.strictObject({ method: z.literal('gre'), checksum: z.enum(['none', 'full']) }),
+])
+export type IpvsForwarding = z.infer<typeof IpvsForwarding>
+
+/** A real server. Connections over `upper` are refused until there are fewer than `lower`; 0: no limit. */
+export const IpvsBackend = z.strictObject({
+  address: Address,
+  /** That of the service, unless the forwarding is `nat`; 0 for a firewall mark. */
+  port: z.int().min(0).max(65535),
+  weight: z.int().min(0).max(65535),
+  forwarding: IpvsForwarding,
+  upper: z.int().min(0),
+  lower: z.int().min(0),
+})
+export type IpvsBackend = z.infer<typeof IpvsBackend>
+
+export const IpvsProtocol = z.enum(['tcp', 'udp', 'sctp'])
+export type IpvsProtocol = z.infer<typeof IpvsProtocol>
+
 /**
- * Rows of `ipvs` and `bgp`: their drivers are not written yet, so no manifest can ask for one and the
- * tables are empty; the shape of the state already has their place.
+ * A virtual service of IPVS, key `service/<vip>:<port>/<protocol>`, or `fwmark/<mark>/<family>`.
+ * The order of the backends is that in which they are added: the table of `mh` depends on it. It is by address
+ * and port, as in the XDP dataplane.
  */
-const NoRow = z.never()
+export const IpvsServiceRow = z.strictObject({
+  kind: z.literal('service'),
+  /** The address, port and protocol, or the firewall mark, that packets are known by. */
+  match: z.discriminatedUnion('by', [
+    z.strictObject({
+      by: z.literal('address'),
+      vip: Address,
+      port: z.int().min(0).max(65535),
+      protocol: IpvsProtocol,
+    }),
+    z.strictObject({
+      by: z.literal('fwmark'),
+      mark: z.int().min(1).max(0xffffffff),
+      family: z.enum(['ipv4', 'ipv6']),
+    }),
+  ]),
+  scheduler: z.enum(['rr', 'wrr', 'lc', 'wlc', 'lblc', 'lblcr', 'dh', 'sh', 'sed', 'nq', 'fo', 'ovf', 'mh']),
+  /** Of `mh` and `sh`: `port` hashes the source port too, `fallback` takes the next backend where one has weight 0. */
+  schedulerFlags: z.strictObject({ port: z.boolean(), fallback: z.boolean() }),
+  /** Seconds, and the prefix length that clients are told apart by. */
+  persistence: z.strictObject({ timeout: z.int().min(1), prefixLength: z.int().min(1).max(128) }).nullable(),
+  /** Every UDP packet is scheduled by itself. */
+  onePacket: z.boolean(),
+  backends: z.array(IpvsBackend),
+})
+export type IpvsServiceRow = z.infer<typeof IpvsServiceRow>
+
+/**
+ * A VIP that is Ballast's, key `vip/<address>`: services of IPVS on it are read and changed, all others left alone.
+ * `interface` has the address; '' in an observed row: none has it. Made first, removed last.
+ */
+export const IpvsVipRow = z.strictObject({
+  kind: z.literal('vip'),
+  address: Address,
+  interface: z.string().max(15),
+})
+export type IpvsVipRow = z.infer<typeof IpvsVipRow>
+
+/** Seconds after which idle connections are forgotten, key `timeouts`. */
+export const IpvsTimeoutsRow = z.strictObject({
+  kind: z.literal('timeouts'),
+  tcp: z.int().min(1),
+  tcpFin: z.int().min(1),
+  udp: z.int().min(1),
+})
+export type IpvsTimeoutsRow = z.infer<typeof IpvsTimeoutsRow>
+
+/** The daemon that copies connections between nodes, key `sync/<role>`. */
+export const IpvsSyncRow = z.strictObject({
+  kind: z.literal('sync'),
+  role: z.enum(['master', 'backup']),
+  interface: z.string().min(1).max(15),
+  id: z.int().min(0).max(255),
+  group: Address,
+  port: Port,
+  ttl: z.int().min(1).max(255),
+  /** Largest message, bytes. */
+  maxLength: z.int().min(1),
+})
+export type IpvsSyncRow = z.infer<typeof IpvsSyncRow>
+
+/** A sysctl that Ballast owns while the row is there, key `sysctl/<name with dots>`; its earlier value comes back afterwards. */
+export const IpvsSysctlRow = z.strictObject({
+  kind: z.literal('sysctl'),
+  name: z.string().min(1),
+  value: z.string(),
+})
+export type IpvsSysctlRow = z.infer<typeof IpvsSysctlRow>
+
+export const IpvsRow = z.discriminatedUnion('kind', [
+  IpvsServiceRow,
+  IpvsVipRow,
+  IpvsTimeoutsRow,
+  IpvsSyncRow,
+  IpvsSysctlRow,
+])
+export type IpvsRow = z.infer<typeof IpvsRow>
+
+const Asn = z.int().min(1).max(0xfffffffe)
+
+/** The BGP daemon of the node, key `speaker`. */
+export const BgpSpeakerRow = z.strictObject({
+  kind: z.literal('speaker'),
+  daemon: z.enum(['bird', 'gobgp']),
+  asn: Asn,
+  routerId: z.ipv4(),
+})
+export type BgpSpeakerRow = z.infer<typeof BgpSpeakerRow>
+
+/** A session, key `peer/<name>`: as configured. Whether it is up is a fact, and no difference. */
+export const BgpPeerRow = z.strictObject({
+  kind: z.literal('peer'),
+  name: z.string().min(1).max(63),
+  address: Address,
+  /** '' for the one that the kernel chooses. */
+  localAddress: z.union([Address, z.literal('')]),
+  asn: Asn,
+  port: Port,
+  /** First 16 hex digits of SHA-256 of the TCP-MD5 password (RFC 2385), '' for none. The file is the node's. */
+  password: z.string().regex(/^([0-9a-f]{16})?$/),
+  passwordFile: z.string(),
+  /** Hops to the peer; 1 is a direct link. */
+  ttl: z.int().min(1).max(255),
+  /** RFC 5880; interval in ms. */
+  bfd: z.strictObject({ interval: z.int().min(10), multiplier: z.int().min(1) }).nullable(),
+  /** Seconds. */
+  timers: z.strictObject({ hold: z.int().min(3), keepalive: z.int().min(1), retry: z.int().min(1) }),
+  /** RFC 4724, seconds; 0: off. */
+  gracefulRestart: z.int().min(0).max(4095),
+  families: z.array(z.enum(['ipv4', 'ipv6'])).min(1),
+  /** Most prefixes that are exported; more end the session. */
+  exportLimit: z.int().min(1),
+})
+export type BgpPeerRow = z.infer<typeof BgpPeerRow>
+
+/**
+ * An announcement, key `route/<prefix>`. Observed: what was sent to each peer; a peer whose session is down counts
+ * as having it while it is configured. Attributes that differ at one peer are those that are observed.
+ */
+export const BgpRouteRow = z.strictObject({
+  kind: z.literal('route'),
+  prefix: z.union([z.cidrv4(), z.cidrv6()]),
+  /** Names, sorted. */
+  peers: z.array(z.string()),
+  /** RFC 1997, `asn:value`, sorted. */
+  communities: z.array(z.string().regex(/^\d{1,5}:\d{1,5}$/)),
+  /** RFC 8092, `asn:a:b`, sorted. */
+  largeCommunities: z.array(z.string().regex(/^\d{1,10}:\d{1,10}:\d{1,10}$/)),
+  med: z.int().min(0).max(0xffffffff).nullable(),
+  /** Sent to peers of the own AS alone. */
+  localPreference: z.int().min(0).max(0xffffffff).nullable(),
+  /** How many times more the own AS stands in the path. */
+  prepend: z.int().min(0).max(16),
+})
+export type BgpRouteRow = z.infer<typeof BgpRouteRow>
+
+export const BgpRow = z.discriminatedUnion('kind', [BgpSpeakerRow, BgpPeerRow, BgpRouteRow])
+export type BgpRow = z.infer<typeof BgpRow>
 
 export const DriverName = z.enum(['xdp', 'ipvs', 'bgp'])
 export type DriverName = z.infer<typeof DriverName>
@@ -92,8 +259,8 @@ export type Table<Row> = Readonly<Record<RowKey, Row>>
 
 export const NodeTables = z.strictObject({
   xdp: z.record(RowKey, XdpRow),
-  ipvs: z.record(RowKey, NoRow),
-  bgp: z.record(RowKey, NoRow),
+  ipvs: z.record(RowKey, IpvsRow),
+  bgp: z.record(RowKey, BgpRow),
 })
 export type NodeTables = z.infer<typeof NodeTables>
 

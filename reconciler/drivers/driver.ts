@@ -17,6 +17,9 @@ export interface Observation<Row> {
   readonly digest: Digest
 }
 
+/** Live connections by row key, then by backend: its address, and in `ipvs` a space and its port after that. */
+export type LiveConnections = ReadonlyMap<RowKey, ReadonlyMap<string, number>>
+
 /** "Look again": carries no payload that anyone may trust. */
 export interface Hint {
   readonly reason: string
@@ -39,6 +42,9 @@ export interface Driver<Row> {
 
   /** Cheap; equal to an earlier one means that nothing was changed since. */
   fingerprint(): Promise<string>
+
+  /** Of these services, as far as the dataplane knows them; what is drained goes when it has none. */
+  connections?(keys: readonly RowKey[]): Promise<LiveConnections>
 
   watch?(signal: AbortSignal): AsyncIterable<Hint>
 

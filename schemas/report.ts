@@ -12,17 +12,30 @@ import { Digest, Revision } from './want.ts'
 export const Outcome = z.enum(['applied', 'pending', 'superseded', 'refused', 'held', 'failed'])
 export type Outcome = z.infer<typeof Outcome>
 
+export const DriftKind = z.enum(['missing', 'unexpected', 'changed'])
+export type DriftKind = z.infer<typeof DriftKind>
+
+/** How drift ended: the node repaired it, a newer want asks for something else, or somebody else put it right. */
+export const HealedBy = z.enum(['repair', 'want', 'others'])
+export type HealedBy = z.infer<typeof HealedBy>
+
 /** A row that is not as wanted. Rows are JSON text here, so that a report outlives a change of a row's shape. */
 export const DriftItem = z.strictObject({
   driver: DriverName,
   key: RowKey,
-  kind: z.enum(['missing', 'unexpected', 'changed']),
+  kind: DriftKind,
   desired: z.json().nullable(),
   observed: z.json().nullable(),
   /** When first seen, ms since the epoch. */
   since: z.int(),
   /** When seen to be gone again, ms since the epoch; null: still there. */
   healedAt: z.int().nullable(),
+  /** Of what has healed. */
+  healedBy: HealedBy.exactOptional(),
+  /** Why the node leaves it: its policy, a pause, or somebody who changes it back again and again. Absent: it is repaired. */
+  held: z.enum(['policy', 'pause', 'fight']).exactOptional(),
+  /** Who else writes there, as far as it is known. */
+  writer: z.string().exactOptional(),
 })
 export type DriftItem = z.infer<typeof DriftItem>
 

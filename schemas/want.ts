@@ -8,6 +8,15 @@ export type Digest = z.infer<typeof Digest>
 export const Revision = z.string().regex(/^[0-9a-f]{40}([0-9a-f]{24})?$/)
 export type Revision = z.infer<typeof Revision>
 
+/** How long what goes may take, seconds. */
+export const Handover = z.strictObject({
+  /** A route asks routers to prefer others (RFC 8326) for so long before it is withdrawn. */
+  shutdownTime: z.int().min(0),
+  /** Connections of what is drained may live on for so long. */
+  drainTimeout: z.int().min(0),
+})
+export type Handover = z.infer<typeof Handover>
+
 export const WANT_VERSION = 1
 
 /**
@@ -22,6 +31,8 @@ export const Want = z.strictObject({
   stateDigest: Digest,
   /** What the node does on its own about drift: `repair` it at once, or `hold`: report it only. */
   drift: z.enum(['repair', 'hold']),
+  /** Absent: nothing is waited for. */
+  handover: Handover.exactOptional(),
   /** When it was published, ms since the epoch. */
   at: z.int(),
 })

@@ -45,21 +45,24 @@ export async function publishWants(input: PublishInput): Promise<Published> {
   const { board, reports } = input
   const existing = input.known ?? (await board.wants.readAll())
   const states = [...input.fleet.nodes.values()].map(({ state }) => state)
+  const handoverOf = (node: string) => input.fleet.nodes.get(node)?.handover ?? existing.get(node)?.handover
   const { leaving, gone } = await findLeaving(input, existing)
   const generation = nextGeneration(input, existing)
   const all = [...states, ...leaving]
   const digests = await Promise.all(all.map(state => board.states.put(state)))
-  const offered = all.map(
-    ({ node }, index): Want => ({
+  const offered = all.map(({ node }, index): Want => {
+    const handover = handoverOf(node)
+    return {
       version: WANT_VERSION,
       node,
       generation,
       revision: input.revision,
       stateDigest: digests[index]!,
       drift: input.fleet.fleet.drift,
+      ...(handover !== undefined && { handover }),
       at: input.now,
-    }),
-  )
+    }
+  })
   const changed = offered.filter(want => {
     const current = existing.get(want.node)
     return current === undefined || !stillHolds(current, want, reports.get(want.node))
@@ -88,6 +91,8 @@ const AT_ONCE = 100
 const stillHolds = (current: Want, want: Want, report: NodeReport | undefined): boolean =>
   current.stateDigest === want.stateDigest &&
   current.drift === want.drift &&
+  current.handover?.shutdownTime === want.handover?.shutdownTime &&
+  current.handover?.drainTimeout === want.handover?.drainTimeout &&
   (report?.want?.generation ?? 0) <= current.generation
 
 /** Grows over everything that anyone has seen, also when Redis was lost (rule 7). */

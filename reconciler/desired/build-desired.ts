@@ -17,18 +17,21 @@ import {
   type XdpSettingsRow,
 } from '../../schemas/node-state.ts'
 import { RING_SLOTS } from '../../schemas/ring-limits.ts'
-import type { Want } from '../../schemas/want.ts'
+import type { Handover, Want } from '../../schemas/want.ts'
 import { selectNodes } from '../manifest/select-nodes.ts'
 import { fleetKeyFingerprint, fleetKeyFromName } from '../ring/flow-hash.ts'
+import { type Policy, readPolicy } from './read-policy.ts'
 
 /** What the manifests of one revision ask of every node. Rows and lists of backends are shared: do not change them. */
 export interface DesiredFleet {
   readonly nodes: ReadonlyMap<string, DesiredNode>
   readonly fleet: { readonly name: string; readonly drift: Want['drift'] }
+  readonly policy: Policy
 }
 
 interface DesiredNode {
   readonly state: NodeState
+  readonly handover: Handover
   /** The Service that each row of a service came from. */
   readonly names: Readonly<Record<RowKey, string>>
 }
@@ -56,11 +59,11 @@ export function buildDesired(manifests: readonly Resource[]): DesiredFleet {
       }
     }
   }
-  return { nodes: built, fleet: { name: fleet.metadata.name, drift: fleet.spec.drift } }
+  return { nodes: built, fleet: { name: fleet.metadata.name, drift: fleet.spec.drift }, policy: readPolicy(fleet, sorted) }
 }
 
 /** A node before it has services. */
-function startNode(node: Node, fleet: Fleet): { state: NodeState; names: Record<RowKey, string> } {
+function startNode(node: Node, fleet: Fleet): DesiredNode & { names: Record<RowKey, string> } {
   const { spec } = node
   const settings: XdpSettingsRow = {
     kind: 'settings',
@@ -76,7 +79,12 @@ function startNode(node: Node, fleet: Fleet): { state: NodeState; names: Record<
   tables.xdp.settings = settings
   for (const { name, attach } of spec.interfaces)
     tables.xdp[`interface/${name}`] = { kind: 'interface', name, attach } satisfies XdpInterfaceRow
-  return { state: { version: NODE_STATE_VERSION, node: node.metadata.name, tables }, names: {} }
+  const { shutdownTime, timeout: drainTimeout } = spec.drain
+  return {
+    state: { version: NODE_STATE_VERSION, node: node.metadata.name, tables },
+    handover: { shutdownTime, drainTimeout },
+    names: {},
+  }
 }
 
 type ServiceRows = readonly (readonly [RowKey, XdpServiceRow])[]

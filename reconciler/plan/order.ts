@@ -2,27 +2,18 @@ import type { Edit } from '../../schemas/edit.ts'
 import type { DriverName, Rows } from '../../schemas/node-state.ts'
 import type { NodeEdits } from './diff.ts'
 
-/**
- * What must hold before the next phase may begin.
- * - `readBack`: the rows just written are observed as written.
- * - `notExported`: the prefixes just withdrawn are in no peer's export table any more.
- * - `drainedOrDeadline`: the services about to go have no live flows, or their deadline has passed.
- */
-export type Condition = 'readBack' | 'notExported' | 'drainedOrDeadline'
-
-/** One driver's edits that may be applied as one batch, and what must then hold. */
+/** One driver's edits that may be applied as one batch. It is read back as written before the next phase begins. */
 export type Phase = {
   [D in DriverName]: {
     readonly name: PhaseName
     readonly driver: D
     readonly edits: readonly Edit<Rows[D]>[]
-    readonly until: Condition
   }
 }[DriverName]
 
 /**
  * Make before break (rule 2): what carries traffic is made and read back, then announced; what goes is
- * withdrawn first, then drained, then removed.
+ * withdrawn first, then removed. What must wait in between is still among what is desired (`handover.ts`).
  */
 export type PhaseName = 'prepare' | 'announce' | 'withdraw' | 'remove'
 
@@ -32,12 +23,12 @@ export type PhaseName = 'prepare' | 'announce' | 'withdraw' | 'remove'
  */
 export function orderEdits(edits: NodeEdits): Phase[] {
   const phases: Phase[] = [
-    { name: 'prepare', driver: 'xdp', edits: edits.xdp.filter(isMaking), until: 'readBack' },
-    { name: 'prepare', driver: 'ipvs', edits: edits.ipvs.filter(isMaking), until: 'readBack' },
-    { name: 'announce', driver: 'bgp', edits: edits.bgp.filter(isMaking), until: 'readBack' },
-    { name: 'withdraw', driver: 'bgp', edits: edits.bgp.filter(isRemoving), until: 'notExported' },
-    { name: 'remove', driver: 'xdp', edits: edits.xdp.filter(isRemoving), until: 'readBack' },
-    { name: 'remove', driver: 'ipvs', edits: edits.ipvs.filter(isRemoving), until: 'readBack' },
+    { name: 'prepare', driver: 'xdp', edits: edits.xdp.filter(isMaking) },
+    { name: 'prepare', driver: 'ipvs', edits: edits.ipvs.filter(isMaking) },
+    { name: 'announce', driver: 'bgp', edits: edits.bgp.filter(isMaking) },
+    { name: 'withdraw', driver: 'bgp', edits: edits.bgp.filter(isRemoving) },
+    { name: 'remove', driver: 'xdp', edits: edits.xdp.filter(isRemoving) },
+    { name: 'remove', driver: 'ipvs', edits: edits.ipvs.filter(isRemoving) },
   ]
   return phases.filter(phase => phase.edits.length > 0)
 }

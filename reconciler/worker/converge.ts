@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { asBallastError } from '../../schemas/ballast-error.ts'
 import type { EditFailure } from '../../schemas/edit.ts'
 import { DriverName, emptyTables, type NodeTables, type Rows } from '../../schemas/node-state.ts'
@@ -67,9 +68,8 @@ export async function converge(
   for (const phase of orderEdits(edits)) {
     if (signal.aborted) return { result: 'superseded', edits: counts, failures: [], seen }
     const failures = await applyPhase(drivers, phase, signal)
-    await observeInto(seen, drivers, phase.driver)
+    const unmet = await readBack(drivers, phase, wanted, seen, failures)
     if (signal.aborted) return { result: 'superseded', edits: counts, failures: [], seen }
-    const unmet = [...failures, ...findUnmet(phase, wanted, seen, failures)]
     if (unmet.length > 0) return { result: 'failed', edits: counts, failures: unmet, seen }
   }
   return { result: 'applied', edits: counts, failures: [], seen }
@@ -95,6 +95,27 @@ function applyWith(drivers: Drivers, phase: Phase, signal: AbortSignal) {
       return drivers.ipvs!.apply(phase.edits, signal)
     case 'bgp':
       return drivers.bgp!.apply(phase.edits, signal)
+  }
+}
+
+/** A BGP daemon sends what it was told a moment later. */
+const SENT_WITHIN_MS = 2000
+const LOOK_AGAIN_MS = 50
+
+/** Reads the driver's table into `seen`. What failed, and what is not as written though it was let time. */
+async function readBack(
+  drivers: Drivers,
+  phase: Phase,
+  wanted: NodeTables,
+  seen: Seen,
+  failures: readonly EditFailure[],
+): Promise<EditFailure[]> {
+  const tries = phase.driver === 'bgp' ? SENT_WITHIN_MS / LOOK_AGAIN_MS : 1
+  for (let attempt = 1; ; attempt += 1) {
+    await observeInto(seen, drivers, phase.driver)
+    const unmet = findUnmet(phase, wanted, seen, failures)
+    if (unmet.length === 0 || attempt >= tries) return [...failures, ...unmet]
+    await delay(LOOK_AGAIN_MS)
   }
 }
 

@@ -21,7 +21,7 @@ export function makeReport(reporter: Reporter, lastGood: LastGood | null, status
     outcomeAt: status.outcomeAt,
     edits: status.edits,
     failures: [...status.failures],
-    pending: [],
+    pending: [...status.pending],
     drift: [...status.drift],
     observedDigest: digestOf(status.seen?.digests ?? {}),
     ringsDigest: rings.success ? rings.data : null,

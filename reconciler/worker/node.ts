@@ -1,6 +1,6 @@
 import type { EditFailure } from '../../schemas/edit.ts'
 import { LAST_GOOD_VERSION, type LastGood } from '../../schemas/last-good.ts'
-import type { NodeState } from '../../schemas/node-state.ts'
+import type { NodeState, NodeTables } from '../../schemas/node-state.ts'
 import type { DriftItem, Outcome } from '../../schemas/report.ts'
 import type { Want } from '../../schemas/want.ts'
 import { findDrift, trackDrift } from '../drift/find-drift.ts'
@@ -8,6 +8,7 @@ import { effectiveTables, type HealthView } from '../effective/effective-tables.
 import type { Log } from '../log/log.ts'
 import { diffNode, isEmpty } from '../plan/diff.ts'
 import { type Convergence, converge, type Drivers, isCurrent, observeNode, type Seen } from './converge.ts'
+import type { Departures } from './departures.ts'
 import { openLastGoodFile } from './last-good-file.ts'
 
 /** A full read happens at least this often, whatever the fingerprints say, ms. */
@@ -21,6 +22,8 @@ export interface Status {
   readonly outcomeAt: number | null
   readonly edits: Convergence['edits']
   readonly failures: readonly EditFailure[]
+  /** What waits for a condition, in words. */
+  readonly pending: readonly string[]
   readonly drift: readonly DriftItem[]
   readonly seen: Seen | null
 }
@@ -38,6 +41,7 @@ export interface NodeOptions {
   readonly file: string
   readonly lastGood: LastGood | null
   readonly drivers: Drivers
+  readonly departures: Departures
   readonly health: HealthView
   readonly bootId: string
   readonly log: Log
@@ -55,9 +59,12 @@ export function createNode(options: NodeOptions): Node {
     outcomeAt: null,
     edits: { create: 0, update: 0, delete: 0 },
     failures: [],
+    pending: [],
     drift: [],
     seen: null,
   }
+  /** What the node was last brought to for this want; null: not yet by this process. */
+  let reached: NodeTables | null = null
   /** There is nothing to do about what was seen last. */
   let settled = false
   let readAt = 0
@@ -85,8 +92,10 @@ export function createNode(options: NodeOptions): Node {
       outcome: null,
       outcomeAt: null,
       failures: [],
+      pending: [],
       edits: { create: 0, update: 0, delete: 0 },
     }
+    reached = null
     return true
   }
 
@@ -98,29 +107,40 @@ export function createNode(options: NodeOptions): Node {
     status = { ...status, seen }
 
     const wanted = effectiveTables(lastGood.state.tables, options.health)
-    if (isEmpty(diffNode(wanted, seen.tables))) {
-      await finish()
-      return
-    }
-    if (isApplied()) {
-      await noticeDrift(findDrift(wanted, seen.tables, now()))
-      if (lastGood.want.drift === 'hold') {
-        status = {
-          ...status,
-          outcome: 'held',
-          outcomeAt: status.outcome === 'held' ? status.outcomeAt : now(),
-        }
-        settled = true
+    await approach(wanted, seen, lastGood.want, signal)
+  }
+
+  /** Step by step, until the node is as wanted or what is left must wait. */
+  async function approach(wanted: NodeTables, before: Seen, want: Want, signal: AbortSignal): Promise<void> {
+    let seen = before
+    let edits: Convergence['edits'] = { create: 0, update: 0, delete: 0 }
+    for (;;) {
+      const { target, pending } = await options.departures.plan(wanted, seen.tables, want.handover)
+      if (isEmpty(diffNode(target, seen.tables))) {
+        reached = target
+        await finish(pending)
         return
       }
+      const since = reached ?? (options.departures.resumed ? null : target)
+      if (seen === before && isApplied() && since !== null) {
+        const drift = findDrift(since, seen.tables, now())
+        if (drift.length > 0) await noticeDrift(drift)
+        if (drift.length > 0 && want.drift === 'hold') {
+          const outcomeAt = status.outcome === 'held' ? status.outcomeAt : now()
+          status = { ...status, outcome: 'held', outcomeAt }
+          settled = true
+          return
+        }
+      }
+      log.debug({ generation: want.generation }, 'converging')
+      const done = await converge(drivers, target, seen, signal)
+      seen = done.seen
+      edits = addCounts(edits, done.edits)
+      status = { ...status, edits, seen }
+      if (done.result === 'superseded') status = { ...status, outcome: 'superseded', outcomeAt: now() }
+      else if (done.result === 'failed') fail(done.failures)
+      if (done.result !== 'applied') return
     }
-    const { generation } = lastGood.want
-    log.debug({ generation }, 'converging')
-    const done = await converge(drivers, wanted, seen, signal)
-    status = { ...status, edits: done.edits, seen: done.seen }
-    if (done.result === 'applied') await finish()
-    else if (done.result === 'superseded') status = { ...status, outcome: 'superseded', outcomeAt: now() }
-    else fail(done.failures)
   }
 
   /** What was seen last where nothing was changed since, unless that is long ago; else what is there now. */
@@ -131,22 +151,18 @@ export function createNode(options: NodeOptions): Node {
     return observeNode(drivers)
   }
 
-  /** The node is as wanted: remembers that, and what healed by it. */
-  async function finish(): Promise<void> {
+  /** The node is as wanted, but for what must wait: remembers that, and what healed by it. */
+  async function finish(pending: readonly string[]): Promise<void> {
     if (lastGood !== null && !isApplied()) await keep({ ...lastGood, appliedInBoot: options.bootId })
     const drift = trackDrift(status.drift, [], now())
     for (const item of drift.filter(({ healedAt, key }) => healedAt !== null && isOpen(status.drift, key))) {
       log.info({ key: item.key, driver: item.driver, afterMs: item.healedAt! - item.since }, 'drift healed')
     }
-    settled = true
-    const reached = status.outcome === 'applied' && status.failures.length === 0
-    status = {
-      ...status,
-      outcome: 'applied',
-      failures: [],
-      drift,
-      outcomeAt: reached ? status.outcomeAt : now(),
-    }
+    settled = pending.length === 0
+    const outcome = settled ? 'applied' : 'pending'
+    const known = status.outcome === outcome && status.failures.length === 0
+    const outcomeAt = known ? status.outcomeAt : now()
+    status = { ...status, outcome, failures: [], pending, drift, outcomeAt }
     retry = { after: 0, delay: RETRY_FIRST_MS }
   }
 
@@ -184,6 +200,12 @@ export function createNode(options: NodeOptions): Node {
     step,
   }
 }
+
+const addCounts = (a: Convergence['edits'], b: Convergence['edits']): Convergence['edits'] => ({
+  create: a.create + b.create,
+  update: a.update + b.update,
+  delete: a.delete + b.delete,
+})
 
 const isOpen = (drift: readonly DriftItem[], key: string): boolean =>
   drift.some(item => item.key === key && item.healedAt === null)

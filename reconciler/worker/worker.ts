@@ -10,6 +10,7 @@ import type { Log } from '../log/log.ts'
 import { acquireFileLock } from '../process/file-lock.ts'
 import { createLoop } from '../process/loop.ts'
 import type { Drivers } from './converge.ts'
+import { openDepartures } from './departures.ts'
 import { describeForeign, findForeign, readLastGood } from './last-good-file.ts'
 import { makeReport } from './make-report.ts'
 import { createNode, type Status } from './node.ts'
@@ -60,6 +61,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const node = createNode({
     file,
     drivers,
+    departures: await openDepartures(join(options.stateDir, 'leaving.json'), drivers, now),
     log,
     now,
     health: options.health,

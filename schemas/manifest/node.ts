@@ -41,6 +41,27 @@ const Capacity = z
   })
   .describe('What the maps in the kernel are sized for.')
 
+const Drain = z
+  .strictObject({
+    shutdownTime: z
+      .int()
+      .min(0)
+      .max(3600)
+      .default(2)
+      .describe(
+        'Seconds for which a route asks routers to prefer others (the GRACEFUL_SHUTDOWN community, RFC 8326) before it is withdrawn.',
+      ),
+    timeout: z
+      .int()
+      .min(0)
+      .max(86_400)
+      .default(30)
+      .describe(
+        'Seconds after which what is drained goes, though connections are left: a service that is removed, a backend that leaves a service of IPVS.',
+      ),
+  })
+  .describe('How long what goes may take.')
+
 const NodeSpec = z.strictObject({
   interfaces: z.array(NodeInterface).min(1).describe('The interfaces on which packets for VIPs arrive.'),
   egress: z
@@ -77,6 +98,13 @@ const NodeSpec = z.strictObject({
     .default([])
     .describe("The node's own addresses. None of them may be a VIP: the node would lose it."),
   capacity: Capacity.prefault({}),
+  drain: Drain.prefault({}),
+  maintenance: z
+    .boolean()
+    .default(false)
+    .describe(
+      'The node announces nothing: routers are asked to prefer others, then its routes are withdrawn. It goes on forwarding what still reaches it. false brings it back.',
+    ),
 })
 
 /** A load balancer: a machine that forwards packets for VIPs. */

@@ -36,6 +36,7 @@ test('a node has its settings, its interfaces and its services, each with the na
     node('lb-1', {
       sources: { ipv6: 'FD00:0::/64' },
       mtu: 1600,
+      drain: { timeout: 60 },
       interfaces: [{ name: 'eth0', attach: 'native' }, { name: 'eth1' }],
     }),
     service('web', {
@@ -98,6 +99,7 @@ test('a node has its settings, its interfaces and its services, each with the na
         bgp: {},
       },
     },
+    handover: { shutdownTime: 2, drainTimeout: 60 },
     names: {
       'service/[2001:db8::10]:80/tcp': 'web',
       'service/[2001:db8::10]:443/udp': 'web',

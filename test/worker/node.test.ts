@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { allHealthy } from '../../reconciler/effective/effective-tables.ts'
 import { createLog } from '../../reconciler/log/log.ts'
+import { openDepartures } from '../../reconciler/worker/departures.ts'
 import { readLastGood } from '../../reconciler/worker/last-good-file.ts'
 import { createNode, type Node } from '../../reconciler/worker/node.ts'
 import { digestOf } from '../../schemas/digest.ts'
@@ -52,6 +53,7 @@ async function setUp(t: TestContext): Promise<Bench> {
         bootId,
         lastGood: await readLastGood(file),
         drivers: { xdp: bench.driver },
+        departures: await openDepartures(join(dir, 'leaving.json'), { xdp: bench.driver }, () => bench.clock),
         health: allHealthy,
         log: createLog({ level: 'silent', format: 'json', destination: process.stderr }),
         now: () => bench.clock,

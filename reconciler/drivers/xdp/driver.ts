@@ -72,6 +72,16 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
     fingerprint: () => inTurn(() => fingerprintXdp({ ...context, breathe: createBreather() })),
     apply: (edits: readonly Edit<XdpRow>[], signal: AbortSignal): Promise<EditOutcome[]> =>
       inTurn(() => applyXdp({ ...context, breathe: createBreather(), signal }, edits)),
+    connections: keys =>
+      inTurn(async () => {
+        const { services } = await readXdpCounters({ ...context, breathe: createBreather() })
+        return new Map(
+          keys.map(key => [
+            key,
+            new Map((services[key] ?? []).map(({ address, connections }) => [address, connections])),
+          ]),
+        )
+      }),
     readCounters: () => inTurn(() => readXdpCounters({ ...context, breathe: createBreather() })),
     close: async () => {},
   }

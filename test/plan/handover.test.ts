@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { findLeaving, GRACEFUL_SHUTDOWN, type Leaving, planStep } from '../../reconciler/plan/handover.ts'
+import type { BgpRow, IpvsRow, NodeTables } from '../../schemas/node-state.ts'
+import { backend, serviceRow, settingsRow, tablesOf } from './rows.ts'
+
+const HANDOVER = { shutdownTime: 2, drainTimeout: 30 }
+const PEER: BgpRow = {
+  kind: 'peer',
+  name: 'tor',
+  address: '10.0.0.1',
+  localAddress: '',
+  asn: 64512,
+  port: 179,
+  password: '',
+  passwordFile: '',
+  ttl: 1,
+  bfd: null,
+  timers: { hold: 9, keepalive: 3, retry: 5 },
+  gracefulRestart: 0,
+  families: ['ipv4'],
+  exportLimit: 100,
+}
+
+const routeRow = (prefix: string): BgpRow => ({
+  kind: 'route',
+  prefix,
+  peers: ['tor'],
+  communities: ['64512:1'],
+  largeCommunities: [],
+  med: null,
+  localPreference: null,
+  prepend: 0,
+})
+
+const ipvsRow = (vip: string, addresses: readonly string[]): IpvsRow => ({
+  kind: 'service',
+  match: { by: 'address', vip, port: 80, protocol: 'tcp' },
+  scheduler: 'mh',
+  schedulerFlags: { port: true, fallback: true },
+  persistence: null,
+  onePacket: false,
+  backends: addresses.map(address => ({
+    address,
+    port: 80,
+    weight: 100,
+    forwarding: { method: 'l2' },
+    upper: 0,
+    lower: 0,
+  })),
+})
+
+interface Offer {
+  readonly vip: string
+  readonly dataplane: 'xdp' | 'ipvs'
+  readonly announced: boolean
+  readonly backends: readonly string[]
+}
+
+function tablesFor(offers: readonly Offer[]): NodeTables {
+  const tables = tablesOf(...(offers.some(({ dataplane }) => dataplane === 'xdp') ? [settingsRow()] : []))
+  for (const { vip, dataplane, announced, backends } of offers) {
+    const key = `service/${vip}:80/tcp`
+    if (dataplane === 'xdp')
+      tables.xdp[key] = serviceRow(
+        vip,
+        backends.map(each => backend(each)),
+      )
+    else {
+      tables.ipvs[key] = ipvsRow(vip, backends)
+      tables.ipvs[`vip/${vip}`] = { kind: 'vip', address: vip, interface: 'lo' }
+    }
+    if (announced) tables.bgp[`route/${vip}/32`] = routeRow(`${vip}/32`)
+  }
+  if (Object.keys(tables.bgp).length > 0) tables.bgp['peer/tor'] = PEER
+  return tables
+}
+
+const VIPS = ['203.0.113.1', '203.0.113.2', '203.0.113.3']
+const BACKENDS = ['10.0.1.1', '10.0.1.2', '10.0.1.3']
+const anyOffers = fc.subarray(VIPS).chain(vips =>
+  fc.tuple(
+    ...vips.map(vip =>
+      fc.record({
+        vip: fc.constant(vip),
+        dataplane: fc.constantFrom('xdp' as const, 'ipvs' as const),
+        announced: fc.boolean(),
+        backends: fc.subarray(BACKENDS, { minLength: 1 }),
+      }),
+    ),
+  ),
+)
+
+const tableOf = (tables: NodeTables, driver: 'xdp' | 'ipvs'): Readonly<Record<string, unknown>> =>
+  tables[driver]
+
+test('what goes ends, and nothing goes before what leads to it, or with connections before its time (rule 2)', () => {
+  fc.assert(
+    fc.property(
+      anyOffers,
+      anyOffers,
+      fc.dictionary(fc.constantFrom(...VIPS), fc.integer({ min: 0, max: 60 })),
+      (before, after, endsAt) => {
+        const wanted = tablesFor(after)
+        let observed = tablesFor(before)
+        let leaving: Leaving = {}
+        const shutFor = new Map<string, number>()
+        for (let second = 0; second <= 200; second += 1) {
+          const open = (key: string) =>
+            new Map(
+              second < (Object.entries(endsAt).find(([vip]) => key.includes(vip))?.[1] ?? 0)
+                ? BACKENDS.flatMap(each => [
+                    [each, 1],
+                    [`${each} 80`, 1],
+                  ])
+                : [],
+            )
+          const step = planStep({
+            wanted,
+            observed,
+            leaving,
+            handover: HANDOVER,
+            now: 1000 * second,
+            connections: (_, key) => open(key),
+          })
+          for (const driver of ['xdp', 'ipvs'] as const)
+            for (const key of Object.keys(tableOf(observed, driver)).filter(each =>
+              each.startsWith('service/'),
+            )) {
+              if (tableOf(step.target, driver)[key] !== undefined) continue
+              const other = driver === 'xdp' ? 'ipvs' : 'xdp'
+              const moved = tableOf(wanted, other)[key] !== undefined
+              const vip = key.slice('service/'.length).split(':')[0]
+              const led = Object.entries(observed.bgp).some(
+                ([name]) => name === `route/${vip}/32` && wanted.bgp[name] === undefined,
+              )
+              assert.ok(moved || !led, `${key} goes while it is announced`)
+              assert.ok(moved || open(key).size === 0 || second >= HANDOVER.drainTimeout)
+            }
+          for (const [key, row] of Object.entries(step.target.bgp)) {
+            if (row.kind === 'route' && wanted.bgp[key] === undefined) {
+              assert.ok(row.communities.includes(GRACEFUL_SHUTDOWN))
+              shutFor.set(key, (shutFor.get(key) ?? 0) + 1)
+            }
+          }
+          for (const key of Object.keys(observed.bgp))
+            if (key.startsWith('route/') && step.target.bgp[key] === undefined)
+              assert.equal(shutFor.get(key), HANDOVER.shutdownTime)
+          if (Object.values(step.target.bgp).some(({ kind }) => kind === 'route'))
+            assert.ok(step.target.bgp['peer/tor'] !== undefined)
+          for (const row of Object.values(step.target.ipvs))
+            if (row.kind === 'service' && row.match.by === 'address')
+              assert.ok(step.target.ipvs[`vip/${row.match.vip}`] !== undefined)
+          ;({ target: observed, leaving } = step)
+        }
+        assert.deepEqual(observed, wanted)
+        assert.deepEqual(leaving, {})
+      },
+    ),
+  )
+})
+
+test('a backend that leaves a service of IPVS gets nothing new, and goes when its connections have ended', () => {
+  const offer = { vip: VIPS[0]!, dataplane: 'ipvs', announced: false } as const
+  const observed = tablesFor([{ ...offer, backends: BACKENDS.slice(0, 2) }])
+  const wanted = tablesFor([{ ...offer, backends: BACKENDS.slice(1, 3) }])
+  const key = `service/${VIPS[0]}:80/tcp`
+  assert.deepEqual(findLeaving(wanted, observed), { xdp: [], ipvs: [key] })
+  const input = { wanted, observed, leaving: {}, handover: HANDOVER, now: 0 }
+  const held = planStep({ ...input, connections: () => new Map([['10.0.1.1 80', 2]]) })
+  const row = held.target.ipvs[key]
+  assert.deepEqual(row?.kind === 'service' && row.backends.map(({ address, weight }) => [address, weight]), [
+    ['10.0.1.1', 0],
+    ['10.0.1.2', 100],
+    ['10.0.1.3', 100],
+  ])
+  assert.deepEqual(held.pending, [
+    `${key} 10.0.1.1 80 has 2 connections left, and goes at 1970-01-01T00:00:30Z at the latest`,
+  ])
+  assert.deepEqual(planStep({ ...input, connections: () => new Map() }).target, wanted)
+  const later = { ...input, leaving: held.leaving, now: 30_000 }
+  assert.deepEqual(planStep({ ...later, connections: () => new Map([['10.0.1.1 80', 2]]) }).target, wanted)
+})
+
+test('a node with nothing on its way out should be just what is wanted', () => {
+  const wanted = tablesFor([{ vip: VIPS[0]!, dataplane: 'xdp', announced: true, backends: BACKENDS }])
+  const step = planStep({
+    wanted,
+    observed: tablesFor([]),
+    leaving: { 'xdp service/gone': 5 },
+    handover: HANDOVER,
+    now: 0,
+    connections: () => null,
+  })
+  assert.equal(step.target, wanted)
+  assert.deepEqual([step.pending, step.leaving], [[], {}])
+})

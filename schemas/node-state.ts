@@ -16,7 +16,15 @@ export const Protocol = z.enum(['tcp', 'udp'])
 export type Protocol = z.infer<typeof Protocol>
 
 /** In canonical text (RFC 5952 for IPv6). A weight of 0 is a drained backend: no new flows, its old ones stay. */
-export const RowBackend = z.strictObject({ address: Address, weight: z.int().min(0).max(65535) })
+export const RowBackend = z.strictObject({
+  address: Address,
+  weight: z.int().min(0).max(65535),
+  /** Of a service with `quic`: the server id in the connection ids that this backend gives out, in lower-case hex digits. */
+  serverId: z
+    .string()
+    .regex(/^([0-9a-f]{2}){1,8}$/)
+    .exactOptional(),
+})
 export type RowBackend = z.infer<typeof RowBackend>
 
 /** Generic UDP encapsulation. Variant 1 has the IP packet directly in UDP, variant 0 a header of 4 bytes before it. */
@@ -28,19 +36,47 @@ export const HashBy = z.enum(['all-but-source-port', 'addresses', 'source'])
 export type HashBy = z.infer<typeof HashBy>
 
 /**
- * A service of the XDP dataplane, key `service/<vip>:<port>/<protocol>`.
+ * Which sources are let in: the longest prefix that holds the source decides, `otherwise` for one in none.
+ * Canonical CIDR, each list sorted as text.
+ */
+export const Access = z.strictObject({
+  otherwise: z.enum(['allow', 'deny']),
+  allow: z.array(z.string()),
+  deny: z.array(z.string()),
+})
+export type Access = z.infer<typeof Access>
+
+/** New flows of all sources that share their first bits: so many per second, and so many at once. */
+export const FlowLimit = z.strictObject({
+  perSecond: z.int().min(1),
+  burst: z.int().min(1),
+  ipv4Bits: z.int().min(0).max(32),
+  ipv6Bits: z.int().min(0).max(128),
+})
+export type FlowLimit = z.infer<typeof FlowLimit>
+
+/**
+ * A service of the XDP dataplane, key `service/<vip>:<port>/<protocol>`, with a range of ports
+ * `service/<vip>:<port>-<endPort>/<protocol>`.
  * Backends are sorted by address (as numbers, IPv4 first), never by history.
  */
 export const XdpServiceRow = z.strictObject({
   kind: z.literal('service'),
   vip: Address,
   port: Port,
+  /** The last of its ports, when it has more than one. */
+  endPort: Port.exactOptional(),
   protocol: Protocol,
   encapsulation: z.enum(['ipip', 'gue']),
   /** With the encapsulation `gue`, and only then. */
   gue: Gue.exactOptional(),
   /** Absent: by the 5-tuple. */
   hashBy: HashBy.exactOptional(),
+  /** Absent: every source is let in. */
+  access: Access.exactOptional(),
+  flowLimit: FlowLimit.exactOptional(),
+  /** Connection ids with this config id name the backend by its `serverId`, which is then as long for all. */
+  quic: z.strictObject({ configId: z.int().min(0).max(6) }).exactOptional(),
   /** `differing`: slots that are not what Maglev makes of the backends; always 0 in a desired row. */
   ring: z.strictObject({ slots: z.int(), differing: z.int() }),
   /** Seconds after which an idle UDP flow is forgotten. */
@@ -63,6 +99,8 @@ export const XdpSettingsRow = z.strictObject({
   mtu: z.int().min(576).max(65535),
   egress: z.enum(['hairpin', 'fib']),
   unmatched: z.enum(['drop', 'pass']),
+  /** Absent: later fragments follow the first. */
+  fragments: z.literal('drop').exactOptional(),
   /** Live flows that the table is sized for; services and members (backends over all services) that the maps hold. */
   capacity: z.strictObject({ flows: z.int().min(1), services: z.int().min(1), members: z.int().min(1) }),
 })
@@ -100,18 +138,35 @@ export const IpvsBackend = z.strictObject({
   port: z.int().min(0).max(65535),
   weight: z.int().min(0).max(65535),
   forwarding: IpvsForwarding,
-  upper: z.int().min(0),
-  lower: z.int().min(0),
+  upper: z.int().min(0).max(0x7fffffff),
+  lower: z.int().min(0).max(0x7fffffff),
 })
 export type IpvsBackend = z.infer<typeof IpvsBackend>
 
 export const IpvsProtocol = z.enum(['tcp', 'udp', 'sctp'])
 export type IpvsProtocol = z.infer<typeof IpvsProtocol>
 
+export const IpvsScheduler = z.enum([
+  'rr',
+  'wrr',
+  'lc',
+  'wlc',
+  'lblc',
+  'lblcr',
+  'dh',
+  'sh',
+  'sed',
+  'nq',
+  'fo',
+  'ovf',
+  'mh',
+])
+export type IpvsScheduler = z.infer<typeof IpvsScheduler>
+
 /**
  * A virtual service of IPVS, key `service/<vip>:<port>/<protocol>`, or `fwmark/<mark>/<family>`.
- * The order of the backends is that in which they are added: the table of `mh` depends on it. It is by address
- * and port, as in the XDP dataplane.
+ * The order of the backends is that in which they were added, where the scheduler depends on it (`mh`, `sh`, `dh`);
+ * in a desired row, and for the other schedulers, it is by address and port, as in the XDP dataplane.
  */
 export const IpvsServiceRow = z.strictObject({
   kind: z.literal('service'),
@@ -129,11 +184,18 @@ export const IpvsServiceRow = z.strictObject({
       family: z.enum(['ipv4', 'ipv6']),
     }),
   ]),
-  scheduler: z.enum(['rr', 'wrr', 'lc', 'wlc', 'lblc', 'lblcr', 'dh', 'sh', 'sed', 'nq', 'fo', 'ovf', 'mh']),
+  /** One of `IpvsScheduler` in a desired row. */
+  scheduler: z.string().min(1),
   /** Of `mh` and `sh`: `port` hashes the source port too, `fallback` takes the next backend where one has weight 0. */
   schedulerFlags: z.strictObject({ port: z.boolean(), fallback: z.boolean() }),
-  /** Seconds, and the prefix length that clients are told apart by. */
-  persistence: z.strictObject({ timeout: z.int().min(1), prefixLength: z.int().min(1).max(128) }).nullable(),
+  /** Seconds, the prefix length that clients are told apart by, and a persistence engine, '' in a desired row. */
+  persistence: z
+    .strictObject({
+      timeout: z.int().min(1),
+      prefixLength: z.int().min(0).max(128),
+      engine: z.string(),
+    })
+    .nullable(),
   /** Every UDP packet is scheduled by itself. */
   onePacket: z.boolean(),
   backends: z.array(IpvsBackend),
@@ -169,12 +231,15 @@ export const IpvsSyncRow = z.strictObject({
   group: Address,
   port: Port,
   ttl: z.int().min(1).max(255),
-  /** Largest message, bytes. */
+  /** Largest message, bytes of payload. */
   maxLength: z.int().min(1),
 })
 export type IpvsSyncRow = z.infer<typeof IpvsSyncRow>
 
-/** A sysctl that Ballast owns while the row is there, key `sysctl/<name with dots>`; its earlier value comes back afterwards. */
+/**
+ * A sysctl that Ballast owns while the row is there, key `sysctl/<name>`; its earlier value comes back afterwards. The
+ * name is as sysctl(8) takes it: dots between its parts, and `/` for a dot inside one.
+ */
 export const IpvsSysctlRow = z.strictObject({
   kind: z.literal('sysctl'),
   name: z.string().min(1),

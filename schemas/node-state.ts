@@ -276,9 +276,11 @@ export const BgpPeerRow = z.strictObject({
   localAddress: z.union([Address, z.literal('')]),
   asn: Asn,
   port: Port,
-  /** First 16 hex digits of SHA-256 of the TCP-MD5 password (RFC 2385), '' for none. The file is the node's. */
-  password: z.string().regex(/^([0-9a-f]{16})?$/),
-  passwordFile: z.string(),
+  /**
+   * TCP-MD5 (RFC 2385): the name of a file in the node's folder of secrets. `stale`: the daemon has another password
+   * than the file now; always false in a desired row.
+   */
+  password: z.strictObject({ file: z.string().min(1), stale: z.boolean() }).nullable(),
   /** Hops to the peer; 1 is a direct link. */
   ttl: z.int().min(1).max(255),
   /** RFC 5880; interval in ms. */
@@ -288,7 +290,7 @@ export const BgpPeerRow = z.strictObject({
   /** RFC 4724, seconds; 0: off. */
   gracefulRestart: z.int().min(0).max(4095),
   families: z.array(z.enum(['ipv4', 'ipv6'])).min(1),
-  /** Most prefixes that are exported; more end the session. */
+  /** Most prefixes of a family that are exported; those above it are not. */
   exportLimit: z.int().min(1),
 })
 export type BgpPeerRow = z.infer<typeof BgpPeerRow>
@@ -314,7 +316,19 @@ export const BgpRouteRow = z.strictObject({
 })
 export type BgpRouteRow = z.infer<typeof BgpRouteRow>
 
-export const BgpRow = z.discriminatedUnion('kind', [BgpSpeakerRow, BgpPeerRow, BgpRouteRow])
+/**
+ * When the route of this prefix is announced, key `condition/<prefix>`: while one of these services has as many
+ * backends that get new flows. In desired states alone: `effectiveTables` decides and takes it out, and no driver sees it.
+ */
+export const BgpConditionRow = z.strictObject({
+  kind: z.literal('condition'),
+  prefix: z.union([z.cidrv4(), z.cidrv6()]),
+  /** Keys of services of `xdp` or `ipvs`, sorted by key. */
+  services: z.array(z.strictObject({ key: RowKey, minHealthyBackends: z.int().min(0) })).min(1),
+})
+export type BgpConditionRow = z.infer<typeof BgpConditionRow>
+
+export const BgpRow = z.discriminatedUnion('kind', [BgpSpeakerRow, BgpPeerRow, BgpRouteRow, BgpConditionRow])
 export type BgpRow = z.infer<typeof BgpRow>
 
 export const DriverName = z.enum(['xdp', 'ipvs', 'bgp'])

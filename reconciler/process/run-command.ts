@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import { type ExecaError, execa } from 'execa'
 import { BallastError } from '../../schemas/ballast-error.ts'
 
@@ -82,8 +83,10 @@ export interface Program {
   readonly stderr: NodeJS.ReadableStream | null
   /** Never rejects. */
   readonly exited: Promise<ProgramExit>
-  /** Lets this process end while the program still runs. */
+  /** Lets this process end while the program still runs, and with it its pipes. */
   unref(): void
+  /** Takes `unref` back: this process stays for the program. */
+  ref(): void
   /** SIGTERM, and SIGKILL when it has not ended after `graceMs` (2,000 when left out). */
   stop(graceMs?: number): Promise<ProgramExit>
 }
@@ -118,7 +121,14 @@ export async function startProgram(
     stdout: child.stdout,
     stderr: child.stderr,
     exited,
-    unref: () => child.unref(),
+    unref() {
+      child.unref()
+      for (const pipe of pipesOf(child)) pipe.unref()
+    },
+    ref() {
+      child.ref()
+      for (const pipe of pipesOf(child)) pipe.ref()
+    },
     async stop(graceMs = KILL_AFTER_MS) {
       child.kill('SIGTERM')
       const timer = setTimeout(() => child.kill('SIGKILL'), graceMs)
@@ -130,6 +140,10 @@ export async function startProgram(
     },
   }
 }
+
+/** Pipes of a child process are sockets, whatever their type says. */
+const pipesOf = ({ stdin, stdout, stderr }: Record<'stdin' | 'stdout' | 'stderr', unknown>): Socket[] =>
+  [stdin, stdout, stderr].filter(pipe => pipe instanceof Socket).filter(({ destroyed }) => !destroyed)
 
 function place(options: Pick<CommandOptions, 'cwd' | 'env'>) {
   return {

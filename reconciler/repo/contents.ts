@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import type { GitObjects } from './git-objects.ts'
+import type { Objects } from './git-objects.ts'
 import { LIMITS, type Refuse, refuseBigFile, refuseEncoding, refuseLfs } from './refusals.ts'
 
 /** What a blob holds, or why it is not read. */
@@ -20,7 +20,7 @@ export interface Budget {
  * Null when it is more than the budget. Throws `OBJECT_MISSING` and what reading throws.
  */
 export async function readContents(
-  objects: GitObjects,
+  objects: Objects,
   oids: Iterable<string>,
   before: Contents,
   budget: Budget,

@@ -1,26 +1,15 @@
-import { access, realpath } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { realpath } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { BallastError } from '../../schemas/ballast-error.ts'
 import { runCommand } from '../process/run-command.ts'
 import { type GitPlace, gitEnvironment } from './git-command.ts'
 
-export interface FoundRepository extends GitPlace {
-  /** isomorphic-git knows neither alternates nor SHA-256; the git command reads such a repository. */
-  readonly isomorphic: boolean
-}
-
 /** Throws `REPO_NOT_FOUND`, `REPO_UNSUPPORTED`, `GIT_NOT_INSTALLED`. */
-export async function findRepository(folder: string): Promise<FoundRepository> {
+export async function findRepository(folder: string): Promise<GitPlace> {
   const dir = await realpath(folder).catch((cause: unknown) => {
     throw notFound(folder, cause)
   })
-  const args = [
-    'rev-parse',
-    '--path-format=absolute',
-    '--git-dir',
-    '--git-common-dir',
-    '--show-object-format',
-  ]
+  const args = ['rev-parse', '--path-format=absolute', '--git-dir', '--git-common-dir']
   const { stdout } = await runCommand('git', ['-c', 'safe.directory=*', ...args], {
     cwd: dir,
     // Else git looks for a repository in the folders above, too.
@@ -28,16 +17,9 @@ export async function findRepository(folder: string): Promise<FoundRepository> {
   }).catch((cause: unknown) => {
     throw explain(folder, cause)
   })
-  const [gitDir = '', commonDir = '', format] = stdout.split('\n')
-  const alternates = await exists(join(commonDir, 'objects/info/alternates'))
-  return { dir, gitDir, commonDir, isomorphic: format === 'sha1' && !alternates }
+  const [gitDir = '', commonDir = ''] = stdout.split('\n')
+  return { dir, gitDir, commonDir }
 }
-
-const exists = (file: string): Promise<boolean> =>
-  access(file).then(
-    () => true,
-    () => false,
-  )
 
 function explain(folder: string, cause: unknown): unknown {
   if (!(cause instanceof BallastError)) return cause

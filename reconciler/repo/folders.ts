@@ -1,8 +1,7 @@
 import type { Diagnostic } from '../../schemas/diagnostic.ts'
 import { isManifestName } from '../manifest/select-files.ts'
 import type { Budget } from './contents.ts'
-import type { GitObjects } from './git-objects.ts'
-import type { TreeEntry } from './object-reader.ts'
+import type { Objects, TreeEntry } from './git-objects.ts'
 import {
   LIMITS,
   refuseCount,
@@ -25,7 +24,7 @@ export interface Folder {
 }
 
 export interface WalkInput {
-  readonly objects: GitObjects
+  readonly objects: Objects
   readonly top: Folder
   readonly entries: readonly TreeEntry[]
   /** Of a path that counts from the top; a folder's ends with `/`. */
@@ -98,7 +97,7 @@ export const emptyFolder = (oid: string, path: string): Folder => ({
 
 /** By id; null when it is more than the budget. */
 export async function readTrees(
-  objects: GitObjects,
+  objects: Objects,
   oids: readonly string[],
   budget: Budget,
 ): Promise<Map<string, TreeEntry[]> | null> {

@@ -2,7 +2,6 @@ import { BallastError } from '../../schemas/ballast-error.ts'
 import type { Program } from '../process/run-command.ts'
 import { createByteReader } from './byte-reader.ts'
 import { type GitPlace, startGit } from './git-command.ts'
-import { entryKind, type ObjectReader, type TreeEntry } from './object-reader.ts'
 
 interface ObjectInfo {
   readonly oid: string
@@ -14,12 +13,28 @@ interface ObjectInfo {
  * One `git cat-file` process that answers many questions. Its sizes come without unpacking anything. Throws
  * `OBJECT_MISSING`, `OBJECT_UNREADABLE`, `GIT_FAILED`.
  */
-export interface GitObjects extends ObjectReader {
+export interface GitObjects extends Objects {
+  close(): Promise<void>
+}
+
+/** Reads objects by id, in the order that they are asked for. */
+export interface Objects {
   /** Bytes, unpacked. */
   sizes(oids: readonly string[]): Promise<number[]>
   /** Id of a revision's tree; null when there is no such commit. */
   treeOf(revision: string): Promise<string | null>
-  close(): Promise<void>
+  readTrees(oids: readonly string[]): Promise<TreeEntry[][]>
+  readBlobs(oids: readonly string[]): Promise<Uint8Array[]>
+  /** gitformat-commit: headers, an empty line, the message. */
+  readCommits(oids: readonly string[]): Promise<Uint8Array[]>
+}
+
+/** One entry of a tree object. */
+export interface TreeEntry {
+  readonly kind: 'file' | 'folder' | 'symlink' | 'submodule'
+  /** Without what is above it; U+FFFD stands for bytes that are not UTF-8. */
+  readonly name: string
+  readonly oid: string
 }
 
 /** ms without an answer after which git is given up. */
@@ -33,16 +48,29 @@ export async function openGitObjects(place: GitPlace): Promise<GitObjects> {
   const git = await startGit(place, ['cat-file', '--batch-command', '--buffer'])
   const reader = createByteReader(git.stdout!)
   let last: Promise<unknown> = Promise.resolve()
+  let asking = 0
+  // A program of one command ends when it has its answers.
+  git.unref()
 
   /** One batch at a time: answers come in the order of the questions. */
   function ask<T>(command: 'info' | 'contents', names: readonly string[], take: TakeAnswer<T>): Promise<T[]> {
     const answers = last.then(async () => {
       if (names.length === 0) return []
+      if (asking++ === 0) git.ref()
       git.stdin!.write(`${names.map(name => `${command} ${name}\n`).join('')}flush\n`)
       return withTimeLimit(git, place, async () => {
         const taken: T[] = []
-        for (const name of names) taken.push(await take(name, await reader.line()))
+        const faults: BallastError[] = []
+        for (const name of names) {
+          const answer = await take(name, await reader.line())
+          if (answer instanceof BallastError) faults.push(answer)
+          else taken.push(answer)
+        }
+        // Only now: the next questions must not find answers that were left over.
+        if (faults.length > 0) throw faults[0]!
         return taken
+      }).finally(() => {
+        if (--asking === 0) git.unref()
       })
     })
     last = answers.catch(() => {})
@@ -52,10 +80,10 @@ export async function openGitObjects(place: GitPlace): Promise<GitObjects> {
   const contents = (oids: readonly string[], type: string): Promise<Uint8Array[]> =>
     ask('contents', oids, async (oid, header) => {
       const info = parseHeader(header)
-      if (info === null) throw objectMissing(place, oid)
+      if (info === null) return objectMissing(place, oid)
       const bytes = await reader.bytes(info.size)
       await reader.bytes(1)
-      if (info.type !== type) throw objectUnreadable(place, oid, `it is a ${info.type} and not a ${type}`)
+      if (info.type !== type) return objectUnreadable(place, oid, `it is a ${info.type} and not a ${type}`)
       return bytes
     })
 
@@ -63,14 +91,14 @@ export async function openGitObjects(place: GitPlace): Promise<GitObjects> {
     sizes: oids =>
       ask('info', oids, async (oid, header) => {
         const info = parseHeader(header)
-        if (info === null) throw objectMissing(place, oid)
-        return info.size
+        return info === null ? objectMissing(place, oid) : info.size
       }),
     async treeOf(revision) {
       const [info] = await ask('info', [`${revision}^{tree}`], async (_name, header) => parseHeader(header))
       return info?.oid ?? null
     },
     readBlobs: oids => contents(oids, 'blob'),
+    readCommits: oids => contents(oids, 'commit'),
     async readTrees(oids) {
       const trees = await contents(oids, 'tree')
       return trees.map((bytes, index) => {
@@ -81,13 +109,14 @@ export async function openGitObjects(place: GitPlace): Promise<GitObjects> {
       })
     },
     async close() {
-      // After a fault answers are left over; a program whose output nobody reads never counts as ended.
+      // A program whose output nobody reads never counts as ended.
       await Promise.all([git.stop(), reader.drain()])
     },
   }
 }
 
-type TakeAnswer<T> = (name: string, header: string) => Promise<T>
+/** Takes the whole answer, also when it is not what was asked for. */
+type TakeAnswer<T> = (name: string, header: string) => Promise<T | BallastError>
 
 /** `<id> <type> <size>`, or `<name> missing`. */
 function parseHeader(line: string): ObjectInfo | null {
@@ -112,6 +141,20 @@ export function parseTree(bytes: Uint8Array, idLength: number): TreeEntry[] | nu
     at = next
   }
   return entries
+}
+
+/** Of a tree entry's mode, in octal (gitformat-index(5) lists them). */
+function entryKind(mode: string): TreeEntry['kind'] {
+  switch (mode.replace(/^0/, '')) {
+    case '40000':
+      return 'folder'
+    case '120000':
+      return 'symlink'
+    case '160000':
+      return 'submodule'
+    default:
+      return 'file'
+  }
 }
 
 async function withTimeLimit<T>(git: Program, place: GitPlace, work: () => Promise<T>): Promise<T> {

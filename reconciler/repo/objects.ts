@@ -1,31 +1,39 @@
+import { BallastError } from '../../schemas/ballast-error.ts'
 import type { GitPlace } from './git-command.ts'
-import { type GitObjects, openGitObjects } from './git-objects.ts'
-import { createIsomorphicObjects, packBytes } from './isomorphic-objects.ts'
+import { type GitObjects, type Objects, openGitObjects } from './git-objects.ts'
 
 /**
- * Up to so many objects are read by isomorphic-git; more in one go by the git command. Measured with 10,000
- * blobs of 0.8 KB: isomorphic-git takes 0.5 ms for each and 2 ms for a tree, `git cat-file` 0.26 s for all.
+ * Objects of a repository, read through one `git cat-file` that stays: to start git takes longer than all that a push
+ * asks of it. One that ended is replaced. Throws what `GitObjects` throws.
  */
-const FEW = 16
+export function createObjects(place: GitPlace): Objects {
+  let running: Promise<GitObjects> | null = null
 
-/** isomorphic-git reads and checks a pack whole before its first object. */
-const SMALL_PACKS = 16 << 20
-
-/** What serves one snapshot: sizes from git, contents from whichever of the two is fit for it. */
-export async function openObjects(place: GitPlace, isomorphic: boolean): Promise<GitObjects> {
-  const git = await openGitObjects(place)
-  if (!isomorphic || (await packBytes(place)) > SMALL_PACKS) return git
-  const direct = createIsomorphicObjects(place)
-
-  /** What isomorphic-git cannot read (an odd name, a pack that has just been replaced) git can, or it says why not. */
-  const choose =
-    <T>(few: (oids: readonly string[]) => Promise<T[]>, many: (oids: readonly string[]) => Promise<T[]>) =>
-    (oids: readonly string[]): Promise<T[]> =>
-      oids.length > FEW ? many(oids) : few(oids).catch(() => many(oids))
+  async function ask<T>(question: (objects: GitObjects) => Promise<T>): Promise<T> {
+    const known = running
+    const current = known ?? openGitObjects(place)
+    running = current
+    try {
+      return await question(await current)
+    } catch (error) {
+      if (error instanceof BallastError && ANSWERS.includes(error.code)) throw error
+      if (running === current) running = null
+      // Nobody reads from it any more.
+      current.then(objects => objects.close()).catch(() => {})
+      // It may have ended long ago, when nothing was asked.
+      if (known === null) throw error
+      return await ask(question)
+    }
+  }
 
   return {
-    ...git,
-    readTrees: choose(direct.readTrees, git.readTrees),
-    readBlobs: choose(direct.readBlobs, git.readBlobs),
+    sizes: oids => ask(objects => objects.sizes(oids)),
+    treeOf: revision => ask(objects => objects.treeOf(revision)),
+    readTrees: oids => ask(objects => objects.readTrees(oids)),
+    readBlobs: oids => ask(objects => objects.readBlobs(oids)),
+    readCommits: oids => ask(objects => objects.readCommits(oids)),
   }
 }
+
+/** What git itself says of an object. */
+const ANSWERS = ['OBJECT_MISSING', 'OBJECT_UNREADABLE']

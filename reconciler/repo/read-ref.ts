@@ -17,6 +17,20 @@ export async function readRef({ commonDir }: GitPlace, ref: string): Promise<Rev
   return packed.includes(` ${ref}\n`) ? undefined : null
 }
 
+/**
+ * What a symbolic ref names, from its file. Null: there is no such file. Undefined: only git can say. `folder`: the
+ * `gitDir` for HEAD, the `commonDir` for the others.
+ */
+export async function readSymbolicRef(
+  { commonDir }: GitPlace,
+  folder: string,
+  ref: string,
+): Promise<string | null | undefined> {
+  if (await isThere(join(commonDir, 'reftable'))) return undefined
+  const text = await readText(join(folder, ref))
+  return text === null ? null : /^ref: (\S+)\n$/.exec(text)?.[1]
+}
+
 /** Null when there is none; empty, so of use to nobody, when it cannot be read. */
 const readText = (file: string): Promise<string | null> =>
   readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? null : ''))

@@ -3,24 +3,14 @@ import type { Diagnostic } from '../../schemas/diagnostic.ts'
 import { Revision } from '../../schemas/want.ts'
 import { findRepository } from './find-repository.ts'
 import { revisionNotFound, runGit } from './git-command.ts'
-import { openObjects } from './objects.ts'
-import { readRef } from './read-ref.ts'
+import { type Description, describeCommit, isAmongParents } from './history.ts'
+import { createObjects } from './objects.ts'
+import { readRef, readSymbolicRef } from './read-ref.ts'
 import { readSnapshot, type Snapshot, type SnapshotRequest } from './snapshot.ts'
 import { type VerifyRequest, verifyCommits } from './verify-commits.ts'
 import { watchRef } from './watch-ref.ts'
 
 export type { Snapshot, SnapshotRequest } from './snapshot.ts'
-
-/** What people know a commit by. */
-export interface Description {
-  readonly revision: Revision
-  /** The first paragraph of its message, on one line. */
-  readonly subject: string
-  /** `Ada <ada@example.org>` */
-  readonly author: string
-  /** When it was committed, ms since the epoch. */
-  readonly at: number
-}
 
 /**
  * A local repository, bare or with a work tree, which is never looked at. All of it throws `GIT_FAILED`,
@@ -57,6 +47,7 @@ export const ALLOWED_REF = 'refs/ballast/allowed'
 /** Throws `REPO_NOT_FOUND`, `REPO_UNSUPPORTED`, `GIT_NOT_INSTALLED`. */
 export async function openRepository({ dir }: { readonly dir: string }): Promise<Repository> {
   const place = await findRepository(dir)
+  const objects = createObjects(place)
 
   /**
    * By the git command: isomorphic-git looks into `packed-refs` before it looks for the ref's own file, and
@@ -94,23 +85,21 @@ export async function openRepository({ dir }: { readonly dir: string }): Promise
     watch: (ref, signal) => watchRef(place, ref, signal),
 
     async defaultBranch() {
+      const named = await readSymbolicRef(place, place.gitDir, 'HEAD')
+      if (named?.startsWith('refs/heads/')) return named.slice('refs/heads/'.length)
       const args = ['symbolic-ref', '--quiet', 'HEAD']
       const { stdout } = await runGit(place, args, { okExitCodes: [0, 1] })
       return stdout.trim().replace(/^refs\/heads\//, '') || null
     },
 
     async snapshot(revision, request) {
-      const objects = await openObjects(place, place.isomorphic)
-      try {
-        const root = await objects.treeOf(revision)
-        if (root === null) throw revisionNotFound(place, revision)
-        return await readSnapshot(objects, { revision, root }, request)
-      } finally {
-        await objects.close()
-      }
+      const root = await objects.treeOf(revision)
+      if (root === null) throw revisionNotFound(place, revision)
+      return await readSnapshot(objects, { revision, root }, request)
     },
 
     async isAncestor(ancestor, descendant) {
+      if (await isAmongParents(objects, ancestor, descendant)) return true
       const args = ['merge-base', '--is-ancestor', ancestor, descendant]
       const { exitCode } = await runGit(place, args, { okExitCodes: [0, 1, 128] })
       if (exitCode !== 128) return exitCode === 0
@@ -119,11 +108,13 @@ export async function openRepository({ dir }: { readonly dir: string }): Promise
     },
 
     async describe(revision) {
+      const known = await describeCommit(objects, revision)
+      if (known !== null) return known
       const args = ['log', '-1', '--no-show-signature', '--format=%an <%ae>%x00%ct%x00%s', revision, '--']
       const { stdout } = await runGit(place, args).catch((cause: unknown) => {
         throw revisionNotFound(place, revision, cause)
       })
-      const [author = '', seconds = '', subject = ''] = stdout.trimEnd().split('\0')
+      const [author = '', seconds = '', subject = ''] = stdout.replace(/\n$/, '').split('\0')
       return { revision, subject, author, at: Number(seconds) * 1000 }
     },
 

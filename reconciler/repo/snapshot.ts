@@ -3,8 +3,7 @@ import type { Revision } from '../../schemas/want.ts'
 import { createIgnore } from '../manifest/select-files.ts'
 import { type Budget, type Content, type Contents, readContents } from './contents.ts'
 import { eachFolder, emptyFolder, type Folder, readTrees, walkFolders } from './folders.ts'
-import type { GitObjects } from './git-objects.ts'
-import type { TreeEntry } from './object-reader.ts'
+import type { Objects, TreeEntry } from './git-objects.ts'
 import { LIMITS, refuseCount, refuseMissingPath, refuseSymlink, refuseTotal } from './refusals.ts'
 
 export interface SnapshotFile {
@@ -52,7 +51,7 @@ const IGNORE_FILE = '.ballastignore'
 
 /** `root` is the tree of the revision. */
 export async function readSnapshot(
-  objects: GitObjects,
+  objects: Objects,
   { revision, root }: { revision: Revision; root: string },
   request: SnapshotRequest,
 ): Promise<Snapshot> {
@@ -101,7 +100,7 @@ export async function readSnapshot(
 
 /** Id of the tree of a folder. */
 async function findFolder(
-  objects: GitObjects,
+  objects: Objects,
   { root, path }: { root: string; path: string },
   budget: Budget,
 ): Promise<string | Diagnostic> {
@@ -118,7 +117,7 @@ async function findFolder(
 }
 
 async function readIgnoreFile(
-  objects: GitObjects,
+  objects: Objects,
   entries: readonly TreeEntry[],
   before: Contents,
   budget: Budget,

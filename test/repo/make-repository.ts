@@ -7,7 +7,10 @@ import type { TestContext } from 'node:test'
 /** A real repository in a folder of its own, removed after the test. */
 export interface TestRepository {
   readonly dir: string
+  /** What it prints, without white space around. */
   git(...args: string[]): string
+  /** What it prints, as it is. */
+  gitRaw(...args: string[]): string
   gitWithInput(input: string | Uint8Array, ...args: string[]): string
   write(path: string, content: string | Uint8Array): void
   remove(path: string): void
@@ -42,14 +45,19 @@ export function makeRepository(t: Pick<TestContext, 'after'>, ...initArgs: strin
 
 export function useRepository(dir: string): TestRepository {
   const run = (input: string | Uint8Array, args: string[]): string =>
-    execFileSync('git', args, { cwd: dir, env: ENVIRONMENT, input, maxBuffer: 1 << 28, stdio: 'pipe' })
-      .toString()
-      .trim()
-  const git = (...args: string[]): string => run('', args)
+    execFileSync('git', args, {
+      cwd: dir,
+      env: ENVIRONMENT,
+      input,
+      maxBuffer: 1 << 28,
+      stdio: 'pipe',
+    }).toString()
+  const git = (...args: string[]): string => run('', args).trim()
   return {
     dir,
     git,
-    gitWithInput: (input, ...args) => run(input, args),
+    gitRaw: (...args) => run('', args),
+    gitWithInput: (input, ...args) => run(input, args).trim(),
     write(path, content) {
       mkdirSync(dirname(join(dir, path)), { recursive: true })
       writeFileSync(join(dir, path), content)

@@ -1,43 +1,51 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
 import { createByteReader } from '../../reconciler/repo/byte-reader.ts'
 import { findRepository } from '../../reconciler/repo/find-repository.ts'
 import { openGitObjects, parseTree } from '../../reconciler/repo/git-objects.ts'
-import { createIsomorphicObjects } from '../../reconciler/repo/isomorphic-objects.ts'
+import { createObjects } from '../../reconciler/repo/objects.ts'
 import { makeRepository } from './make-repository.ts'
 
-suite('the two readers of objects', () => {
-  test('give the same trees and blobs, loose and packed', async t => {
+suite('the objects of a repository', () => {
+  test('are read as git shows them, loose and packed', async t => {
     const work = makeRepository(t)
     for (let index = 0; index < 20; index++) work.write(`${index % 3}/ü ${index}.yaml`, `name: ${index}\n`)
     work.write('empty.yaml', '')
     work.write('binary.yaml', Buffer.from([0, 255, 10, 0]))
-    work.commit()
-    const ids = (type: string): string[] =>
-      work
-        .git('cat-file', '--batch-all-objects', '--batch-check')
-        .split('\n')
-        .map(line => line.split(' '))
-        .filter(([, found]) => found === type)
-        .map(([oid]) => oid!)
+    const revision = work.commit()
     const place = await findRepository(work.dir)
     for (const packed of [false, true]) {
       if (packed) work.git('gc', '--quiet')
-      const git = await openGitObjects(place)
-      t.after(() => git.close())
-      const isomorphic = createIsomorphicObjects(place)
-      const [trees, blobs] = [ids('tree'), ids('blob')]
-      assert.equal(trees.length, 4)
-      assert.equal(blobs.length, 22)
-      assert.deepEqual(await isomorphic.readTrees(trees), await git.readTrees(trees))
-      const texts = (found: Uint8Array[]): string[] => found.map(bytes => Buffer.from(bytes).toString('hex'))
-      assert.deepEqual(texts(await isomorphic.readBlobs(blobs)), texts(await git.readBlobs(blobs)))
+      const objects = createObjects(place)
+      const root = await objects.treeOf(revision)
+      const [entries] = await objects.readTrees([root!])
+      const folders = entries!.filter(({ kind }) => kind === 'folder')
+      const trees = await objects.readTrees(folders.map(({ oid }) => oid))
+      const files = [
+        ...entries!.filter(({ kind }) => kind === 'file'),
+        ...trees.flatMap((below, at) =>
+          below.map(entry => ({ ...entry, name: `${folders[at]!.name}/${entry.name}` })),
+        ),
+      ]
+      const listed = work.git('-c', 'core.quotePath=false', 'ls-tree', '-r', 'HEAD').split('\n')
+      assert.equal(files.length, 22)
+      assert.deepEqual(files.map(({ oid, name }) => `100644 blob ${oid}\t${name}`).sort(), listed.sort())
+      const oids = files.map(({ oid }) => oid)
+      const blobs = await objects.readBlobs(oids)
       assert.deepEqual(
-        await git.sizes(blobs),
-        (await git.readBlobs(blobs)).map(({ length }) => length),
+        blobs.map(bytes => gitId('blob', bytes)),
+        oids,
       )
+      assert.deepEqual(
+        await objects.sizes(oids),
+        blobs.map(({ length }) => length),
+      )
+      const [commit] = await objects.readCommits([revision])
+      assert.equal(gitId('commit', commit!), revision)
     }
   })
 
@@ -45,14 +53,13 @@ suite('the two readers of objects', () => {
     const work = makeRepository(t)
     for (let index = 0; index < 50; index++) work.write(`${index}.yaml`, `${index}`.repeat(index + 1))
     work.commit()
-    const git = await openGitObjects(await findRepository(work.dir))
-    t.after(() => git.close())
+    const git = createObjects(await findRepository(work.dir))
     const oids = Array.from({ length: 50 }, (_, index) => work.git('rev-parse', `HEAD:${index}.yaml`))
     const answers = await Promise.all([
       git.readBlobs(oids),
       git.sizes(oids),
-      git.readBlobs(['1'.repeat(40)]).catch(({ code }) => code),
-      git.readTrees(oids.slice(0, 1)).catch(({ code }) => code),
+      git.readBlobs(['1'.repeat(40), ...oids]).catch(({ code }) => code),
+      git.readTrees(oids).catch(({ code }) => code),
       git.readBlobs(oids.toReversed()),
     ])
     assert.equal(answers[0].length, 50)
@@ -71,7 +78,32 @@ suite('the two readers of objects', () => {
     await git.close()
     await assert.rejects(git.sizes(['1'.repeat(40)]), { code: 'GIT_FAILED', retryable: true })
   })
+
+  test('are read on after git was ended, and as they came meanwhile', async t => {
+    const work = makeRepository(t)
+    const place = await findRepository(work.dir)
+    const objects = createObjects(place)
+    const first = work.commit('first')
+    assert.notEqual(await objects.treeOf(first), null)
+    const pid = readdirSync('/proc').find(name => /^\d+$/.test(name) && isReader(name, place.gitDir))
+    process.kill(Number(pid), 'SIGKILL')
+    const second = work.commit('second')
+    work.git('gc', '--quiet')
+    assert.equal(gitId('commit', (await objects.readCommits([second]))[0]!), second)
+  })
 })
+
+const gitId = (type: string, bytes: Uint8Array): string =>
+  createHash('sha1').update(`${type} ${bytes.length}\0`).update(bytes).digest('hex')
+
+function isReader(pid: string, gitDir: string): boolean {
+  try {
+    const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+    return command.includes('cat-file') && command.includes(gitDir)
+  } catch {
+    return false // Ended meanwhile.
+  }
+}
 
 suite('taking answers apart', () => {
   test('lines and bytes come out the same, however the stream was cut', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { chmodSync, existsSync, lchownSync, mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
+import fc from 'fast-check'
 import { openRepository } from '../../reconciler/repo/repository.ts'
 import { makeRepository, temporaryFolder, useRepository } from './make-repository.ts'
 
@@ -139,6 +140,38 @@ suite('what a repository knows of its commits', () => {
     await assert.rejects(repository.describe('1'.repeat(40)), { code: 'REVISION_NOT_FOUND' })
   })
 
+  test('describes any commit as git does, whatever is in it', async t => {
+    const { work, repository, second } = await withTwoCommits(t)
+    const tree = work.git('rev-parse', `${second}^{tree}`)
+    const name = fc.constantFrom('Ada', 'Zoë  B.', ' x', 'a>b', '', '\u00a0')
+    const message = fc.array(fc.constantFrom('a', 'ü', ' ', '\t', '\r', '\n', '\n\n', '\f', '#'), {
+      maxLength: 9,
+    })
+    await fc.assert(
+      fc.asyncProperty(name, fc.constantFrom('a@b', 'a b', ''), message, async (who, mail, parts) => {
+        const text = [
+          `tree ${tree}`,
+          `author ${who} <${mail}> 1700000001 +0200`,
+          'committer C <c@d> 1700000002 -0100',
+          `\n${parts.join('')}`,
+        ].join('\n')
+        const revision = work.gitWithInput(
+          text,
+          'hash-object',
+          '-t',
+          'commit',
+          '-w',
+          '--literally',
+          '--stdin',
+        )
+        const expected = work.gitRaw('log', '-1', '--format=%an <%ae>%x00%s%x00%ct', revision)
+        const { author, subject, at } = await repository.describe(revision)
+        assert.equal(`${author}\0${subject}\0${at / 1000}`, expected.replace(/\n$/, ''))
+      }),
+      { numRuns: 40 },
+    )
+  })
+
   test('tells whether one commit comes before another', async t => {
     const { work, repository, first, second } = await withTwoCommits(t)
     assert.equal(await repository.isAncestor(first, second), true)
@@ -153,6 +186,17 @@ suite('what a repository knows of its commits', () => {
       'what is gone comes before nothing',
     )
     await assert.rejects(repository.isAncestor(first, '1'.repeat(40)), { code: 'REVISION_NOT_FOUND' })
+    work.git('checkout', '--quiet', 'main')
+    work.git('merge', '--quiet', '--allow-unrelated-histories', '--strategy=ours', '-m', 'both', other)
+    const after = Array.from({ length: 40 }, (_, index) => work.commit(`${index}`)).at(-1)!
+    for (const [before, expected] of [
+      [first, true],
+      [other, true],
+      [after, true],
+      ['1'.repeat(40), false],
+    ] as const) {
+      assert.equal(await repository.isAncestor(before, after), expected)
+    }
   })
 })
 

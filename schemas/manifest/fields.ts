@@ -26,7 +26,7 @@ export const Labels = z
 
 export const Annotations = z
   .record(z.string().min(1).max(317), z.string())
-  .describe('Notes for people and tools. Values are text. Ballast reads none of them.')
+  .describe('Notes for people and tools. Values are text. Ballast reads `override.ballast.dev/…` alone.')
 
 export const Port = z.int().min(1).max(65535).describe('A port: 1 to 65535.')
 

@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import { Prefix } from './fields.ts'
+import { FleetGuards } from './guards.ts'
 import { ApiVersion, Metadata } from './metadata.ts'
+import { FreezeWindow, RolloutStrategy } from './rollout.ts'
 
 const VipPrefix = z
   .strictObject({
@@ -39,6 +41,13 @@ const FleetSpec = z.strictObject({
     .describe(
       'What a node does when its tables differ from Git without a push. repair: puts them right; hold: only reports.',
     ),
+  guards: FleetGuards.optional(),
+  rollout: RolloutStrategy.optional(),
+  freeze: z
+    .array(FreezeWindow)
+    .max(100)
+    .optional()
+    .describe('When nodes may change, or may not. Empty or absent: at any time.'),
 })
 
 /** What holds for all nodes. There is exactly one. */

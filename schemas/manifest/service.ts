@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { HashBy, Protocol } from '../node-state.ts'
 import { Backends } from './backend.ts'
 import { Address, Labels, Name, Port } from './fields.ts'
+import { ServiceGuards } from './guards.ts'
 import { ApiVersion, Metadata } from './metadata.ts'
 
 const ServicePort = z
@@ -77,6 +78,7 @@ const ServiceSpec = z.strictObject({
   pool: Name.optional().describe(
     'The name of the BackendPool that holds the backends. Either this or backends.',
   ),
+  guards: ServiceGuards.optional(),
 })
 
 /** A VIP with its ports, and the backends behind it. */

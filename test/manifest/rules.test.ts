@@ -358,6 +358,51 @@ const CASES: readonly (readonly [about: string, files: Record<string, string | n
       [['fleet-key', /made from the name demo.*fingerprint in spec\.fleetKey/]],
     ],
     [
+      'a window of a freeze comes, in a time zone that there is',
+      {
+        'fleet.yaml': fleet(
+          'freeze:\n- {mode: deny, schedule: ¦"0 25 * * *", duration: 2h}\n- {mode: deny, schedule: ¦"0 18 * * FRI", duration: 2h, timeZone: Europe/Nowhere}\n- {mode: allow, schedule: ¦"0 0 30 2 *", duration: 2h}\n- {mode: allow, schedule: "0 18 * * FRI", duration: 62h, timeZone: Europe/Berlin}',
+        ),
+      },
+      [
+        ['freeze-schedule', /hour: 25/],
+        ['freeze-schedule', /Europe\/Nowhere is no time zone/],
+        ['freeze-schedule', /it never begins/],
+      ],
+    ],
+    [
+      'the steps of a rollout grow',
+      { 'fleet.yaml': fleet('rollout: {steps: [10, 50, ¦50]}') },
+      [['rollout-steps', /50 % comes after 50 %/]],
+    ],
+    [
+      'a canary that no node is makes the first step the first wave',
+      { 'fleet.yaml': fleet('rollout:\n  ¦canary: {matchLabels: {canary: "true"}}') },
+      [['canary-empty', /No node is what `canary` asks for/]],
+    ],
+    [
+      'an override names a guard, a size and an end',
+      {
+        'web.yaml': `apiVersion: ballast.dev/v1
+kind: Service
+metadata:
+  name: web
+  annotations:
+    override.ballast.dev/backends: 80% until 2026-12-24T18:00:00+01:00
+    override.ballast.dev/flows: ¦all of them
+    override.ballast.dev/everything: ¦1 until 2026-12-24T18:00:00Z
+spec:
+  ${V4}
+  ${PORTS}
+  ${BACKENDS}
+`,
+      },
+      [
+        ['override-valid', /a size from 0 to 1.*Write for instance `0\.8 until/],
+        ['override-valid', /There is no guard everything\. The guards are backends, flows/],
+      ],
+    ],
+    [
       'a tree without a manifest is refused and not taken for an empty fleet',
       {
         'fleet.yaml': null,

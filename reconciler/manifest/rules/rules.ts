@@ -3,6 +3,7 @@ import { backendRules } from './backend-rules.ts'
 import { forwardingRules } from './forwarding-rules.ts'
 import { nodeRules } from './node-rules.ts'
 import { referenceRules } from './reference-rules.ts'
+import { rolloutRules } from './rollout-rules.ts'
 import type { Rule } from './rule.ts'
 import { treeRules } from './tree-rules.ts'
 import { vipRules } from './vip-rules.ts'
@@ -16,4 +17,5 @@ export const RULES: readonly Rule[] = [
   ...forwardingRules,
   ...nodeRules,
   ...addressRules,
+  ...rolloutRules,
 ]

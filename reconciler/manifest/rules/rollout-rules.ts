@@ -1,0 +1,83 @@
+import { GUARDS, OVERRIDE_PREFIX, parseOverride } from '../../../schemas/manifest/guards.ts'
+import { findCronProblem } from '../cron.ts'
+import { selectNodes } from '../select-nodes.ts'
+import type { Rule } from './rule.ts'
+
+const freezeSchedule: Rule = {
+  id: 'freeze-schedule',
+  severity: 'error',
+  *check({ fleets }) {
+    for (const { spec, locate } of fleets) {
+      for (const [index, window] of (spec.freeze ?? []).entries()) {
+        const problem = findCronProblem(window)
+        if (problem !== null)
+          yield {
+            at: locate(['spec', 'freeze', index, 'schedule']),
+            message: `This is no time that ever comes: ${problem}.`,
+            hint: 'Write minute, hour, day of the month, month and day of the week, and an IANA time zone: `0 18 * * FRI` in `Europe/Berlin`.',
+          }
+      }
+    }
+  },
+}
+
+const rolloutSteps: Rule = {
+  id: 'rollout-steps',
+  severity: 'error',
+  *check({ fleets }) {
+    for (const { spec, locate } of fleets) {
+      const steps = spec.rollout?.steps ?? []
+      for (const [index, step] of steps.entries()) {
+        if (index > 0 && step <= steps[index - 1]!)
+          yield {
+            at: locate(['spec', 'rollout', 'steps', index]),
+            message: `${step} % comes after ${steps[index - 1]} %, so this wave has no nodes.`,
+            hint: 'Each step is a share of all nodes, and larger than the one before it.',
+          }
+      }
+    }
+  },
+}
+
+const canaryEmpty: Rule = {
+  id: 'canary-empty',
+  severity: 'warning',
+  *check({ fleets, nodes, mayExist }) {
+    for (const { spec, locate } of fleets) {
+      const canary = spec.rollout?.canary
+      if (canary === undefined || nodes.length === 0 || mayExist('Node', null)) continue
+      if (selectNodes(canary, nodes).length === 0)
+        yield {
+          at: locate(['spec', 'rollout', 'canary']),
+          message: 'No node is what `canary` asks for: the first step is the first wave.',
+          hint: 'Give a node these labels, or take `canary` away.',
+        }
+    }
+  },
+}
+
+const overrideValid: Rule = {
+  id: 'override-valid',
+  severity: 'error',
+  *check({ services }) {
+    for (const { metadata, locate } of services) {
+      for (const [name, text] of Object.entries(metadata.annotations)) {
+        if (!name.startsWith(OVERRIDE_PREFIX)) continue
+        const guard = name.slice(OVERRIDE_PREFIX.length)
+        const known = (GUARDS as readonly string[]).includes(guard)
+        if (known && parseOverride(text) !== null) continue
+        yield {
+          at: locate(['metadata', 'annotations', name]),
+          message: known
+            ? 'This override says nothing that can be read: a size from 0 to 1 and a time until which it holds.'
+            : `There is no guard ${guard}.`,
+          hint: known
+            ? 'Write for instance `0.8 until 2026-12-24T18:00:00Z`.'
+            : `The guards are ${GUARDS.join(', ')}.`,
+        }
+      }
+    }
+  },
+}
+
+export const rolloutRules: readonly Rule[] = [freezeSchedule, rolloutSteps, canaryEmpty, overrideValid]

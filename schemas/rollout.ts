@@ -1,0 +1,88 @@
+import { z } from 'zod'
+import { Gates } from './manifest/rollout.ts'
+import { Revision } from './want.ts'
+
+/** What a node's dataplane has counted since its program was loaded; packets, and of `newFlows` flows. */
+export const TrafficCounts = z.strictObject({
+  packets: z.number().min(0),
+  dropped: z.number().min(0),
+  /** Packets of established flows whose backend had left. */
+  reset: z.number().min(0),
+  newFlows: z.number().min(0),
+  failedFlows: z.number().min(0),
+})
+export type TrafficCounts = z.infer<typeof TrafficCounts>
+
+/**
+ * Which state a node wants: `base` that of the last good revision, `target` that of the new one. `kept`: whatever
+ * it wanted before, of a revision that is neither, or is not known any more.
+ */
+export const Side = z.enum(['kept', 'base', 'target'])
+export type Side = z.infer<typeof Side>
+
+export const RolloutNode = z.strictObject({
+  name: z.string().min(1),
+  wave: z.int().min(0),
+  side: Side,
+  /** When it was told to change to its side, ms since the epoch; null: it has, or never was. */
+  changingSince: z.int().nullable(),
+  /** Its counts when it was told, or when the wave opened for those that were not yet; null: not known. */
+  counted: TrafficCounts.nullable(),
+})
+export type RolloutNode = z.infer<typeof RolloutNode>
+
+const RolloutGates = Gates.extend({
+  probes: z.array(z.strictObject({ address: z.string(), port: z.int().min(1).max(65535) })),
+})
+
+export const ROLLOUT_VERSION = 1
+
+/**
+ * - `running`: waves open one after the other. - `failed`: a gate closed; the changed nodes go back to `base`.
+ * - `done`: the target is the last good revision; nodes that did not report follow when they do.
+ */
+export const RolloutState = z.enum(['running', 'failed', 'done'])
+export type RolloutState = z.infer<typeof RolloutState>
+
+/** How far a revision has come. Complete: what happens next follows from it, the reports and the clock. */
+export const Rollout = z.strictObject({
+  version: z.literal(ROLLOUT_VERSION),
+  /** Grows with every change: of two copies the one with the higher number is the record. */
+  sequence: z.int().min(1),
+  state: RolloutState,
+  /** Null: no revision was accepted before. */
+  base: Revision.nullable(),
+  target: Revision,
+  startedAt: z.int(),
+  waves: z.array(z.string()).min(1),
+  /** Index of the wave that is open. */
+  wave: z.int().min(0),
+  waveOpenedAt: z.int(),
+  /** Since when every reachable node of the open wave has its new state; null: not yet. */
+  bakingSince: z.int().nullable(),
+  nodes: z.array(RolloutNode),
+  /** Sets of nodes that serve a VIP in common: of each, at most `maxInChange` change at a time. */
+  announcers: z.array(z.array(z.string())),
+  bakeMs: z.int().min(0),
+  deadlineMs: z.int().min(0),
+  /** Null: any number. */
+  maxInChange: z.int().min(1).nullable(),
+  /** Null: none. */
+  gates: RolloutGates.nullable(),
+  onFailure: z.enum(['stop', 'revert', 'review']),
+  freeze: z.array(
+    z.strictObject({
+      mode: z.enum(['deny', 'allow']),
+      schedule: z.string(),
+      duration: z.string(),
+      timeZone: z.string(),
+      nodes: z.array(z.string()).nullable(),
+    }),
+  ),
+  /** Why windows do not count for this revision, as its commit says; null: they do. */
+  freezeOverride: z.string().nullable(),
+  failure: z.strictObject({ gate: z.string(), message: z.string(), at: z.int() }).nullable(),
+  /** What was pushed because of the failure: a branch; null: nothing yet. */
+  reverted: z.string().nullable(),
+})
+export type Rollout = z.infer<typeof Rollout>

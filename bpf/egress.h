@@ -5,7 +5,10 @@
  * Hairpin: back to the router that it came from, which knows the way. FIB: as
  * the kernel would route it (with forwarding enabled, else the kernel does
  * not tell). A next hop whose link address is unknown gets resolved when the
- * kernel forwards a packet to it, and so it is given this one.
+ * kernel forwards a packet to it, and so it is given this one. It is given
+ * those that came with VLAN tags too: which of its devices a route leads to
+ * through which tags, the FIB does not tell, and none of them takes frames
+ * from here.
  */
 #ifndef BALLAST_EGRESS_H
 #define BALLAST_EGRESS_H
@@ -49,6 +52,16 @@ fib_query(struct xdp_md *ctx, const struct packet *packet, struct outer outer, b
 	return fib;
 }
 
+/* The encapsulated packet, as a router would get it. */
+static __always_inline struct verdict
+leave_to_kernel(const struct packet *packet, struct outer outer, enum reason reason, __u32 bytes)
+{
+	count_reason(REASON_EGRESS_UNRESOLVED, bytes);
+	store_link_address(outer.eth->h_dest, packet->to);
+	store_link_address(outer.eth->h_source, packet->from);
+	return (struct verdict){ XDP_PASS, reason };
+}
+
 static __always_inline struct verdict route_by_fib(struct xdp_md *ctx, const struct packet *packet,
 						   struct outer outer, bool ipv6,
 						   enum reason reason, __u32 bytes)
@@ -62,10 +75,7 @@ static __always_inline struct verdict route_by_fib(struct xdp_md *ctx, const str
 	case BPF_FIB_LKUP_RET_SUCCESS:
 		break;
 	case BPF_FIB_LKUP_RET_NO_NEIGH:
-		count_reason(REASON_EGRESS_UNRESOLVED, bytes);
-		store_link_address(outer.eth->h_dest, packet->to);
-		store_link_address(outer.eth->h_source, packet->from);
-		return (struct verdict){ XDP_PASS, reason };
+		return leave_to_kernel(packet, outer, reason, bytes);
 	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
 		return (struct verdict){ XDP_DROP, REASON_DROP_TOO_BIG };
 	default:
@@ -84,6 +94,8 @@ static __always_inline struct verdict send_outer(struct xdp_md *ctx, const struc
 {
 	if (!outer.eth)
 		return (struct verdict){ XDP_DROP, REASON_DROP_TOO_BIG };
+	if (config.flags & LB_EGRESS_FIB && packet->tagged)
+		return leave_to_kernel(packet, outer, reason, bytes);
 	if (config.flags & LB_EGRESS_FIB)
 		return route_by_fib(ctx, packet, outer, ipv6, reason, bytes);
 	store_link_address(outer.eth->h_dest, packet->from);

@@ -14,6 +14,7 @@
 #include "deliver.h"
 #include "icmp.h"
 #include "too_big.h"
+#include "vlan.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -62,11 +63,10 @@ static __noinline int refuse(struct service_key *key, enum reason reason, __u32 
 	return action;
 }
 
-SEC("xdp")
-int lb(struct xdp_md *ctx)
+static __always_inline enum xdp_action balance(struct xdp_md *ctx, bool tagged)
 {
 	struct service_key key __attribute__((aligned(8))) = {};
-	struct packet packet = {};
+	struct packet packet = { .tagged = tagged };
 	__u32 bytes = ctx->data_end - ctx->data;
 	struct cursor cursor = frame_cursor(ctx);
 	enum reason reason = parse_packet(&cursor, &key, &packet);
@@ -83,4 +83,15 @@ int lb(struct xdp_md *ctx)
 	verdict = forward(ctx, service, &key, &packet, bytes);
 	count_reason(verdict.reason, bytes);
 	return verdict.action;
+}
+
+SEC("xdp")
+int lb(struct xdp_md *ctx)
+{
+	struct tags tags = peel_tags(ctx);
+	enum xdp_action action;
+
+	forget_frame();
+	action = balance(ctx, tags.bytes);
+	return tags.bytes ? put_tags_back(ctx, tags, action) : action;
 }

@@ -160,10 +160,11 @@ enum reason {
 	REASON_ANSWERED_TOO_BIG, /* would exceed the MTU after encapsulation; the sender was told */
 	REASON_FLOW_REHASHED,	 /* counted besides: the entry's member had left the service */
 	REASON_FLOW_EVICTED,	 /* counted besides: a live entry was overwritten */
-	REASON_EGRESS_UNRESOLVED, /* counted besides: the FIB lacks the link address of the next hop; the
-				   * encapsulated packet went to the kernel, which resolves and forwards */
-	REASON_PASS_NOT_IP,	  /* ARP and the like, or no whole IP header: to the kernel */
-	REASON_PASS_NOT_VIP,	  /* or sent to a link-layer group: to the kernel */
+	REASON_EGRESS_UNRESOLVED, /* counted besides: the FIB lacks the link address of the next hop, or the
+				   * frame had VLAN tags; the encapsulated packet went to the kernel, which
+				   * resolves and forwards */
+	REASON_PASS_NOT_IP,	/* ARP and the like, or no whole IP header: to the kernel */
+	REASON_PASS_NOT_VIP,	/* or sent to a link-layer group: to the kernel */
 	REASON_PASS_NEIGHBOUR,	/* neighbour discovery about a VIP: the kernel answers */
 	REASON_PASS_UNMATCHED,	/* a VIP, but none of its services; passed by configuration */
 	REASON_DROP_UNMATCHED,	/* a VIP, but none of its services */
@@ -181,7 +182,7 @@ enum reason {
 /* reason_counters: a per-CPU array, by enum reason. */
 struct reason_counters {
 	__u64 packets;
-	__u64 bytes; /* of the frame as it arrived */
+	__u64 bytes; /* of the frame as it arrived, less VLAN tags */
 };
 
 /*

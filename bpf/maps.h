@@ -86,7 +86,7 @@ struct {
 	__type(value, struct control);
 } control SEC(".maps");
 
-/* bytes: of the frame as it arrived. */
+/* bytes: of the frame as it arrived, less VLAN tags. */
 static __always_inline void count_reason(enum reason reason, __u32 bytes)
 {
 	__u32 index = reason;

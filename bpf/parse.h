@@ -76,6 +76,7 @@ struct packet {
 	__u8 family;	/* 4, 6 */
 	__u8 traffic;	/* type of service, or traffic class */
 	__u8 tcp_flags; /* 0 for UDP */
+	__u8 tagged;	/* its frame had VLAN tags */
 };
 
 /* Functions, because a cast alone would keep the alignment of what it casts, and be split into parts. */

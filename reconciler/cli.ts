@@ -13,6 +13,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   accept: async () => (await import('./commands/accept.ts')).acceptCommand(),
   reconciler: async () => (await import('./commands/reconciler.ts')).reconcilerCommand(),
   worker: async () => (await import('./commands/worker.ts')).workerCommand(),
+  decap: async () => (await import('./commands/decap.ts')).decapCommand(),
   redis: async () => (await import('./commands/redis.ts')).redisCommand(),
   lab: async () => (await import('./commands/lab.ts')).labCommand(),
 }

@@ -9,9 +9,13 @@ export interface HostSetup {
   readonly ip: readonly string[]
   /** Arguments for `ethtool`. */
   readonly ethtool: readonly (readonly string[])[]
-  /** Programs for interfaces: `pass` or `decap`, native. */
-  readonly xdp: readonly { readonly interface: string; readonly program: 'pass' | 'decap' }[]
+  /** Interfaces that get a program that passes everything, native. */
+  readonly pass: readonly string[]
+  /** Arguments for `ballast`, less where its BPF file system is. */
+  readonly ballast: readonly (readonly string[])[]
 }
+
+const SUBNET_BITS = { ipv4: 24, ipv6: 64 }
 
 /** Every host, those that `Topology.hosts` leaves out too. */
 export const hostNames = ({ hosts }: Topology): string[] => [
@@ -65,8 +69,19 @@ function composeRouter(topology: Topology): HostSetup {
     ],
     ethtool: [],
     // veth delivers what a program sends back (XDP_TX) only to a peer that has a program too.
-    xdp: balancers.map(({ name }) => ({ interface: name, program: 'pass' })),
+    pass: balancers.map(({ name }) => name),
+    ballast: [],
   }
+}
+
+/** A load balancer may send from any address of its subnet. */
+function composeDecap(topology: Topology): string[] {
+  const allowed = hostsOf(topology, 'lb').flatMap(({ addresses: { ipv4, ipv6 } }) => [
+    `${ipv4}/${SUBNET_BITS.ipv4}`,
+    `${ipv6}/${SUBNET_BITS.ipv6}`,
+  ])
+  const { ipv4, ipv6 } = topology.vipPrefixes
+  return ['decap', 'attach', HOST_INTERFACE, '--vip', ipv4, ipv6, '--allow', ...allowed]
 }
 
 function composeHost(topology: Topology, { name, role, addresses, gateway }: Host): HostSetup {
@@ -93,12 +108,13 @@ function composeHost(topology: Topology, { name, role, addresses, gateway }: Hos
     ],
     // veth leaves checksums to the receiver, who cannot complete them once the packet was encapsulated.
     ethtool: role === 'client' ? [['-K', HOST_INTERFACE, 'tx', 'off']] : [],
-    xdp: backend ? [{ interface: HOST_INTERFACE, program: 'decap' }] : [],
+    pass: [],
+    ballast: backend ? [composeDecap(topology)] : [],
   }
 }
 
 const composeInterface = (name: string, { ipv4, ipv6 }: Host['addresses']): string[] => [
   `link set ${name} up`,
-  `address add ${ipv4}/24 dev ${name}`,
-  `address add ${ipv6}/64 dev ${name} nodad`,
+  `address add ${ipv4}/${SUBNET_BITS.ipv4} dev ${name}`,
+  `address add ${ipv6}/${SUBNET_BITS.ipv6} dev ${name} nodad`,
 ]

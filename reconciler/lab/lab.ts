@@ -15,6 +15,8 @@ export interface Lab {
   readonly dir: string
   readonly bpffs: string
   readonly topology: Topology
+  /** Of a host's own pins: hosts have interfaces of one name. */
+  bpffsOf(host: string): string
   namespace(host: string): string
   /** The command that runs `command` on a host. The file systems stay those of this process. */
   on(host: string, command: readonly [file: string, ...args: string[]]): [file: string, args: string[]]
@@ -22,6 +24,8 @@ export interface Lab {
 
 const LABS = '/run/ballast/labs'
 const OBJECTS = resolve(import.meta.dirname, '../../bpf/build')
+const PASS_OBJECT = join(OBJECTS, 'pass.bpf.o')
+const CLI = resolve(import.meta.dirname, '../cli.ts')
 
 const dirOf = (name: string): string => join(LABS, name)
 const namespaceOf = (name: string, host: string): string => `bl-${name}-${host}`
@@ -34,6 +38,7 @@ function describeLab(name: string): Lab {
     dir,
     bpffs: join(dir, 'bpf'),
     topology: TOPOLOGY,
+    bpffsOf: host => join(dir, 'bpf', host),
     namespace: host => namespaceOf(name, host),
     // Not `ip netns exec`, which mounts another /sys and hides what is pinned.
     on: (host, command) => ['nsenter', [`--net=/run/netns/${namespaceOf(name, host)}`, ...command]],
@@ -118,11 +123,14 @@ async function buildHost(lab: Lab, setup: HostSetup): Promise<void> {
   await runCommand(...lab.on(setup.host, ['sh', '-ec', sysctls.join('\n')]))
   await runCommand(...lab.on(setup.host, ['ip', ...BATCH]), asInput(setup.ip))
   for (const args of setup.ethtool) await runCommand(...lab.on(setup.host, ['ethtool', ...args]))
-  for (const { interface: name, program } of setup.xdp) {
-    const object = join(OBJECTS, `${program}.bpf.o`)
-    const attach = ['link', 'set', 'dev', name, 'xdpdrv', 'object', object, 'section', 'xdp']
+  for (const name of setup.pass) {
+    const attach = ['link', 'set', 'dev', name, 'xdpdrv', 'object', PASS_OBJECT, 'section', 'xdp']
     await runCommand(...lab.on(setup.host, ['ip', ...attach]))
   }
+  const place = ['--bpffs', lab.bpffsOf(setup.host)]
+  if (setup.ballast.length > 0) await mkdir(lab.bpffsOf(setup.host))
+  for (const args of setup.ballast)
+    await runCommand(...lab.on(setup.host, [process.execPath, CLI, ...args, ...place]), { timeout: 60_000 })
 }
 
 /** `ip` reads its commands from its input. Never with `-n`, which wants to mount things for itself. */

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
-import { type BpfObject, openObject } from '../../reconciler/drivers/xdp/libbpf/object.ts'
-import { runProgram } from '../../reconciler/drivers/xdp/libbpf/test-run.ts'
 import { addressToBytes } from '../../schemas/address.ts'
-import { ACTIONS, buildObjects, member, needsRoot, objectFile, openBalancer } from './balancer.ts'
+import { buildObjects, member, needsRoot, openBalancer } from './balancer.ts'
+import { type Decapsulator, openDecapsulator } from './decapsulator.ts'
 import {
   buildFrame,
   ETHERNET_BYTES,
@@ -69,18 +68,14 @@ const CONGESTION: readonly { inner: number; outer: number; after: number | 'drop
 ]
 
 suite('the decapsulator of a backend', { skip: needsRoot }, () => {
-  let object: BpfObject
+  let backend: Decapsulator
   before(async () => {
     await buildObjects()
-    object = openObject(objectFile('decap'), 'decap')
-    await object.load()
+    backend = await openDecapsulator()
   })
-  after(() => object?.close())
+  after(() => backend?.[Symbol.dispose]())
 
-  const decap = (frame: Buffer): { action: string | undefined; frame: Buffer } => {
-    const { result, packet } = runProgram(object.programFd('decap'), frame)
-    return { action: ACTIONS[result], frame: packet }
-  }
+  const decap = (frame: Buffer) => backend.send(frame)
 
   for (const outer of [4, 6] as const) {
     for (const { what, packet } of PACKETS) {
@@ -144,6 +139,32 @@ suite('the decapsulator of a backend', { skip: needsRoot }, () => {
     }
   })
 
+  test('takes from load balancers alone, and for VIPs of its own alone', () => {
+    for (const [outer, other] of [
+      [4, '198.51.100.99'],
+      [6, '2001:db8:65::1'],
+    ] as const) {
+      backend.counted()
+      const sent = outerOf(buildFrame(from4), outer)
+      assert.deepEqual([decap(sent).action, backend.counted()], ['pass', { ipip: 1 }])
+
+      const from = addressToBytes(other).subarray(outer === 4 ? 12 : 0)
+      const forged = Buffer.from(sent)
+      forged.set(from, ETHERNET_BYTES + (outer === 4 ? 12 : 8))
+      const passed = decap(forged)
+      assert.equal(passed.frame.toString('hex'), forged.toString('hex'))
+      assert.deepEqual([passed.action, backend.counted()], ['pass', { pass_source: 1 }])
+
+      for (const fields of [
+        { ...from4, vip: '203.0.114.10' },
+        { ...from6, vip: '2001:db8:fffe::10' },
+      ]) {
+        const { action } = decap(outerOf(buildFrame(fields), outer))
+        assert.deepEqual([action, backend.counted()], ['drop', { drop_vip: 1 }])
+      }
+    }
+  })
+
   test('passes everything else untouched', () => {
     const inner = buildFrame(from4)
     const outer = outerOf(inner, 4)
@@ -190,7 +211,8 @@ suite('the decapsulator of a backend', { skip: needsRoot }, () => {
   test('drops what is not of the family that the outer header says', () => {
     const frame = outerOf(buildFrame(from4), 4)
     frame[23] = 41
-    assert.equal(decap(frame).action, 'drop')
+    backend.counted()
+    assert.deepEqual([decap(frame).action, backend.counted()], ['drop', { drop_malformed: 1 }])
     const frame6 = outerOf(buildFrame(from6), 6)
     frame6[20] = 4
     assert.equal(decap(frame6).action, 'drop')

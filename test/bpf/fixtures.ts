@@ -120,7 +120,7 @@ const IP = 14
 
 export const REFUSED: readonly Refused[] = [
   { what: 'ARP', frame: patched(tcp4, ETHERTYPE, 0x08, 0x06), action: 'pass', reason: 'pass_not_ip' },
-  { what: 'a VLAN tag', frame: patched(tcp4, ETHERTYPE, 0x81, 0x00), action: 'pass', reason: 'pass_not_ip' },
+  { what: 'MPLS', frame: patched(tcp4, ETHERTYPE, 0x88, 0x47), action: 'pass', reason: 'pass_not_ip' },
   { what: 'IPv4 that says 6', frame: patched(tcp4, IP, 0x65), action: 'pass', reason: 'pass_not_ip' },
   { what: 'IPv6 that says 4', frame: patched(tcp6, IP, 0x45), action: 'pass', reason: 'pass_not_ip' },
   {

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { before, suite, test } from 'node:test'
-import { openObject } from '../../reconciler/drivers/xdp/libbpf/object.ts'
-import { runProgram } from '../../reconciler/drivers/xdp/libbpf/test-run.ts'
-import { ACTIONS, buildObjects, needsRoot, objectFile, openBalancer } from './balancer.ts'
+import { buildObjects, needsRoot, openBalancer } from './balancer.ts'
+import { openDecapsulator } from './decapsulator.ts'
 import { encapsulatedTo } from './expected.ts'
 import { BACKEND4, BACKEND6, from4, from6, payload, SERVICES } from './fixtures.ts'
 import { buildFrame, ETHERNET_BYTES, encapsulate, linkAddress, type PacketFields } from './packet.ts'
@@ -53,15 +52,17 @@ suite('generic UDP encapsulation', { skip: needsRoot }, () => {
       })
 
       test(`variant ${variant}, ${what}: the decapsulator gives back what was sent`, async () => {
-        using balancer = await openBalancer({ services: servicesIn(variant) })
-        using object = openObject(objectFile('decap'), 'decap')
-        await object.load()
-        const frame = buildFrame(packet)
-        const sent = balancer.send(frame)
-        const { result, packet: received } = runProgram(object.programFd('decap'), sent.frame)
-        assert.equal(ACTIONS[result], 'pass')
-        const expected = Buffer.concat([sent.frame.subarray(0, 12), frame.subarray(12)])
-        assert.equal(received.toString('hex'), expected.toString('hex'))
+        for (const port of [PORT, 4754]) {
+          using balancer = await openBalancer({ services: servicesIn(variant, port) })
+          using backend = await openDecapsulator({ guePort: port })
+          const frame = buildFrame(packet)
+          const sent = balancer.send(frame)
+          const received = backend.send(sent.frame)
+          const reason = variant === 0 ? 'gue_0' : 'gue'
+          assert.deepEqual([received.action, backend.counted()], ['pass', { [reason]: 1 }])
+          const expected = Buffer.concat([sent.frame.subarray(0, 12), frame.subarray(12)])
+          assert.equal(received.frame.toString('hex'), expected.toString('hex'))
+        }
       })
     }
   }
@@ -78,8 +79,7 @@ suite('generic UDP encapsulation', { skip: needsRoot }, () => {
   })
 
   test('the decapsulator passes other UDP untouched', async () => {
-    using object = openObject(objectFile('decap'), 'decap')
-    await object.load()
+    using backend = await openDecapsulator()
     const outer = (port: number, patch: (udp: Buffer) => void): Buffer => {
       const frame = encapsulate(buildFrame(from4), {
         source: Uint8Array.of(10, 64, 0, 1),
@@ -102,8 +102,8 @@ suite('generic UDP encapsulation', { skip: needsRoot }, () => {
       'a short one': buildFrame({ ...from4, protocol: 'udp', port: PORT, payload: Buffer.alloc(3) }),
     }
     for (const [what, frame] of Object.entries(frames)) {
-      const { result, packet } = runProgram(object.programFd('decap'), frame)
-      assert.equal(ACTIONS[result], 'pass', what)
+      const { action, frame: packet } = backend.send(frame)
+      assert.deepEqual([action, backend.counted()], ['pass', { pass_other: 1 }], what)
       assert.equal(packet.toString('hex'), frame.toString('hex'), what)
     }
     assert.deepEqual(frames['another port'].subarray(0, 6), linkAddress('02:00:00:00:00:04'))

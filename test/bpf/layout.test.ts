@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { before, suite, test } from 'node:test'
+import { decapReasons, decapStructs } from '../../reconciler/drivers/xdp/decap/decap-layout.ts'
 import { FLOW_WAYS, RING_MEMBERS, reasons, structs } from '../../reconciler/drivers/xdp/layout.ts'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import { RING_SLOTS } from '../../schemas/ring-limits.ts'
@@ -21,12 +22,16 @@ interface BtfType {
   readonly values?: readonly { readonly name: string; readonly val: number }[]
 }
 
+const readTypes = async (program: string): Promise<readonly BtfType[]> => {
+  const { stdout } = await runCommand('bpftool', ['-j', 'btf', 'dump', 'file', objectFile(program)])
+  return JSON.parse(stdout).types
+}
+
 suite("the layout that TypeScript has of the program's data", () => {
   let types: readonly BtfType[]
   before(async () => {
     await buildObjects()
-    const { stdout } = await runCommand('bpftool', ['-j', 'btf', 'dump', 'file', objectFile('lb')])
-    types = JSON.parse(stdout).types
+    types = await readTypes('lb')
   })
 
   const typeOf = (kind: string, name: string): BtfType => {
@@ -63,5 +68,20 @@ suite("the layout that TypeScript has of the program's data", () => {
       values.toSorted((a, b) => a.val - b.val).map(({ name }) => name),
     )
     assert.equal(values.at(-1)!.val, reasons.length)
+  })
+
+  test('has the prefixes and the reasons of the decapsulator', async () => {
+    const found = await readTypes('decap')
+    const named = (kind: string, name: string) =>
+      found.find(each => each.kind === kind && each.name === name)!
+    for (const [name, { size, fields }] of Object.entries(decapStructs)) {
+      const struct = named('STRUCT', name)
+      const members = struct.members!.map(member => [member.name, member.bits_offset / 8])
+      assert.deepEqual({ size, fields }, { size: struct.size, fields: Object.fromEntries(members) })
+    }
+    assert.deepEqual(
+      [...decapReasons.map(reason => `DECAP_${reason.toUpperCase()}`), 'DECAP_REASON_COUNT'],
+      named('ENUM', 'decap_reason').values!.map(({ name }) => name),
+    )
   })
 })

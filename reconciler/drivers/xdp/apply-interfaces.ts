@@ -16,8 +16,7 @@ export async function putInterface(
   dataplane: Dataplane,
   { name, attach }: XdpInterfaceRow,
 ): Promise<void> {
-  const index = interfaceIndex(name)
-  if (index === 0) throw noInterface(name)
+  const index = requireInterface(name)
   using link = openPin(pins.link(name))
   if (link !== undefined) {
     const mode = readLinkInfo(link.fd).ifindex === index ? queryXdp(index).mode : 'none'
@@ -25,7 +24,7 @@ export async function putInterface(
       return replacePrograms(pins, dataplane, [name])
     dropLink(pins, name, link)
   }
-  using made = attachInMode(dataplane, name, index, attach === 'auto' ? ['native', 'generic'] : [attach])
+  using made = attachInMode(dataplane.fd, name, index, attach === 'auto' ? ['native', 'generic'] : [attach])
   pinObject(made.fd, pins.link(name))
 }
 
@@ -56,15 +55,26 @@ export async function replacePrograms(
   for (const old of replaced.values()) await copyFlows(old, dataplane)
 }
 
-function attachInMode(
-  dataplane: Dataplane,
+/** Throws `XDP_NO_INTERFACE`. */
+export function requireInterface(name: string): number {
+  const index = interfaceIndex(name)
+  if (index === 0) throw noInterface(name)
+  return index
+}
+
+/**
+ * Attaches in the first of the modes that works. Throws `XDP_INTERFACE_BUSY`, `XDP_NO_INTERFACE`,
+ * `XDP_NOT_ATTACHED`.
+ */
+export function attachInMode(
+  program: number,
   name: string,
   index: number,
   modes: readonly XdpMode[],
 ): Descriptor {
   const refusals: string[] = []
   for (const mode of modes) {
-    const made = attachXdp(dataplane.fd, index, mode)
+    const made = attachXdp(program, index, mode)
     if (typeof made !== 'number') return made
     if (made === EBUSY || made === EEXIST) throw busy(name, index)
     if (made === ENODEV) throw noInterface(name)
@@ -86,8 +96,8 @@ function dropLink(pins: NodePins, name: string, link: Descriptor): void {
 const noInterface = (name: string): BallastError =>
   new BallastError({
     code: 'XDP_NO_INTERFACE',
-    message: `there is no interface ${name} in the network namespace of this worker`,
-    hint: 'Bring it up, or correct spec.interfaces of the Node manifest.',
+    message: `there is no interface ${name} in the network namespace of this process`,
+    hint: 'Bring it up, or correct its name (spec.interfaces of the Node manifest).',
     retryable: true,
   })
 

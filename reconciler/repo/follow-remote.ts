@@ -73,7 +73,7 @@ export async function followRemote(options: FollowOptions): Promise<RemoteFollow
     if (branch === null) return false
     const head = await mirror.head(branch)
     if (head === tip) return false
-    const brought = tip === null ? null : await remote.fetch(branch, mirror.place)
+    const brought = tip === null ? null : await remote.fetch(`refs/heads/${branch}`, mirror.place)
     if (brought === head) return false
     await mirror.move(branch, brought, head)
     log.debug({ remote: remote.url, branch, revision: brought }, 'fetched')

@@ -99,7 +99,7 @@ export function createHttpRemote(options: HttpRemoteOptions): Remote {
       return { defaultBranch, tip: tip === undefined ? null : Revision.parse(tip) }
     },
 
-    async fetch(branch, mirror) {
+    async fetch(ref, mirror) {
       const answer = await send({
         url: `${url}/info/refs?service=git-upload-pack`,
         method: 'GET',
@@ -110,7 +110,7 @@ export function createHttpRemote(options: HttpRemoteOptions): Remote {
       })
       const advertisement = readAdvertisement(advertised)
       if (advertisement === null) throw notGit(url, null)
-      const tip = advertisement.refs.get(`refs/heads/${branch}`)
+      const tip = advertisement.refs.get(ref)
       if (tip === undefined) return null
       const post = (body: Uint8Array): Promise<HttpResponse> =>
         send({
@@ -122,7 +122,7 @@ export function createHttpRemote(options: HttpRemoteOptions): Remote {
           },
           body,
         })
-      await fetchPack({ url, mirror, ref: `refs/heads/${branch}`, advertised: advertisement.rest, post })
+      await fetchPack({ url, mirror, ref, advertised: advertisement.rest, post })
       await checkWhole(url, mirror, tip)
       return tip
     },

@@ -21,10 +21,10 @@ export interface Remote {
   /** `branch` null: the default branch. `withDefault`: say also which that is, if a branch is given. */
   list(wanted: { readonly branch: string | null; readonly withDefault: boolean }): Promise<RemoteRefs>
   /**
-   * Brings the branch's head and all its history into the mirror; moves no ref there. Gives the head as it was at
-   * that moment, which is whole in the mirror then; null: the branch is gone.
+   * Brings what a full ref (`refs/heads/main`) points to, and all its history, into the mirror; moves no branch there.
+   * Gives the commit as it was at that moment, which is whole in the mirror then; null: there is no such ref.
    */
-  fetch(branch: string, mirror: GitPlace): Promise<Revision | null>
+  fetch(ref: string, mirror: GitPlace): Promise<Revision | null>
   /** Ends what is under way with an error; not to be used after. */
   close(): void
 }

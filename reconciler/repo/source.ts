@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { BallastError } from '../../schemas/ballast-error.ts'
 import type { PullState, SourceProblem } from '../../schemas/revision-state.ts'
+import type { Revision } from '../../schemas/want.ts'
 import type { Log } from '../log/log.ts'
 import { findRepository } from './find-repository.ts'
 import { followRemote, type RemoteFollower } from './follow-remote.ts'
@@ -46,6 +47,11 @@ export interface Source {
   poll(): void
   /** Looks once, now; a local repository need not be asked. Throws what `Remote` throws. */
   pull(): Promise<void>
+  /**
+   * The commit that a full ref names now, for instance `refs/pull/7/head`, brought here with its history; null: there is
+   * none. Throws what `Remote` throws.
+   */
+  bring(ref: string): Promise<Revision | null>
   /** Yields at once, and whenever the branch may have moved or `pullState().error` changed. */
   changes(signal: AbortSignal): AsyncIterable<void>
   close(): Promise<void>
@@ -82,6 +88,7 @@ async function openLocal(dir: string, { branch: configured }: SourceOptions): Pr
     },
     poll() {},
     pull: async () => {},
+    bring: ref => repository.resolve(ref),
     async *changes(signal) {
       const name = await branch()
       if (name !== null) yield* repository.watch(`refs/heads/${name}`, signal)
@@ -97,8 +104,9 @@ async function openRemote(
   const mirror = await openMirror(join(options.stateDir, 'mirror'))
   const repository = await openRepository({ dir: mirror.place.dir })
   const branch = async () => options.branch ?? (await rememberedBranch(mirror.place))
+  const remote = createRemote(address, options, mirror)
   const follower: RemoteFollower = await followRemote({
-    remote: createRemote(address, options, mirror),
+    remote,
     mirror,
     branch,
     remember: name => rememberBranch(mirror.place, name),
@@ -125,6 +133,7 @@ async function openRemote(
     start: async () => follower.start(),
     poll: follower.poll,
     pull: follower.pull,
+    bring: ref => remote.fetch(ref, mirror.place),
     changes: follower.changes,
     close: follower.close,
   }

@@ -16,7 +16,9 @@ export interface SshRemoteOptions {
 
 const LIST_MS = 60_000
 const FETCH_MS = 1_800_000
-const INCOMING_REF = 'refs/ballast/incoming'
+/** Where fetched commits are named meanwhile: a branch and what is proposed for it may come at the same time. */
+const incomingRef = (ref: string): string =>
+  ref.startsWith('refs/heads/') ? 'refs/ballast/incoming' : 'refs/ballast/proposed'
 
 /** By the git command, which runs ssh: isomorphic-git does not speak it. `place`: any repository to run git in. */
 export function createSshRemote(options: SshRemoteOptions, place: GitPlace): Remote {
@@ -52,16 +54,16 @@ export function createSshRemote(options: SshRemoteOptions, place: GitPlace): Rem
       return { defaultBranch, tip: tip === undefined ? null : Revision.parse(tip) }
     },
 
-    async fetch(branch, mirror) {
+    async fetch(ref, mirror) {
       const flags = ['--quiet', '--no-tags', '--no-write-fetch-head', '--no-auto-maintenance', '--refmap=']
-      const refspec = `+refs/heads/${branch}:${INCOMING_REF}`
+      const refspec = `+${ref}:${incomingRef(ref)}`
       try {
         await run(['fetch', ...flags, '--no-recurse-submodules', '--', url, refspec], FETCH_MS)
       } catch (error) {
         if (error instanceof BallastError && error.code === 'GIT_REMOTE_BRANCH_MISSING') return null
         throw error
       }
-      const { stdout } = await runGit(mirror, ['rev-parse', '--verify', `${INCOMING_REF}^{commit}`])
+      const { stdout } = await runGit(mirror, ['rev-parse', '--verify', `${incomingRef(ref)}^{commit}`])
       return Revision.parse(stdout.trim())
     },
 

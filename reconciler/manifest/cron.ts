@@ -26,8 +26,9 @@ export function beginningOf(
 ): number | null {
   const cron = parse(window.schedule, window.timeZone)
   if (which === 'next') return cron.nextRun(new Date(at))?.getTime() ?? null
-  // Counted from the second after: one that begins now has begun.
-  return cron.previousRuns(1, new Date(at + 1000))[0]?.getTime() ?? null
+  // Seen from the second after, of which the first moment counts: one that begins now has begun.
+  const runs = cron.previousRuns(2, new Date(at + 1000)).map(run => run.getTime())
+  return runs.find(run => run <= at) ?? null
 }
 
 /** Nothing is scheduled: without a function to call, it is a calendar alone. */

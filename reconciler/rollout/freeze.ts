@@ -19,14 +19,21 @@ export const resolveWindows = (windows: readonly FreezeWindow[], nodes: Selectab
   }))
 
 /**
- * Whether a node may not change at a time, ms since the epoch: inside a window that denies it, or outside of all
- * that allow it where there are such. A window begins with its first millisecond, and ends before its last.
+ * Who may not change at a time, ms since the epoch: a node inside a window that denies it, or outside of all that
+ * allow it where there are such. A window begins with its first millisecond, and ends before its last.
  */
-export function isFrozen(windows: readonly ResolvedWindow[], node: string, at: number): boolean {
-  const own = windows.filter(({ nodes }) => nodes === null || nodes.includes(node))
-  if (own.some(window => window.mode === 'deny' && isOpen(window, at))) return true
-  const allowing = own.filter(({ mode }) => mode === 'allow')
-  return allowing.length > 0 && !allowing.some(window => isOpen(window, at))
+export function freezeAt(windows: readonly ResolvedWindow[], at: number): (node: string) => boolean {
+  const looked = windows.map(window => ({
+    denies: window.mode === 'deny',
+    isOpen: isOpen(window, at),
+    nodes: window.nodes === null ? null : new Set(window.nodes),
+  }))
+  return node => {
+    const own = looked.filter(({ nodes }) => nodes === null || nodes.has(node))
+    if (own.some(window => window.denies && window.isOpen)) return true
+    const allowing = own.filter(({ denies }) => !denies)
+    return allowing.length > 0 && !allowing.some(window => window.isOpen)
+  }
 }
 
 function isOpen(window: ResolvedWindow, at: number): boolean {
@@ -41,7 +48,7 @@ const EDGES = 400
 export function thawsAt(windows: readonly ResolvedWindow[], node: string, at: number): number | null {
   let time = at
   for (let edge = 0; edge < EDGES; edge++) {
-    if (!isFrozen(windows, node, time)) return time
+    if (!freezeAt(windows, time)(node)) return time
     const next = windows
       .flatMap(window => edgesAfter(window, time))
       .reduce((a, b) => Math.min(a, b), Infinity)

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Rollout, RolloutNode, Side } from '../../schemas/rollout.ts'
-import { isFrozen } from './freeze.ts'
+import { freezeAt } from './freeze.ts'
 import { countsOf, findClosedGate, isFailing } from './gates.ts'
 import { hasFailed, isReached, isSilent, type Reports } from './reports.ts'
 
@@ -14,7 +14,7 @@ import { hasFailed, isReached, isSilent, type Reports } from './reports.ts'
 export function nextWave(rollout: Rollout | null, reports: Reports, now: number): Rollout | null {
   if (rollout === null) return null
   const step = { reports, now }
-  const next = move(advance(judge(settle(rollout, step), step), step), step)
+  const next = move(advance(judge(measure(settle(rollout, step), step), step), step), step)
   return isDeepStrictEqual(next, rollout) ? rollout : { ...next, sequence: rollout.sequence + 1 }
 }
 
@@ -31,6 +31,14 @@ function settle(rollout: Rollout, { reports }: Step): Rollout {
     return isReached(view) || hasFailed(view) ? { ...node, changingSince: null } : node
   })
   return { ...rollout, nodes }
+}
+
+/** The first counts of nodes that did not report them before: what comes later is compared with these. */
+function measure(rollout: Rollout, step: Step): Rollout {
+  const isNew = ({ counted, changingSince }: RolloutNode): boolean =>
+    counted === null && changingSince === null
+  if (rollout.state !== 'running' || !rollout.nodes.some(isNew)) return rollout
+  return { ...rollout, nodes: rollout.nodes.map(node => (isNew(node) ? countAgain(node, step) : node)) }
 }
 
 function judge(rollout: Rollout, { reports, now }: Step): Rollout {
@@ -117,8 +125,8 @@ interface Move {
 /** In the order in which they should be told. */
 function plannedMoves(rollout: Rollout, { reports, now }: Step): Move[] {
   const silent = (node: RolloutNode): boolean => isSilent(reports.nodes.get(node.name), now)
-  const frozen = ({ name }: RolloutNode): boolean =>
-    rollout.freezeOverride === null && isFrozen(rollout.freeze, name, now)
+  const isFrozen = freezeAt(rollout.freezeOverride === null ? rollout.freeze : [], now)
+  const frozen = ({ name }: RolloutNode): boolean => isFrozen(name)
   const to =
     (side: Side) =>
     ({ name }: RolloutNode): Move => ({ name, side })

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { freezeAt, type ResolvedWindow, thawsAt } from '../../reconciler/rollout/freeze.ts'
+
+const WEEKEND: ResolvedWindow = {
+  ...{ mode: 'deny', schedule: '0 18 * * FRI', duration: '62h', timeZone: 'Europe/Berlin' },
+  nodes: null,
+}
+const OFFICE: ResolvedWindow = {
+  ...{ mode: 'allow', schedule: '0 9 * * MON-FRI', duration: '8h', timeZone: 'Europe/Berlin' },
+  nodes: ['lb-1'],
+}
+
+const cases: [string, ResolvedWindow[], string, frozen: boolean, thaws: string][] = [
+  ['before a window', [WEEKEND], '2026-11-20T16:59:59Z', false, '2026-11-20T16:59:59Z'],
+  [
+    'from its first moment, in its time zone',
+    [WEEKEND],
+    '2026-11-20T17:00:00Z',
+    true,
+    '2026-11-23T07:00:00Z',
+  ],
+  ['until its end', [WEEKEND], '2026-11-23T06:59:59Z', true, '2026-11-23T07:00:00Z'],
+  ['in summer, an hour earlier', [WEEKEND], '2026-07-03T16:00:00Z', true, '2026-07-06T06:00:00Z'],
+  ['outside of those that allow', [OFFICE], '2026-11-20T07:59:59Z', true, '2026-11-20T08:00:00Z'],
+  ['inside of one that allows', [OFFICE], '2026-11-20T08:00:00Z', false, '2026-11-20T08:00:00Z'],
+  ['one that denies goes first', [OFFICE, WEEKEND], '2026-11-21T10:00:00Z', true, '2026-11-23T08:00:00Z'],
+]
+for (const [title, windows, at, frozen, thaws] of cases) {
+  test(`a node is frozen or not: ${title}`, () => {
+    const now = Date.parse(at)
+    assert.equal(freezeAt(windows, now)('lb-1'), frozen)
+    assert.equal(thawsAt(windows, 'lb-1', now), Date.parse(thaws))
+  })
+}
+
+test('a window of other nodes does not concern a node', () => {
+  assert.equal(freezeAt([OFFICE], Date.parse('2026-11-21T10:00:00Z'))('lb-2'), false)
+})
+
+test('windows that leave no gap say so', () => {
+  const always: ResolvedWindow = { ...WEEKEND, schedule: '0 0 * * *', duration: '2d' }
+  assert.equal(thawsAt([always], 'lb-1', Date.parse('2026-11-21T10:00:00Z')), null)
+})
+
+test('when a node thaws it is not frozen, and was a moment before', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1_750_000_000, max: 1_900_000_000 }), seconds => {
+      const now = seconds * 1000
+      const thaws = thawsAt([OFFICE, WEEKEND], 'lb-1', now)!
+      assert.equal(freezeAt([OFFICE, WEEKEND], thaws)('lb-1'), false)
+      if (thaws > now) assert.equal(freezeAt([OFFICE, WEEKEND], thaws - 1)('lb-1'), true)
+    }),
+    { numRuns: 30 },
+  )
+})

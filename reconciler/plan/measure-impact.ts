@@ -1,5 +1,5 @@
 import type { RowBackend } from '../../schemas/node-state.ts'
-import type { BackendShare, Impact } from '../../schemas/plan.ts'
+import type { BackendShare, Impact, Move } from '../../schemas/plan.ts'
 import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 import { compareRings } from '../ring/compare-rings.ts'
 import { countSlotsOfSorted } from '../ring/maglev.ts'
@@ -7,17 +7,33 @@ import type { BuildRing } from '../ring/ring-cache.ts'
 
 type Backends = readonly RowBackend[]
 
+/** How one side chooses the backend of a new flow; `weights`: a scheduler of IPVS, which keeps the proportions alone. */
+type Choice = 'ring' | 'weights'
+
+export interface ImpactInput {
+  readonly before: Backends
+  readonly after: Backends
+  readonly choice: Choice
+}
+
 /**
  * What a change of backends does to a service's traffic. Shares are exact (slots of the ring); the rings themselves
- * are only built where both sides have backends and they differ.
+ * are only built where both sides have backends and they differ. Where there is no ring, what moves is what shares
+ * alone make unavoidable.
  */
-export function measureImpact(before: Backends, after: Backends, buildRing: BuildRing): Impact {
+export function measureImpact({ before, after, choice }: ImpactInput, buildRing: BuildRing): Impact {
   if (before === after) return standingImpact(after)
   const backends = joinShares(before, after)
-  const standing = { slots: RING_SLOTS, moved: 0, minimum: 0, backends }
+  const standing = { slots: RING_SLOTS, moved: 0, minimum: 0, backends, moves: [] }
   if (before.length === 0 || after.length === 0) return standing
-  const { moved, minimum } = compareRings(before, after, buildRing)
-  return { ...standing, moved, minimum }
+  const sameShares = backends.every(({ share_before, share_after }) => share_before === share_after)
+  if (sameShares) return standing
+  if (choice === 'weights') {
+    const minimum = countLost(backends)
+    return { ...standing, moved: minimum, minimum }
+  }
+  const { moved, minimum, moves } = compareRings(before, after, buildRing)
+  return { ...standing, moved, minimum, moves: moves as Move[] }
 }
 
 /** Services that stay as they are, push after push. Their lists of backends are never changed. */
@@ -26,9 +42,24 @@ const standingImpacts = new WeakMap<Backends, Impact>()
 function standingImpact(backends: Backends): Impact {
   const known = standingImpacts.get(backends)
   if (known !== undefined) return known
-  const impact = { slots: RING_SLOTS, moved: 0, minimum: 0, backends: joinShares(backends, backends) }
+  const impact = {
+    slots: RING_SLOTS,
+    moved: 0,
+    minimum: 0,
+    backends: joinShares(backends, backends),
+    moves: [],
+  }
   standingImpacts.set(backends, impact)
   return impact
+}
+
+/** Slots that backends lose, in sum, and those that nobody had and somebody gets. */
+function countLost(backends: readonly BackendShare[]): number {
+  const lost = backends.reduce(
+    (sum, { share_before, share_after }) => sum + Math.max(0, share_before - share_after),
+    0,
+  )
+  return Math.round(lost * RING_SLOTS)
 }
 
 function joinShares(before: Backends, after: Backends): BackendShare[] {

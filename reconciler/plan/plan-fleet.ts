@@ -1,174 +1,108 @@
-import { serviceId } from '../../schemas/address.ts'
-import { canonicalJson, digestOf } from '../../schemas/digest.ts'
-import type { Edit } from '../../schemas/edit.ts'
+import type { Position } from '../../schemas/diagnostic.ts'
+import { DriverName, type NodeTables } from '../../schemas/node-state.ts'
 import {
-  DriverName,
-  emptyTables,
-  type NodeTables,
-  type RowKey,
-  type XdpServiceRow,
-} from '../../schemas/node-state.ts'
-import {
-  type Change,
   type FleetPlan,
-  type Impact,
+  type LiveState,
   type NodePlan,
+  type ObjectPlan,
   PLAN_VERSION,
   type ServicePlan,
 } from '../../schemas/plan.ts'
-import { createRingCache } from '../ring/ring-cache.ts'
-import { assessRisk } from './assess-risk.ts'
-import { diffNode, type NodeEdits } from './diff.ts'
-import { measureImpact } from './measure-impact.ts'
-import { orderEdits } from './order.ts'
+import { assessNodeRisk } from './assess-risk.ts'
+import { compareLive, type ObservedFleet } from './compare-live.ts'
+import { type ComparedObject, compareObjects } from './compare-objects.ts'
+import { describeFields } from './describe-fields.ts'
+import { expectDuration } from './expect-duration.ts'
+import { createJoiner, type Fold, foldEdits, isService } from './fold-edits.ts'
+import { planAnnouncements } from './plan-announcements.ts'
+import { digestEdits, type PlanPart } from './plan-digest.ts'
+import { type Names, planServices } from './plan-services.ts'
+import { summariseRisk } from './summarise-risk.ts'
+import { wayBack } from './way-back.ts'
+
+/** One side of a comparison. */
+export interface PlanSide {
+  /** Null: the live fleet, or nothing at all. */
+  readonly revision: string | null
+  /** By node name. A node that is on one side alone comes or goes. */
+  readonly nodes: ReadonlyMap<string, NodeTables>
+  /** Names of Services by row key. */
+  readonly names: Names
+  /** Null: there are no manifests, or they are not asked about. */
+  readonly manifests: readonly PlannedManifest[] | null
+}
+
+/** Of a pool: who uses it is read from the services. */
+type PlannedManifest = ComparedObject & { readonly spec: { readonly pool?: string | undefined } }
+
+export interface Comparison {
+  readonly before: PlanSide
+  readonly after: PlanSide
+  /** What the nodes have reported; null: not asked. */
+  readonly observed?: ObservedFleet | null
+  /** The folder of the manifests; '' for all of the repository. */
+  readonly path?: string
+}
+
+export interface MadePlan {
+  readonly plan: FleetPlan
+  /** What the digest is of: for keeping the plan, and for saying what moved. */
+  readonly parts: readonly PlanPart[]
+}
 
 export interface PlanInput {
   readonly base: string | null
   readonly head: string | null
-  /** By node name. A node that is in one of them alone comes or goes. */
+  /** By node name. */
   readonly before: ReadonlyMap<string, NodeTables>
   readonly after: ReadonlyMap<string, NodeTables>
   /** Names of Services by row key, from both sides. */
-  readonly names: Readonly<Record<RowKey, string>>
+  readonly names: Names
 }
 
-/** The same change of one service, on the nodes that see it. */
-interface ServiceChange {
-  readonly key: RowKey
-  readonly change: Change
-  readonly before: XdpServiceRow | null
-  readonly after: XdpServiceRow | null
-  readonly nodes: string[]
-}
+/** The plan of tables alone, without manifests and without what the fleet reports. */
+export const planFleet = ({ base, head, before, after, names }: PlanInput): FleetPlan =>
+  makeFleetPlan({
+    before: { revision: base, nodes: before, names, manifests: null },
+    after: { revision: head, nodes: after, names, manifests: null },
+  }).plan
 
 /** What turning one fleet into another does, per service and per node, with its effect on traffic. */
-export function planFleet(input: PlanInput): FleetPlan {
-  const groups = new Map<string, ServiceChange>()
-  const standing = new Map<RowKey, ServiceChange>()
-  const nodePlans: NodePlan[] = []
-  const ordered: unknown[] = []
-  for (const node of [...new Set([...input.before.keys(), ...input.after.keys()])].sort()) {
-    const before = input.before.get(node) ?? emptyTables()
-    const after = input.after.get(node) ?? emptyTables()
-    const edits = diffNode(after, before)
-    const phases = orderEdits(edits)
-    if (phases.length > 0) {
-      ordered.push({ node, phases: phases.map(phase => ({ ...phase, edits: phase.edits.map(digestEdit) })) })
-    }
-    nodePlans.push(...planNode(node, edits))
-    for (const change of serviceEdits(before, after, edits)) addTo(groups, groupId(change), change, node)
-    const edited = new Set(edits.xdp.map(({ key }) => key))
-    for (const key of Object.keys(after.xdp)) {
-      const row = after.xdp[key]!
-      if (row.kind !== 'service' || edited.has(key)) continue
-      const group = standing.get(key)
-      if (group === undefined)
-        standing.set(key, { key, change: 'unchanged', before: row, after: row, nodes: [node] })
-      else group.nodes.push(node)
-    }
-  }
-  const services = planServices([...groups.values(), ...standing.values()], input.names)
-  return {
+export function makeFleetPlan({ before, after, observed = null, path = '' }: Comparison): MadePlan {
+  const fold = foldEdits(before.nodes, after.nodes)
+  const { digest, parts } = digestEdits(fold.edits)
+  const announcements = planAnnouncements(fold.classes)
+  const nodes = planNodes(fold)
+  const objects = planObjects(before, after, fold)
+  const places = placesOf(objects, after.manifests ?? [])
+  const services = planServices({
+    fold,
+    names: { before: before.names, after: after.names },
+    announcements,
+    traffic: observed?.traffic ?? null,
+    locate: service => places.get(service) ?? null,
+  })
+  const live: LiveState | null = observed === null ? null : compareLive(observed, fold, before)
+  const changes = fold.edits.length > 0 || objects.length > 0
+  const plan: FleetPlan = {
     version: PLAN_VERSION,
-    digest: digestOf(ordered),
-    base: input.base,
-    head: input.head,
+    digest,
+    base: before.revision,
+    head: after.revision,
+    risk: summariseRisk({ services, nodes, announcements }),
     totals: countTotals(services),
     services,
-    nodes: nodePlans,
-  }
-}
-
-function* serviceEdits(
-  before: NodeTables,
-  after: NodeTables,
-  edits: NodeEdits,
-): Generator<Omit<ServiceChange, 'nodes'>> {
-  for (const edit of edits.xdp) {
-    const [was, is] = [asService(before.xdp[edit.key]), asService(after.xdp[edit.key])]
-    if (was !== null || is !== null) yield { key: edit.key, change: edit.op, before: was, after: is }
-  }
-}
-
-function addTo(
-  groups: Map<string, ServiceChange>,
-  id: string,
-  change: Omit<ServiceChange, 'nodes'>,
-  node: string,
-): void {
-  const group = groups.get(id)
-  if (group === undefined) groups.set(id, { ...change, nodes: [node] })
-  else group.nodes.push(node)
-}
-
-/** Many nodes share their rows. */
-const rowDigests = new WeakMap<object, string>()
-
-function digestRow(row: object | null): string | null {
-  if (row === null) return null
-  const known = rowDigests.get(row) ?? digestOf(row)
-  rowDigests.set(row, known)
-  return known
-}
-
-const digestEdit = (edit: Edit<object>) => ({
-  op: edit.op,
-  key: edit.key,
-  before: edit.op === 'create' ? null : digestRow(edit.before),
-  after: edit.op === 'delete' ? null : digestRow(edit.after),
-})
-
-const asService = (row: NodeTables['xdp'][string] | undefined): XdpServiceRow | null =>
-  row?.kind === 'service' ? row : null
-
-const groupId = ({ key, before, after }: Omit<ServiceChange, 'nodes'>): string =>
-  `${key} ${digestRow(before)} ${digestRow(after)}`
-
-function planServices(groups: readonly ServiceChange[], names: PlanInput['names']): ServicePlan[] {
-  const nodeCount = new Map<RowKey, number>()
-  for (const { key, nodes } of groups) nodeCount.set(key, (nodeCount.get(key) ?? 0) + nodes.length)
-  const buildRing = createRingCache(RINGS_KEPT)
-  return groups
-    .map(group => {
-      const impact = measureImpact(group.before?.backends ?? [], group.after?.backends ?? [], buildRing)
-      return planService({ group, impact, names, nodeCount: nodeCount.get(group.key) ?? 0 })
-    })
-    .sort(byWeight)
-}
-
-/** Services of one pool follow each other, so few rings serve many. */
-const RINGS_KEPT = 64
-
-interface ServiceInput {
-  readonly group: ServiceChange
-  readonly impact: Impact
-  readonly names: PlanInput['names']
-  readonly nodeCount: number
-}
-
-function planService({ group, impact, names, nodeCount }: ServiceInput): ServicePlan {
-  const { key, change, before, after, nodes } = group
-  const { vip, port, protocol } = (after ?? before)!
-  return {
-    service: names[key] ?? serviceId(vip, port, protocol),
-    vip,
-    port,
-    protocol,
-    change,
-    risk: assessRisk({ change, impact }),
-    impact,
     nodes,
-    node_count: nodeCount,
+    announcements,
+    objects,
+    live,
+    duration: expectDuration(fold.edits, observed?.lastApplyMs ?? null),
+    revert: changes
+      ? wayBack({ base: before.revision ?? observed?.revision ?? null, head: after.revision, objects, path })
+      : null,
   }
+  return { plan, parts }
 }
-
-/** What a reviewer should see first: by risk, then by the share that moves, then by name. */
-function byWeight(a: ServicePlan, b: ServicePlan): number {
-  const weight = (plan: ServicePlan): number =>
-    plan.change === 'unchanged' ? -1 : plan.risk.length * RISK_WEIGHT + plan.impact.moved
-  return weight(b) - weight(a) || (a.service < b.service ? -1 : a.service > b.service ? 1 : a.port - b.port)
-}
-const RISK_WEIGHT = 1_000_000
 
 function countTotals(services: readonly ServicePlan[]): FleetPlan['totals'] {
   const totals = { create: 0, update: 0, delete: 0, unchanged: 0 }
@@ -176,23 +110,88 @@ function countTotals(services: readonly ServicePlan[]): FleetPlan['totals'] {
   return totals
 }
 
-function planNode(node: string, edits: NodeEdits): NodePlan[] {
-  return DriverName.options.flatMap(driver =>
-    edits[driver]
-      .filter(({ key }) => !key.startsWith('service/'))
-      .map(edit => ({
-        node,
-        driver,
-        key: edit.key,
-        change: edit.op,
-        details: edit.op === 'update' ? describeFields(edit.before, edit.after) : [],
-      })),
+/** Rows that are no services, those of nodes that change alike as one. Announcements are told by prefix. */
+function planNodes({ edits }: Fold): NodePlan[] {
+  const groups = new Map<
+    string,
+    { plan: Omit<NodePlan, 'nodes' | 'node_count'>; lists: (readonly string[])[] }
+  >()
+  const counts = new Map<string, number>()
+  for (const { driver, edit, nodes } of edits) {
+    const { key, op: change } = edit
+    if (isService(key) || (driver === 'bgp' && key.startsWith('route/') && change !== 'update')) continue
+    const details = edit.op === 'update' ? describeFields(edit.before, edit.after) : []
+    const row = `${driver} ${key}`
+    counts.set(row, (counts.get(row) ?? 0) + nodes.length)
+    const id = `${row} ${change} ${details.join('\n')}`
+    const group = groups.get(id)
+    if (group !== undefined) group.lists.push(nodes)
+    else
+      groups.set(id, {
+        plan: { driver, key, change, details, risk: assessNodeRisk({ key, change, details }) },
+        lists: [nodes],
+      })
+  }
+  const join = createJoiner()
+  return Array.from(groups.values(), ({ plan, lists }) => ({
+    ...plan,
+    nodes: [...join(lists)],
+    node_count: counts.get(`${plan.driver} ${plan.key}`) ?? 0,
+  })).sort(
+    (a, b) =>
+      DriverName.options.indexOf(a.driver) - DriverName.options.indexOf(b.driver) ||
+      (a.key < b.key ? -1 : a.key > b.key ? 1 : b.nodes.length - a.nodes.length),
   )
 }
 
-function describeFields(before: object, after: object): string[] {
-  const was = new Map(Object.entries(before))
-  return Object.entries(after)
-    .filter(([field, value]) => canonicalJson(value) !== canonicalJson(was.get(field) ?? null))
-    .map(([field, value]) => `${field}: ${JSON.stringify(was.get(field))} → ${JSON.stringify(value)}`)
+function planObjects(before: PlanSide, after: PlanSide, fold: Fold): ObjectPlan[] {
+  if (before.manifests === null || after.manifests === null) return []
+  const services = new Set<string>()
+  const nodes = new Set<string>()
+  let fleet = false
+  for (const { edit, nodes: on } of fold.edits) {
+    if (isService(edit.key)) {
+      for (const names of [before.names, after.names]) {
+        const name = names[edit.key]
+        if (name !== undefined) services.add(name)
+      }
+    } else {
+      for (const node of on) nodes.add(node)
+      fleet = true
+    }
+  }
+  const users = new Map<string, string[]>()
+  for (const { kind, metadata, spec } of [...before.manifests, ...after.manifests])
+    if (kind === 'Service' && spec.pool !== undefined)
+      users.set(spec.pool, [...(users.get(spec.pool) ?? []), metadata.name])
+  return compareObjects(before.manifests, after.manifests, ({ kind, name }) => {
+    switch (kind) {
+      case 'Service':
+        return services.has(name)
+      case 'BackendPool':
+        return users.get(name)?.some(user => services.has(user)) ?? false
+      case 'Node':
+        return nodes.has(name) || before.nodes.has(name) !== after.nodes.has(name)
+      default:
+        return fleet
+    }
+  })
+}
+
+/** By Service: where its own manifest changes, else where its pool does. */
+function placesOf(
+  objects: readonly ObjectPlan[],
+  manifests: readonly PlannedManifest[],
+): ReadonlyMap<string, Position> {
+  const places = new Map<string, Position>()
+  if (objects.length === 0) return places
+  const pools = new Map(
+    objects.filter(({ kind }) => kind === 'BackendPool').map(({ name, at }) => [name, at]),
+  )
+  for (const { kind, metadata, spec } of manifests) {
+    const at = kind === 'Service' && spec.pool !== undefined ? pools.get(spec.pool) : undefined
+    if (at !== undefined) places.set(metadata.name, at)
+  }
+  for (const { kind, name, at } of objects) if (kind === 'Service') places.set(name, at)
+  return places
 }

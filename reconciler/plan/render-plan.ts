@@ -50,7 +50,7 @@ function renderService(plan: ServicePlan, paint: Paint): string[] {
 }
 
 const renderNode = (plan: NodePlan, paint: Paint): string[] => [
-  paint(plan.change, `${MARKS[plan.change]} node ${plan.node}  ${plan.driver} ${plan.key}`),
+  paint(plan.change, `${MARKS[plan.change]} node ${plan.nodes.join(', ')}  ${plan.driver} ${plan.key}`),
   ...plan.details.map(detail => `    ${detail}`),
 ]
 

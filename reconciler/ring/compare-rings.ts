@@ -55,18 +55,24 @@ export function compareRings(before: Backends, after: Backends, ringOf = buildRi
 
 type Pair = { readonly from: string | null; readonly to: string | null }
 
-/** How many slots have each pair of old and new owner; counted as numbers, since there are 65537. */
+/** How many slots have each pair of old and new owner; nobody is the one after the last. Counted in a table, since there are 65537. */
 function countPairs(before: Backends, after: Backends, ringOf: typeof buildRing): [Pair, number][] {
   const [old, young] = [ringOf(before), ringOf(after)]
-  const counts = new Map<number, number>()
+  const width = after.length + 1
+  const counts = new Uint32Array((before.length + 1) * width)
   for (let slot = 0; slot < RING_SLOTS; slot++) {
-    const pair = old[slot]! * (SLOT_NONE + 1) + young[slot]!
-    counts.set(pair, (counts.get(pair) ?? 0) + 1)
+    const from = old[slot]!
+    const to = young[slot]!
+    const row = from === SLOT_NONE ? before.length : from
+    const column = to === SLOT_NONE ? after.length : to
+    counts[row * width + column]! += 1
   }
-  return [...counts].map(([pair, slots]) => {
-    const from = nameOf(before, Math.floor(pair / (SLOT_NONE + 1)))
-    return [{ from, to: nameOf(after, pair % (SLOT_NONE + 1)) }, slots]
-  })
+  const pairs: [Pair, number][] = []
+  for (const [pair, slots] of counts.entries()) {
+    if (slots === 0) continue
+    pairs.push([{ from: nameOf(before, Math.floor(pair / width)), to: nameOf(after, pair % width) }, slots])
+  }
+  return pairs
 }
 
 const nameOf = (backends: Backends, index: number): string | null => backends[index]?.address ?? null

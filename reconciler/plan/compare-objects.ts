@@ -1,0 +1,136 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Position } from '../../schemas/diagnostic.ts'
+import type { ObjectPlan } from '../../schemas/plan.ts'
+import { describeValue } from './describe-fields.ts'
+
+/** A manifest, as far as comparing goes. */
+export interface ComparedObject {
+  readonly kind: string
+  readonly metadata: { readonly name: string }
+  readonly spec: object
+  readonly at: Position
+  locate(path: readonly (string | number)[]): Position
+}
+
+type Path = readonly (string | number)[]
+
+/** Finding a line reads its file again: of so many fields, the others are said to be where the name stands. */
+const LOCATED = 1_000
+/** Of one manifest. */
+const FIELDS_SHOWN = 50
+
+/** Says of a change whether any packet goes elsewhere for it. */
+export type HasEffect = (object: { kind: string; name: string; renamedFrom: string | null }) => boolean
+
+/**
+ * The manifests that two revisions do not share, by kind and name. One that went and one that came with the same
+ * content, whatever its name, is one that was renamed. Annotations are compared and never shown.
+ */
+export function compareObjects(
+  before: readonly ComparedObject[],
+  after: readonly ComparedObject[],
+  hasEffect: HasEffect,
+): ObjectPlan[] {
+  const was = new Map(before.map(object => [idOf(object), object]))
+  const is = new Map(after.map(object => [idOf(object), object]))
+  const gone = before.filter(object => !is.has(idOf(object)))
+  const plans: ObjectPlan[] = []
+  let located = 0
+  for (const object of after) {
+    const former = was.get(idOf(object)) ?? takeRenamed(gone, object)
+    const renamedFrom =
+      former === undefined || former.metadata.name === object.metadata.name ? null : former.metadata.name
+    const paths = former === undefined ? [] : changedPaths(former, object)
+    if (former !== undefined && paths.length === 0 && renamedFrom === null) continue
+    const fields = paths.slice(0, FIELDS_SHOWN).map(({ path, text }) => {
+      const { line, column } = located++ < LOCATED ? object.locate(path) : object.at
+      return { text, line, column }
+    })
+    const { kind, at } = object
+    const { name } = object.metadata
+    plans.push({
+      kind,
+      name,
+      change: former === undefined ? 'create' : renamedFrom === null ? 'update' : 'rename',
+      renamed_from: renamedFrom,
+      effect: hasEffect({ kind, name, renamedFrom }) ? 'traffic' : 'none',
+      fields,
+      at: fields[0] === undefined ? at : { file: at.file, line: fields[0].line, column: fields[0].column },
+    })
+  }
+  for (const { kind, metadata, at } of gone) {
+    const effect = hasEffect({ kind, name: metadata.name, renamedFrom: null }) ? 'traffic' : 'none'
+    plans.push({ kind, name: metadata.name, change: 'delete', renamed_from: null, effect, fields: [], at })
+  }
+  return plans
+}
+
+const idOf = ({ kind, metadata }: ComparedObject): string => `${kind}/${metadata.name}`
+
+/** Takes it out of what is gone. */
+function takeRenamed(gone: ComparedObject[], object: ComparedObject): ComparedObject | undefined {
+  const at = gone.findIndex(each => each.kind === object.kind && isDeepStrictEqual(each.spec, object.spec))
+  return at < 0 ? undefined : gone.splice(at, 1)[0]
+}
+
+interface ChangedPath {
+  readonly path: Path
+  readonly text: string
+}
+
+function changedPaths(before: ComparedObject, after: ComparedObject): ChangedPath[] {
+  if (before.spec === after.spec && before.metadata === after.metadata) return []
+  const { name: _, ...wasNamed } = before.metadata
+  const { name: __, ...isNamed } = after.metadata
+  return [
+    ...compareValues(['spec'], before.spec, after.spec),
+    ...compareValues(['metadata'], wasNamed, isNamed),
+  ]
+}
+
+/** Lists of things that have an address or a name are compared by that, others by place. */
+function compareValues(path: Path, before: unknown, after: unknown): ChangedPath[] {
+  if (before === after || isDeepStrictEqual(before, after)) return []
+  if (Array.isArray(before) && Array.isArray(after)) return compareLists(path, before, after)
+  if (isRecord(before) && isRecord(after)) {
+    return [...new Set([...Object.keys(after), ...Object.keys(before)])].flatMap(key =>
+      compareValues([...path, key], before[key], after[key]),
+    )
+  }
+  return [changeAt(path, path, before, after)]
+}
+
+function compareLists(path: Path, before: readonly unknown[], after: readonly unknown[]): ChangedPath[] {
+  const named = [...before, ...after].every(each => nameIn(each) !== null)
+  const key = (each: unknown, index: number): string => (named ? nameIn(each)! : String(index))
+  const was = new Map(before.map((each, index) => [key(each, index), each]))
+  const is = new Map(after.map((each, index) => [key(each, index), { each, index }]))
+  const found = [...is].flatMap(([name, { each, index }]) => {
+    const former = was.get(name)
+    if (former === undefined) return [changeAt([...path, index], [...path, name], undefined, each)]
+    return compareValues([...path, index], former, each).map(change => ({
+      ...change,
+      text: named ? change.text.replace([...path, index].join('.'), [...path, name].join('.')) : change.text,
+    }))
+  })
+  const gone = [...was].filter(([name]) => !is.has(name))
+  return [...found, ...gone.map(([name, each]) => changeAt(path, [...path, name], each, undefined))]
+}
+
+function nameIn(value: unknown): string | null {
+  if (!isRecord(value)) return null
+  const name = value.address ?? value.name ?? value.prefix
+  return typeof name === 'string' ? name : null
+}
+
+/** `path`: where it stands; `shown`: how it is named. */
+function changeAt(path: Path, shown: Path, before: unknown, after: unknown): ChangedPath {
+  const name = shown.join('.')
+  const values = shown.includes('annotations')
+    ? 'changed'
+    : `${describeValue(name, before)} → ${describeValue(name, after)}`
+  return { path, text: `${name}: ${values}` }
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)

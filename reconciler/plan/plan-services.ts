@@ -1,0 +1,177 @@
+import ipaddr from 'ipaddr.js'
+import type { Position } from '../../schemas/diagnostic.ts'
+import type { RowKey } from '../../schemas/node-state.ts'
+import type { AnnouncementPlan, Change, ServicePlan } from '../../schemas/plan.ts'
+import { createRingCache } from '../ring/ring-cache.ts'
+import { assessRisk, rankOf } from './assess-risk.ts'
+import { describeFields } from './describe-fields.ts'
+import { digestRow } from './digest-row.ts'
+import { findRenames } from './find-renames.ts'
+import { createJoiner, type Fold, isService, type NodeClass } from './fold-edits.ts'
+import { measureImpact } from './measure-impact.ts'
+import { type LiveTraffic, measureLive } from './measure-live.ts'
+import { idOf, type ServiceView, viewService } from './service-view.ts'
+
+/** Names of Services by row key. */
+export type Names = Readonly<Record<RowKey, string>>
+
+export interface ServicesInput {
+  readonly fold: Fold
+  readonly names: { readonly before: Names; readonly after: Names }
+  readonly announcements: readonly AnnouncementPlan[]
+  readonly traffic: LiveTraffic | null
+  /** Where the Service's manifest, or its pool's, says what changes. */
+  readonly locate: (service: string) => Position | null
+}
+
+/** The same change of one service, on the nodes that see it. */
+interface ServiceChange {
+  readonly key: RowKey
+  readonly change: Change
+  readonly before: ServiceView | null
+  readonly after: ServiceView | null
+  readonly nodes: readonly string[]
+  /** Nodes that serve it: before or after, and after. */
+  readonly served: readonly string[]
+  readonly servedAfter: number
+  readonly nameBefore: string | undefined
+  readonly nameAfter: string | undefined
+}
+
+/** Services of one pool follow each other, so few rings serve many. */
+const RINGS_KEPT = 64
+
+export function planServices(input: ServicesInput): ServicePlan[] {
+  const changes = collectChanges(input)
+  const renames = findRenames(changes)
+  const buildRing = createRingCache(RINGS_KEPT)
+  const lost = lastAnnounced(input.announcements)
+  return changes
+    .map(change => {
+      const { key, before, after, nodes, served, servedAfter } = change
+      const { vip, port, protocol } = (after ?? before)!
+      const impact = measureImpact(
+        {
+          before: before?.backends ?? [],
+          after: after?.backends ?? [],
+          choice: [before, after].some(each => each?.dataplane === 'ipvs') ? 'weights' : 'ring',
+        },
+        buildRing,
+      )
+      const isChange = change.change !== 'unchanged'
+      const members = new Set(after?.backends.map(({ address }) => address))
+      const live =
+        isChange && input.traffic !== null
+          ? measureLive({ key, nodes, members, impact }, input.traffic)
+          : null
+      const name = change.nameAfter ?? change.nameBefore ?? idOf((after ?? before)!)
+      const former = renames.get(change) ?? null
+      return {
+        service: name,
+        vip,
+        port,
+        protocol,
+        change: change.change,
+        renamed_from: former,
+        risk: assessRisk({
+          change: change.change,
+          before,
+          after,
+          impact,
+          live,
+          servedAfter,
+          lastAnnouncer: isChange && lost(vip),
+        }),
+        impact,
+        live,
+        details: change.change === 'update' ? detailsOf(before!, after!) : [],
+        nodes: nodes as string[],
+        node_count: served.length,
+        at: isChange || former !== null ? input.locate(name) : null,
+      }
+    })
+    .sort(byWeight)
+}
+
+/** Shares of backends are told by the impact. */
+function detailsOf(before: ServiceView, after: ServiceView): string[] {
+  const without = ['backends', 'ring']
+  if (before.dataplane === after.dataplane) return describeFields(before.row, after.row, without)
+  return [`dataplane: ${before.dataplane} → ${after.dataplane}`]
+}
+
+/** Every service of every class of nodes, those that change alike joined over the classes. */
+function collectChanges({ fold, names }: ServicesInput): ServiceChange[] {
+  const join = createJoiner()
+  const groups = new Map<
+    string,
+    { change: Omit<ServiceChange, 'nodes' | 'served' | 'servedAfter'>; lists: (readonly string[])[] }
+  >()
+  const served = new Map<RowKey, { any: (readonly string[])[]; after: (readonly string[])[] }>()
+  for (const each of fold.classes) {
+    for (const [key, before, after, change] of servicesOf(each)) {
+      const at = served.get(key) ?? { any: [], after: [] }
+      served.set(key, at)
+      at.any.push(each.nodes)
+      if (after !== null) at.after.push(each.nodes)
+      const id =
+        fold.classes.length === 1 || change === 'unchanged'
+          ? `${key} ${change}`
+          : `${key} ${change} ${digestRow(before?.row ?? null)} ${digestRow(after?.row ?? null)}`
+      const group = groups.get(id)
+      if (group !== undefined) group.lists.push(each.nodes)
+      else
+        groups.set(id, {
+          change: { key, change, before, after, nameBefore: names.before[key], nameAfter: names.after[key] },
+          lists: [each.nodes],
+        })
+    }
+  }
+  return Array.from(groups.values(), ({ change, lists }) => {
+    const { any, after } = served.get(change.key)!
+    return { ...change, nodes: join(lists), served: join(any), servedAfter: join(after).length }
+  })
+}
+
+type Found = [key: RowKey, before: ServiceView | null, after: ServiceView | null, change: Change]
+
+function* servicesOf({ before, after, edits }: NodeClass): Generator<Found> {
+  const edited = new Set([...edits.xdp, ...edits.ipvs].map(({ key }) => key).filter(isService))
+  for (const key of edited) {
+    const [was, is] = [viewService(before, key), viewService(after, key)]
+    if (was === null && is === null) continue
+    yield [key, was, is, was === null ? 'create' : is === null ? 'delete' : 'update']
+  }
+  for (const table of [after.xdp, after.ipvs])
+    for (const key of Object.keys(table)) {
+      if (edited.has(key)) continue
+      const view = viewService(after, key)
+      if (view !== null) yield [key, view, view, 'unchanged']
+    }
+}
+
+/** Whether a VIP has lost its last announcer: the longest prefix that was announced for it. */
+function lastAnnounced(announcements: readonly AnnouncementPlan[]): (vip: string) => boolean {
+  const lost = announcements
+    .filter(({ last_announcer }) => last_announcer)
+    .map(({ prefix }) => ipaddr.parseCIDR(prefix))
+  if (lost.length === 0) return () => false
+  return vip => {
+    const address = ipaddr.parse(vip)
+    return lost.some(([network, bits]) => network.kind() === address.kind() && address.match(network, bits))
+  }
+}
+
+/** What a reviewer should see first: by the weightiest risk, how many there are, the share that moves, the name. */
+function byWeight(a: ServicePlan, b: ServicePlan): number {
+  return (
+    Number(a.change === 'unchanged') - Number(b.change === 'unchanged') ||
+    weightiest(a) - weightiest(b) ||
+    b.risk.length - a.risk.length ||
+    b.impact.moved - a.impact.moved ||
+    (a.service < b.service ? -1 : a.service > b.service ? 1 : a.port - b.port)
+  )
+}
+
+const weightiest = ({ risk }: ServicePlan): number =>
+  risk[0] === undefined ? Number.MAX_SAFE_INTEGER : rankOf(risk[0])

@@ -4,6 +4,7 @@ import { Revision } from '../../schemas/want.ts'
 import { findRepository } from './find-repository.ts'
 import { revisionNotFound, runGit } from './git-command.ts'
 import { type Description, describeCommit, isAmongParents } from './history.ts'
+import { type MergePreview, previewMerge } from './merge-preview.ts'
 import { createObjects } from './objects.ts'
 import { readRef, readSymbolicRef } from './read-ref.ts'
 import { readSnapshot, type Snapshot, type SnapshotRequest } from './snapshot.ts'
@@ -20,6 +21,7 @@ export interface Repository {
   readonly dir: string
   /** A branch, a ref, a commit's id, also abbreviated, or whatever gitrevisions(7) knows. Null: no such commit. */
   resolve(ref: string): Promise<Revision | null>
+  previewMerge(base: Revision, head: Revision): Promise<MergePreview>
   /** What HEAD names, without `refs/heads/`; the branch need not have commits. Null when HEAD is detached. */
   defaultBranch(): Promise<string | null>
   /** Throws `REVISION_NOT_FOUND`, `OBJECT_MISSING`, `OBJECT_UNREADABLE`. */
@@ -76,6 +78,7 @@ export async function openRepository({ dir }: { readonly dir: string }): Promise
   return {
     dir: place.dir,
     resolve,
+    previewMerge: (base, head) => previewMerge(place, base, head),
     accepted,
     allowed: () => parse(ALLOWED_REF),
     async allow(revision) {

@@ -1,0 +1,112 @@
+import { BallastError } from '../../schemas/ballast-error.ts'
+import type { Revision } from '../../schemas/want.ts'
+import { type CommitStatus, type Forge, type ForgeKind, pullRef } from '../forge/forge.ts'
+import type { Log } from '../log/log.ts'
+import { createLoop } from '../process/loop.ts'
+import type { MergePreview } from '../repo/merge-preview.ts'
+
+/** What a plan says in a forge. */
+export interface Review {
+  /** Has `marker` in it. */
+  readonly comment: string
+  readonly marker: string
+  readonly status: Omit<CommitStatus, 'context'>
+}
+
+export interface ReviewOptions {
+  readonly forge: Forge
+  readonly kind: ForgeKind
+  /** The branch that is followed. */
+  readonly branch: () => Promise<string | null>
+  readonly resolve: (branch: string) => Promise<Revision | null>
+  /** The commit of a ref of the project, brought here; null: there is none. */
+  readonly bring: (ref: string) => Promise<Revision | null>
+  readonly preview: (base: Revision, head: Revision) => Promise<MergePreview>
+  /** What merging it would do. `head` is the merged tree. Throws `BallastError` when it cannot be planned. */
+  readonly review: (base: Revision, head: Revision) => Promise<Review>
+  readonly log: Log
+}
+
+export interface Reviewer {
+  /** A pull request has news. Any number of times while it waits is once. */
+  ask(number: number): void
+  /** Settles when the one under way is done; those that wait are forgotten. */
+  stop(): Promise<void>
+}
+
+export const PLAN_CONTEXT = 'ballast/plan'
+
+const TRIES = 5
+const FIRST_RETRY_MS = 2_000
+
+/** Plans pull requests, one at a time, and says what comes of it where they are reviewed. */
+export function createReviewer(options: ReviewOptions): Reviewer {
+  const { log } = options
+  /** How often each was tried. */
+  const waiting = new Map<number, number>()
+  const timers = new Set<NodeJS.Timeout>()
+  let isStopping = false
+
+  async function work(): Promise<void> {
+    for (const [number, tries] of waiting) {
+      if (isStopping) return
+      waiting.delete(number)
+      try {
+        await reviewPull(options, number)
+      } catch (error) {
+        const again =
+          error instanceof BallastError && error.retryable && tries + 1 < TRIES && !waiting.has(number)
+        log.warn({ err: error, pull: number, again }, 'the pull request could not be reviewed')
+        if (again) retry(number, tries + 1)
+      }
+    }
+  }
+
+  function retry(number: number, tries: number): void {
+    const timer = setTimeout(
+      () => {
+        timers.delete(timer)
+        if (!waiting.has(number)) waiting.set(number, tries)
+        loop.trigger('retry')
+      },
+      FIRST_RETRY_MS * 2 ** (tries - 1),
+    )
+    timers.add(timer)
+  }
+
+  const loop = createLoop(work, error => log.error({ err: error }, 'reviewing stopped'))
+
+  return {
+    ask(number) {
+      waiting.set(number, 0)
+      loop.trigger('asked')
+    },
+    async stop() {
+      isStopping = true
+      for (const timer of timers) clearTimeout(timer)
+      await loop.stop()
+    },
+  }
+}
+
+async function reviewPull(options: ReviewOptions, number: number): Promise<void> {
+  const { forge, log } = options
+  const pull = await forge.readPull(number)
+  const branch = await options.branch()
+  if (pull.state !== 'open' || pull.into !== branch) return
+  const base = await options.resolve(`refs/heads/${branch}`)
+  const head = await options.bring(pullRef(options.kind, number))
+  if (base === null || head === null) return
+  const say = (status: Omit<CommitStatus, 'context'>) =>
+    forge.putStatus(head, { context: PLAN_CONTEXT, ...status })
+  const merged = await options.preview(base, head)
+  if ('conflicts' in merged) {
+    const files = merged.conflicts.slice(0, 3).join(', ')
+    await say({ state: 'failure', description: `Conflicts with ${branch}: ${files}`, url: null })
+    return
+  }
+  const { comment, marker, status } = await options.review(base, merged.revision)
+  await forge.putComment(number, marker, comment)
+  await say(status)
+  log.info({ pull: number, head, status: status.state }, 'pull request reviewed')
+}

@@ -1,0 +1,120 @@
+import type { NodeReport } from '../../schemas/report.ts'
+import type { Revision, Want } from '../../schemas/want.ts'
+import type { CommitStatus, Forge } from '../forge/forge.ts'
+import type { Log } from '../log/log.ts'
+import { createLoop } from '../process/loop.ts'
+
+export const FLEET_CONTEXT = 'ballast/fleet'
+
+export interface TellOptions {
+  readonly forge: Forge
+  readonly readWants: () => Promise<ReadonlyMap<string, Want>>
+  readonly readReports: () => Promise<ReadonlyMap<string, NodeReport>>
+  readonly leads: () => boolean
+  readonly log: Log
+  /** ms between two looks. */
+  readonly interval: number
+}
+
+/** Says in the forge how far a revision has come on its way to the nodes. */
+export interface RevisionTeller {
+  /** Something moved: look soon. */
+  look(): void
+  refused(revision: Revision, problem: string): void
+  stop(): Promise<void>
+}
+
+export function createRevisionTeller(options: TellOptions): RevisionTeller {
+  const { forge, log } = options
+  const said = new Map<Revision, string>()
+  const refusals = new Map<Revision, string>()
+
+  async function say(revision: Revision, status: Omit<CommitStatus, 'context' | 'url'>): Promise<void> {
+    const text = JSON.stringify(status)
+    if (said.get(revision) === text) return
+    await forge.putStatus(revision, { context: FLEET_CONTEXT, url: null, ...status })
+    said.delete(revision)
+    said.set(revision, text)
+    if (said.size > KEPT) said.delete(said.keys().next().value!)
+  }
+
+  async function tell(): Promise<void> {
+    for (const [revision, problem] of refusals) {
+      await say(revision, { state: 'failure', description: `Refused: ${problem}` })
+      refusals.delete(revision)
+    }
+    const progress = judgeProgress(await options.readWants(), await options.readReports())
+    if (progress !== null) await say(progress.revision, progress.status)
+  }
+
+  const loop = createLoop(
+    async () => {
+      if (!options.leads()) return
+      await tell()
+      // A storm of reports is one look.
+      await new Promise(resolve => setTimeout(resolve, options.interval))
+    },
+    error => log.warn({ err: error }, 'the forge was not told; trying again'),
+  )
+  /** What was not said is said then. */
+  const timer = setInterval(() => loop.trigger('interval'), RETRY_MS)
+
+  return {
+    look: () => loop.trigger('news'),
+    refused(revision, problem) {
+      refusals.set(revision, problem)
+      loop.trigger('refused')
+    },
+    async stop() {
+      clearInterval(timer)
+      await loop.stop()
+    },
+  }
+}
+
+const KEPT = 1000
+const RETRY_MS = 15_000
+
+interface Progress {
+  readonly revision: Revision
+  readonly status: Omit<CommitStatus, 'context' | 'url'>
+}
+
+/** How far the newest revision that nodes are told of has come; null: none is told of any. */
+export function judgeProgress(
+  wants: ReadonlyMap<string, Want>,
+  reports: ReadonlyMap<string, NodeReport>,
+): Progress | null {
+  const newest = [...wants.values()].reduce<Want | null>(
+    (best, want) => (best === null || want.generation > best.generation ? want : best),
+    null,
+  )
+  if (newest === null) return null
+  const { revision } = newest
+  const asked = [...wants.values()].filter(want => want.revision === revision)
+  const answers = asked.map(want => {
+    const report = reports.get(want.node)
+    return report?.want?.generation === want.generation ? { want, report } : { want, report: null }
+  })
+  const failed = answers.find(({ report }) => report?.outcome === 'failed' || report?.outcome === 'refused')
+  const done = answers.filter(({ report }) => report?.outcome === 'applied' || report?.outcome === 'pending')
+  const count = `${done.length} of ${asked.length} ${asked.length === 1 ? 'node' : 'nodes'}`
+  if (failed?.report != null) {
+    const [failure] = failed.report.failures
+    const why = failure === undefined ? failed.report.outcome : `${failure.code}: ${failure.message}`
+    return {
+      revision,
+      status: { state: 'failure', description: `Applied on ${count}; ${failed.want.node}: ${why}` },
+    }
+  }
+  if (done.length < asked.length)
+    return { revision, status: { state: 'pending', description: `Applied on ${count}` } }
+  const last = done.reduce(
+    (ms, { want, report }) => Math.max(ms, (report?.outcomeAt ?? want.at) - want.at),
+    0,
+  )
+  return {
+    revision,
+    status: { state: 'success', description: `Applied on ${count}, the last after ${last} ms` },
+  }
+}

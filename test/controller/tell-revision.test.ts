@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createRevisionTeller, judgeProgress } from '../../reconciler/controller/tell-revision.ts'
+import { openForge } from '../../reconciler/forge/open-forge.ts'
+import { createLog } from '../../reconciler/log/log.ts'
+import type { NodeReport } from '../../schemas/report.ts'
+import type { Want } from '../../schemas/want.ts'
+import { PROJECT, startStandIn } from '../forge/stand-in.ts'
+import { until } from '../repo/follow.ts'
+
+const [OLD, NEW] = ['a', 'b'].map(letter => letter.repeat(40)) as [string, string]
+
+const wantOf = (node: string, generation: number, revision: string): Want => ({
+  version: 1,
+  node,
+  generation,
+  revision,
+  stateDigest: 'd'.repeat(64),
+  drift: 'repair',
+  at: 1000,
+})
+
+const reportOf = (
+  want: Want,
+  outcome: NodeReport['outcome'],
+  change: Partial<NodeReport> = {},
+): NodeReport => ({
+  version: 1,
+  node: want.node,
+  at: 2000,
+  worker: { pid: 1, startedAt: 0, version: '0' },
+  want: { generation: want.generation, revision: want.revision, stateDigest: want.stateDigest },
+  outcome,
+  outcomeAt: 1400,
+  edits: { create: 0, update: 1, delete: 0 },
+  failures: [],
+  pending: [],
+  drift: [],
+  observedDigest: 'e'.repeat(64),
+  ringsDigest: null,
+  facts: {},
+  ...change,
+})
+
+const byNode = <Value extends { node: string }>(...values: Value[]): Map<string, Value> =>
+  new Map(values.map(value => [value.node, value]))
+
+const wants = byNode(wantOf('lb-1', 7, NEW), wantOf('lb-2', 7, NEW), wantOf('lb-3', 5, OLD))
+const [lb1, lb2] = [wants.get('lb-1')!, wants.get('lb-2')!]
+
+test('a revision is as far as the nodes that were told of it', () => {
+  assert.equal(judgeProgress(new Map(), new Map()), null)
+  const said = (...reports: NodeReport[]) => judgeProgress(wants, byNode(...reports))?.status
+  assert.deepEqual(said(), { state: 'pending', description: 'Applied on 0 of 2 nodes' })
+  assert.deepEqual(said(reportOf(wantOf('lb-1', 6, NEW), 'applied'), reportOf(lb2, 'applied')), {
+    state: 'pending',
+    description: 'Applied on 1 of 2 nodes',
+  })
+  assert.deepEqual(said(reportOf(lb1, 'applied'), reportOf(lb2, 'pending', { outcomeAt: 1900 })), {
+    state: 'success',
+    description: 'Applied on 2 of 2 nodes, the last after 900 ms',
+  })
+  const failure = {
+    driver: 'xdp',
+    key: 'k',
+    code: 'BPF_FULL',
+    message: 'no room',
+    hint: '',
+    retryable: true,
+  } as const
+  assert.deepEqual(said(reportOf(lb1, 'applied'), reportOf(lb2, 'failed', { failures: [failure] })), {
+    state: 'failure',
+    description: 'Applied on 1 of 2 nodes; lb-2: BPF_FULL: no room',
+  })
+})
+
+test('the forge is told once of each state, of refusals too, and only by who leads', async t => {
+  const standIn = await startStandIn(t, 'gitea')
+  const reports = byNode<NodeReport>()
+  let leads = false
+  const teller = createRevisionTeller({
+    forge: openForge({ kind: 'gitea', url: standIn.url, project: PROJECT, token: async () => standIn.token }),
+    readWants: async () => wants,
+    readReports: async () => reports,
+    leads: () => leads,
+    log: createLog({ level: 'silent', format: 'json', destination: process.stderr }),
+    interval: 10,
+  })
+  t.after(() => teller.stop())
+  const stateOf = (revision: string) => standIn.statuses.get(revision)?.get('ballast/fleet')?.state
+  teller.look()
+  teller.refused(OLD, 'web.yaml:3:1 unknown key')
+  leads = true
+  teller.look()
+  await until('it is said', () => stateOf(NEW) === 'pending' && stateOf(OLD) === 'failure')
+  for (let i = 0; i < 50; i += 1) teller.look()
+  for (const want of [lb1, lb2]) reports.set(want.node, reportOf(want, 'applied'))
+  teller.look()
+  await until('it is said', () => stateOf(NEW) === 'success')
+  assert.equal(standIn.requests.length, 3)
+})

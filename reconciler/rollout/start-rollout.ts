@@ -6,6 +6,7 @@ import type { DesiredFleet } from '../desired/build-desired.ts'
 import type { Policy } from '../desired/read-policy.ts'
 import { selectNodes } from '../manifest/select-nodes.ts'
 import { diffNode, isEmpty } from '../plan/diff.ts'
+import { eachService } from './each-service.ts'
 import { resolveWindows } from './freeze.ts'
 
 export interface Candidate {
@@ -148,12 +149,9 @@ function findAnnouncers(names: readonly string[], { base, target }: StartInput):
   const byVip = new Map<string, Set<string>>()
   for (const name of names) {
     for (const side of [base?.fleet, target.fleet]) {
-      const { xdp } = side?.nodes.get(name)?.state.tables ?? emptyTables()
-      for (const key in xdp) {
-        const row = xdp[key]!
-        if (row.kind !== 'service') continue
-        const nodes = byVip.get(row.vip)
-        if (nodes === undefined) byVip.set(row.vip, new Set([name]))
+      for (const { vip } of eachService(side?.nodes.get(name)?.state.tables ?? emptyTables())) {
+        const nodes = byVip.get(vip)
+        if (nodes === undefined) byVip.set(vip, new Set([name]))
         else nodes.add(name)
       }
     }

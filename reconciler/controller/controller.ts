@@ -194,7 +194,16 @@ export async function startController(options: ControllerOptions): Promise<Contr
     if (accepted === null) return
     const { revision, fleet } = accepted
     const published = await time('publish', () =>
-      publishWants({ board, revision, fleet, reports, lastGeneration, now: now(), known }),
+      publishWants({
+        board,
+        revision,
+        fleet,
+        exceptions: new Map(),
+        reports,
+        lastGeneration,
+        now: now(),
+        known,
+      }),
     )
     lastGeneration = published.lastGeneration
     wants = published.wants

@@ -20,7 +20,9 @@ export interface Board {
 export interface PublishInput {
   readonly board: Board
   readonly revision: Revision
-  readonly fleet: DesiredFleet
+  readonly fleet: Pick<DesiredFleet, 'nodes' | 'fleet'>
+  /** Nodes that are of another revision, by name. Null: what such a node wants already stays. */
+  readonly exceptions: ReadonlyMap<string, Pick<Want, 'revision' | 'drift'> | null>
   readonly reports: ReadonlyMap<string, NodeReport>
   /** Highest generation that this process knows of any want; 0 at first. */
   readonly lastGeneration: number
@@ -56,9 +58,9 @@ export async function publishWants(input: PublishInput): Promise<Published> {
       version: WANT_VERSION,
       node,
       generation,
-      revision: input.revision,
+      revision: input.exceptions.get(node)?.revision ?? input.revision,
       stateDigest: digests[index]!,
-      drift: input.fleet.fleet.drift,
+      drift: input.exceptions.get(node)?.drift ?? input.fleet.fleet.drift,
       ...(handover !== undefined && { handover }),
       at: input.now,
     }
@@ -114,13 +116,13 @@ function nextGeneration(
  * A node that never had a want is not touched.
  */
 async function findLeaving(
-  { board, fleet, reports }: PublishInput,
+  { board, fleet, exceptions, reports }: PublishInput,
   wants: ReadonlyMap<string, Want>,
 ): Promise<{ leaving: NodeState[]; gone: string[] }> {
   const leaving: NodeState[] = []
   const gone: string[] = []
   for (const node of new Set([...wants.keys(), ...reports.keys()])) {
-    if (fleet.nodes.has(node)) continue
+    if (fleet.nodes.has(node) || exceptions.get(node) === null) continue
     const state = { version: NODE_STATE_VERSION, node, tables: emptyTables() } as const
     const report = reports.get(node)
     const confirmed =

@@ -1,11 +1,8 @@
-import { buffer, text } from 'node:stream/consumers'
-import { pipeline } from 'node:stream/promises'
+import { buffer } from 'node:stream/consumers'
 import git, { type HttpClient as IsomorphicHttp } from 'isomorphic-git'
 import { BallastError } from '../../schemas/ballast-error.ts'
 import { Revision } from '../../schemas/want.ts'
-import type { Program } from '../process/run-command.ts'
-import { type ByteReader, createByteReader } from './byte-reader.ts'
-import { type GitPlace, runGit, startGit } from './git-command.ts'
+import { type GitPlace, runGit } from './git-command.ts'
 import {
   createHttpClient,
   type HttpClientOptions,
@@ -14,7 +11,9 @@ import {
 } from './http-client.ts'
 import { createAuthorizer, type HttpCredentials } from './http-credentials.ts'
 import { formatPacket, parsePackets } from './packet-line.ts'
+import { pushRejected, type WritableRemote } from './push.ts'
 import type { Remote, RemoteRefs } from './remote.ts'
+import { brokeOff, runStatelessRpc } from './stateless-rpc.ts'
 
 /** A listing that trickles must not keep us from looking again. */
 const LIST_MS = 60_000
@@ -27,12 +26,12 @@ export interface HttpRemoteOptions extends HttpClientOptions {
 /**
  * Lists by isomorphic-git (protocol v2, on a connection that stays open: no process, no handshake at each poll).
  *
- * Fetches by the git command over the same HTTP client. isomorphic-git's own fetch moves the remote's refs before the
+ * Fetches and pushes by the git command over the same HTTP client. isomorphic-git's own fetch moves the remote's refs before the
  * pack has come, compares no checksum, holds the pack whole in memory, asks for no thin packs, and tells the server
- * of no commits but the tips of refs. `git fetch-pack --stateless-rpc` negotiates, checks and stores as git does; it is
+ * of no commits but the tips of refs. `git fetch-pack --stateless-rpc` negotiates, checks and stores as git does; it and `git send-pack` are
  * what git itself runs beneath HTTP (gitprotocol-http(5)), so that proxy, authorities and secrets stay in one place: here.
  */
-export function createHttpRemote(options: HttpRemoteOptions): Remote {
+export function createHttpRemote(options: HttpRemoteOptions): Remote & WritableRemote {
   const { url } = options
   const client = createHttpClient(options)
   const authorizer = createAuthorizer(options.credentials, client)
@@ -85,6 +84,24 @@ export function createHttpRemote(options: HttpRemoteOptions): Remote {
       throw cause instanceof BallastError ? cause : notGit(url, cause)
     })
 
+  async function advertise(service: Service): Promise<Advertisement> {
+    const answer = await send({ url: `${url}/info/refs?service=${service}`, method: 'GET', headers: {} })
+    const advertised = await buffer(answer.body).catch((cause: unknown) => {
+      throw brokeOff(url, cause)
+    })
+    const advertisement = readAdvertisement(advertised, service)
+    if (advertisement === null) throw notGit(url, null)
+    return advertisement
+  }
+
+  const postTo = (service: Service) => (body: Uint8Array) => {
+    const headers = {
+      accept: `application/x-${service}-result`,
+      'content-type': `application/x-${service}-request`,
+    }
+    return send({ url: `${url}/${service}`, method: 'POST', headers, body })
+  }
+
   return {
     url,
 
@@ -100,47 +117,54 @@ export function createHttpRemote(options: HttpRemoteOptions): Remote {
     },
 
     async fetch(ref, mirror) {
-      const answer = await send({
-        url: `${url}/info/refs?service=git-upload-pack`,
-        method: 'GET',
-        headers: {},
-      })
-      const advertised = await buffer(answer.body).catch((cause: unknown) => {
-        throw brokeOff(url, cause)
-      })
-      const advertisement = readAdvertisement(advertised)
-      if (advertisement === null) throw notGit(url, null)
-      const tip = advertisement.refs.get(ref)
+      const { refs, rest } = await advertise('git-upload-pack')
+      const tip = refs.get(ref)
       if (tip === undefined) return null
-      const post = (body: Uint8Array): Promise<HttpResponse> =>
-        send({
-          url: `${url}/git-upload-pack`,
-          method: 'POST',
-          headers: {
-            accept: 'application/x-git-upload-pack-result',
-            'content-type': 'application/x-git-upload-pack-request',
-          },
-          body,
-        })
-      await fetchPack({ url, mirror, ref, advertised: advertisement.rest, post })
+      const args = [
+        'fetch-pack',
+        '--stateless-rpc',
+        '--stdin',
+        '--thin',
+        '--no-progress',
+        '--quiet',
+        'ballast',
+      ]
+      const input = Buffer.concat([formatPacket(`${ref}\n`), FLUSH, rest])
+      const post = postTo('git-upload-pack')
+      const { exitCode, said } = await runStatelessRpc({ url, place: mirror, args, input, post })
+      if (exitCode !== 0) throw brokeOff(url, new Error(`git fetch-pack ended with ${exitCode}`), said)
       await checkWhole(url, mirror, tip)
       return tip
+    },
+
+    async push(branch, place) {
+      const ref = `refs/heads/${branch}`
+      const { rest } = await advertise('git-receive-pack')
+      const args = ['send-pack', '--stateless-rpc', '--thin', '--no-progress', '--stdin', url]
+      const input = Buffer.concat([formatPacket(`${ref}:${ref}\n`), FLUSH, rest])
+      const post = postTo('git-receive-pack')
+      const { exitCode, said } = await runStatelessRpc({ url, place, args, input, post })
+      if (exitCode !== 0) throw pushRejected(url, branch, said)
     },
 
     close: () => client.close(),
   }
 }
 
+type Service = 'git-upload-pack' | 'git-receive-pack'
+
+const FLUSH = Buffer.from('0000')
+
 interface Advertisement {
   readonly refs: ReadonlyMap<string, Revision>
-  /** What follows after the line that names the service: what fetch-pack wants to read. */
+  /** What follows after the line that names the service: what fetch-pack and send-pack want to read. */
   readonly rest: Uint8Array
 }
 
-/** `# service=git-upload-pack`, flush, `<id> <ref>[NUL capabilities]`…, flush (gitprotocol-http(5), "Smart Server Response"). */
-function readAdvertisement(bytes: Buffer): Advertisement | null {
+/** `# service=<service>`, flush, `<id> <ref>[NUL capabilities]`…, flush (gitprotocol-http(5), "Smart Server Response"). */
+function readAdvertisement(bytes: Buffer, service: Service): Advertisement | null {
   const packets = parsePackets(bytes)
-  if (packets === null || packets[0]?.text.trimEnd() !== '# service=git-upload-pack') return null
+  if (packets === null || packets[0]?.text.trimEnd() !== `# service=${service}`) return null
   const refs = new Map<string, Revision>()
   for (const { text: line } of packets.slice(1)) {
     const match = /^([0-9a-f]{40,64}) ([^\0\n]+)/.exec(line)
@@ -150,72 +174,12 @@ function readAdvertisement(bytes: Buffer): Advertisement | null {
   return { refs, rest: bytes.subarray(packets[0].end + 4) }
 }
 
-interface PackFetch {
-  readonly url: string
-  readonly mirror: GitPlace
-  readonly ref: string
-  readonly advertised: Uint8Array
-  readonly post: (body: Uint8Array) => Promise<HttpResponse>
-}
-
-async function fetchPack({ url, mirror, ref, advertised, post }: PackFetch): Promise<void> {
-  const args = ['fetch-pack', '--stateless-rpc', '--stdin', '--thin', '--no-progress', '--quiet', 'ballast']
-  const program = await startGit(mirror, args, { stderr: 'pipe' })
-  const said = text(program.stderr!)
-  const requests = createByteReader(program.stdout!)
-  try {
-    program.stdin!.write(Buffer.concat([formatPacket(`${ref}\n`), Buffer.from('0000'), advertised]))
-    for (;;) {
-      const request = await readRequest(requests)
-      if (request.length === 0) break
-      const response = await post(request)
-      await pipeline(response.body, program.stdin!, { end: false })
-    }
-    program.stdin!.end()
-    await requests.drain()
-    const { exitCode } = await program.exited
-    if (exitCode !== 0) throw new Error(`git fetch-pack ended with ${exitCode}`)
-  } catch (cause) {
-    if (cause instanceof BallastError) throw cause
-    await stop(program, requests)
-    throw brokeOff(url, cause, await said)
-  } finally {
-    await stop(program, requests)
-  }
-}
-
-/** A program counts as ended when all that it said has been read. */
-async function stop(program: Program, requests: ByteReader): Promise<void> {
-  await Promise.all([program.stop(0), requests.drain()])
-}
-
-/** What one POST carries: fetch-pack wraps it into packets that end with a flush. Empty: it has no more to ask. */
-async function readRequest(requests: ByteReader): Promise<Buffer> {
-  const parts: Uint8Array[] = []
-  for (;;) {
-    const length = Number.parseInt(Buffer.from(await requests.bytes(4)).toString('latin1'), 16)
-    if (!(length > 4)) return Buffer.concat(parts)
-    parts.push(await requests.bytes(length - 4))
-  }
-}
-
 /** fetch-pack checks every object that came, and not that none is missing. */
 async function checkWhole(url: string, mirror: GitPlace, tip: Revision): Promise<void> {
   await runGit(mirror, ['rev-list', '--objects', '--quiet', tip, '--not', '--all'], {
     timeout: 600_000,
   }).catch((cause: unknown) => {
     throw brokeOff(url, cause)
-  })
-}
-
-const brokeOff = (url: string, cause: unknown, said = ''): BallastError => {
-  const why = said.trim().split('\n').slice(-2).join('; ') || (cause as Error).message
-  return new BallastError({
-    code: 'GIT_REMOTE_FAILED',
-    message: `${url} did not hand out everything: ${why}`,
-    hint: 'Nothing of it is used. It is tried again.',
-    retryable: true,
-    cause,
   })
 }
 

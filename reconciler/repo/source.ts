@@ -6,10 +6,13 @@ import type { Log } from '../log/log.ts'
 import { findRepository } from './find-repository.ts'
 import { followRemote, type RemoteFollower } from './follow-remote.ts'
 import { rememberBranch, rememberedBranch } from './followed-branch.ts'
+import type { GitPlace } from './git-command.ts'
 import type { HttpClientOptions } from './http-client.ts'
 import type { HttpCredentials } from './http-credentials.ts'
 import { createHttpRemote } from './http-remote.ts'
-import { type Mirror, openMirror } from './mirror.ts'
+import { openLocalRemote } from './local-remote.ts'
+import { openMirror } from './mirror.ts'
+import type { WritableRemote } from './push.ts'
 import type { Remote } from './remote.ts'
 import { parseAddress, type RepositoryAddress } from './remote-address.ts'
 import { openRepository, type Repository } from './repository.ts'
@@ -104,7 +107,7 @@ async function openRemote(
   const mirror = await openMirror(join(options.stateDir, 'mirror'))
   const repository = await openRepository({ dir: mirror.place.dir })
   const branch = async () => options.branch ?? (await rememberedBranch(mirror.place))
-  const remote = createRemote(address, options, mirror)
+  const remote = createRemote(address, options, mirror.place)
   const follower: RemoteFollower = await followRemote({
     remote,
     mirror,
@@ -139,11 +142,20 @@ async function openRemote(
   }
 }
 
+/** To push to; `place`: a repository to run git in. Throws what `openSource` throws. */
+export async function openWritableRemote(
+  options: Pick<SourceOptions, 'repo' | 'http' | 'ssh'>,
+  place: GitPlace,
+): Promise<WritableRemote> {
+  const address = parseAddress(options.repo)
+  return address.kind === 'local' ? openLocalRemote(address.dir) : createRemote(address, options, place)
+}
+
 function createRemote(
   address: Exclude<RepositoryAddress, { kind: 'local' }>,
-  { http, ssh }: SourceOptions,
-  mirror: Mirror,
-): Remote {
+  { http, ssh }: Pick<SourceOptions, 'http' | 'ssh'>,
+  place: GitPlace,
+): Remote & WritableRemote {
   if (address.kind === 'http') return createHttpRemote({ ...http, url: address.url })
   const { keyFile, knownHostsFile } = ssh
   if (keyFile === undefined || knownHostsFile === undefined) {
@@ -153,7 +165,7 @@ function createRemote(
       hint: 'Give --git-ssh-key-file and --git-known-hosts-file (ssh-keyscan HOST gives lines to compare with what its operator publishes).',
     })
   }
-  return createSshRemote({ url: address.url, keyFile, knownHostsFile }, mirror.place)
+  return createSshRemote({ url: address.url, keyFile, knownHostsFile }, place)
 }
 
 interface Found {

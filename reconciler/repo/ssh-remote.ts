@@ -1,6 +1,8 @@
 import { BallastError } from '../../schemas/ballast-error.ts'
 import { Revision } from '../../schemas/want.ts'
+import type { CommandResult } from '../process/run-command.ts'
 import { type GitPlace, runGit } from './git-command.ts'
+import { pushRejected, type WritableRemote } from './push.ts'
 import { readSecret } from './read-secret.ts'
 import type { Remote } from './remote.ts'
 
@@ -21,22 +23,23 @@ const incomingRef = (ref: string): string =>
   ref.startsWith('refs/heads/') ? 'refs/ballast/incoming' : 'refs/ballast/proposed'
 
 /** By the git command, which runs ssh: isomorphic-git does not speak it. `place`: any repository to run git in. */
-export function createSshRemote(options: SshRemoteOptions, place: GitPlace): Remote {
+export function createSshRemote(options: SshRemoteOptions, place: GitPlace): Remote & WritableRemote {
   const { url } = options
   const ending = new AbortController()
   const env = { GIT_SSH_COMMAND: composeSsh(options), GIT_SSH_VARIANT: 'ssh' }
 
-  async function run(args: readonly string[], timeout: number): Promise<string> {
+  async function run(args: readonly string[], timeout: number, at = place): Promise<CommandResult> {
     // ssh itself does not say which of the two it lacks.
     for (const file of [options.keyFile, options.knownHostsFile]) await readSecret(file)
-    const { stdout } = await runGit(place, ['-c', 'protocol.ssh.allow=always', ...args], {
+    return runGit(at, ['-c', 'protocol.ssh.allow=always', ...args], {
       env,
       timeout,
       signal: ending.signal,
+      // That of a push which was rejected.
+      okExitCodes: args[0] === 'push' ? [0, 1] : [0],
     }).catch((cause: unknown) => {
       throw explain(url, cause)
     })
-    return stdout
   }
 
   return {
@@ -45,7 +48,7 @@ export function createSshRemote(options: SshRemoteOptions, place: GitPlace): Rem
     async list({ branch, withDefault }) {
       const patterns = branch === null ? ['HEAD', 'refs/heads/*'] : [`refs/heads/${branch}`]
       if (withDefault && branch !== null) patterns.push('HEAD')
-      const listed = await run(['ls-remote', '--symref', '--', url, ...patterns], LIST_MS)
+      const { stdout: listed } = await run(['ls-remote', '--symref', '--', url, ...patterns], LIST_MS)
       const lines = listed.split('\n').map(line => line.split('\t'))
       const head = lines.find(([value, name]) => name === 'HEAD' && value?.startsWith('ref: '))?.[0]
       const defaultBranch = /^ref: refs\/heads\/(.+)$/.exec(head ?? '')?.[1] ?? null
@@ -65,6 +68,13 @@ export function createSshRemote(options: SshRemoteOptions, place: GitPlace): Rem
       }
       const { stdout } = await runGit(mirror, ['rev-parse', '--verify', `${incomingRef(ref)}^{commit}`])
       return Revision.parse(stdout.trim())
+    },
+
+    async push(branch, at) {
+      const ref = `refs/heads/${branch}`
+      const args = ['push', '--porcelain', '--no-verify', '--', url, `${ref}:${ref}`]
+      const { exitCode, stdout, stderr } = await run(args, FETCH_MS, at)
+      if (exitCode !== 0) throw pushRejected(url, branch, `${stdout}\n${stderr}`)
     },
 
     close: () => ending.abort(),

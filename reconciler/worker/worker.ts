@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { asBallastError, BallastError } from '../../schemas/ballast-error.ts'
-import type { NodeState } from '../../schemas/node-state.ts'
+import type { DriverName, NodeState } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import type { Digest, Want } from '../../schemas/want.ts'
 import type { HealthView } from '../effective/effective-tables.ts'
@@ -200,6 +200,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   )
   const timer = setInterval(() => loop.trigger('scan'), options.scanIntervalMs)
   loop.trigger('start')
+  const watching = new AbortController()
+  const watches = Object.values(drivers).map(driver =>
+    followHints(driver, watching.signal, () => loop.trigger('hint')).catch((error: unknown) =>
+      log.warn({ err: error, driver: driver.name }, 'changes are seen by looking alone'),
+    ),
+  )
 
   return {
     async wake(generation) {
@@ -211,6 +217,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     },
     async stop() {
       clearInterval(timer)
+      watching.abort()
+      await Promise.all(watches)
       batch.abort()
       await loop.stop()
       await report()
@@ -219,6 +227,15 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       lock.release()
     },
   }
+}
+
+/** Until the signal ends it. What comes while the node is looked at is one more look. */
+async function followHints(
+  driver: Pick<Drivers[DriverName] & object, 'watch'>,
+  signal: AbortSignal,
+  look: () => void,
+): Promise<void> {
+  for await (const _ of driver.watch?.(signal) ?? []) look()
 }
 
 const refuse = ({ code, message, hint, retryable }: BallastError, at: number) => ({

@@ -2,6 +2,7 @@ import { accessSync, constants } from 'node:fs'
 import { BallastError } from '../../../schemas/ballast-error.ts'
 import type { Edit, EditOutcome } from '../../../schemas/edit.ts'
 import type { XdpRow } from '../../../schemas/node-state.ts'
+import { watchNetwork } from '../../process/watch-network.ts'
 import { createRingCache } from '../../ring/ring-cache.ts'
 import type { Capabilities, Driver } from '../driver.ts'
 import { applyXdp } from './apply.ts'
@@ -83,6 +84,9 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
         )
       }),
     readCounters: () => inTurn(() => readXdpCounters({ ...context, breathe: createBreather() })),
+    async *watch(signal) {
+      for await (const _ of watchNetwork(['link'], signal)) yield { reason: 'an interface changed' }
+    },
     close: async () => {},
   }
 }

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { startProgram } from '../../reconciler/process/run-command.ts'
+
+const SCRIPT = `
+  const { watchNetwork } = await import(${JSON.stringify(new URL('../../reconciler/process/watch-network.ts', import.meta.url).href)})
+  const ending = new AbortController()
+  const timer = setInterval(() => console.log('beat'), 20)
+  for await (const line of watchNetwork(['address'], ending.signal)) {
+    if (line.includes('192.0.2.7')) { clearInterval(timer); ending.abort() }
+  }
+  console.log('ended')
+`
+
+const skip = process.geteuid?.() === 0 ? false : 'needs root for a network namespace'
+
+test('a change of an address is told, and an end is an end', { skip }, async t => {
+  const namespace = `blw-${process.pid}`
+  execFileSync('ip', ['netns', 'add', namespace])
+  t.after(() => execFileSync('ip', ['netns', 'del', namespace]))
+  const watcher = await startProgram(
+    'nsenter',
+    [`--net=/run/netns/${namespace}`, process.execPath, '--input-type=module', '--eval', SCRIPT],
+    { stdout: 'pipe', stderr: 'inherit', cwd: fileURLToPath(new URL('../..', import.meta.url)) },
+  )
+  t.after(() => watcher.stop())
+  let said = ''
+  let added = false
+  for await (const text of watcher.stdout!) {
+    said += text
+    if (added) continue
+    added = true
+    setTimeout(() => execFileSync('ip', ['-n', namespace, 'addr', 'add', '192.0.2.7/32', 'dev', 'lo']), 500)
+  }
+  assert.match(said, /ended\n$/)
+  assert.deepEqual(await watcher.exited, { exitCode: 0, signal: null })
+})

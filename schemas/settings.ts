@@ -68,6 +68,20 @@ export const Settings = z.strictObject({
   verify: z.array(VerifyRule).meta({
     description: 'Commits that must be signed, and by whom; in the file of --config alone.',
   }),
+  forge: z.enum(['github', 'gitlab', 'gitea']).meta({
+    description: 'Where pull requests are reviewed; gitea is Forgejo too. Without it: nowhere.',
+  }),
+  forgeUrl: z.url({ protocol: /^https?$/ }).meta({
+    description:
+      'The address of its interface: https://api.github.com, https://gitlab.example.org, https://gitea.example.org.',
+  }),
+  forgeProject: z
+    .string()
+    .regex(/^[\w.-]+(\/[\w.-]+)+$/, 'is no owner/name')
+    .meta({ description: 'The project there: owner/name; of GitLab the whole path.' }),
+  forgeTokenFile: file(
+    'A file with a token that may write comments on pull requests and statuses of commits.',
+  ),
   stateDir: z.string().min(1).meta({ description: 'Where this machine keeps what must survive a restart.' }),
   redis: z
     .string()

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { type DriverName, NodeState, NodeTables, RowKey } from './node-state.ts'
+import { NodeState } from './node-state.ts'
+import { TablesChange } from './tables-change.ts'
 import { Want } from './want.ts'
 
 export const LAST_GOOD_VERSION = 1
@@ -17,13 +18,10 @@ export const LastGood = z.strictObject({
 })
 export type LastGood = z.infer<typeof LastGood>
 
-const tableChange = <Driver extends DriverName>(driver: Driver) =>
-  z.strictObject({ put: NodeTables.shape[driver], removed: z.array(RowKey) })
-
 /** What makes a last good state of the one before. */
 export const LastGoodChange = z.strictObject({
   want: Want,
   appliedInBoot: z.string().nullable(),
-  tables: z.strictObject({ xdp: tableChange('xdp'), ipvs: tableChange('ipvs'), bgp: tableChange('bgp') }),
+  tables: TablesChange,
 })
 export type LastGoodChange = z.infer<typeof LastGoodChange>

@@ -27,8 +27,20 @@ export const POKE_CHANNEL = `${KEY_PREFIX}:poke`
 
 export const REVISION_KEY = `${KEY_PREFIX}:revision`
 
+/** The record of the rollout that is under way, or was last. */
+export const ROLLOUT_KEY = `${KEY_PREFIX}:rollout`
+/** What is held at a revision, and by whom. */
+export const HOLDS_KEY = `${KEY_PREFIX}:holds`
+
 /** A channel: who listens there is called at once. */
 export const callChannel = (node: string): string => `${KEY_PREFIX}:call:${node}`
 
 /** Of BullMQ, which refuses names with a colon. */
 export const wakeQueue = (node: string): string => `wake-${node}`
+
+/** A plan that was reviewed, and when each of the latest was. */
+export const planKey = (digest: Digest): string => `${KEY_PREFIX}:plan:${digest}`
+export const PLANS_KEY = `${KEY_PREFIX}:plans`
+
+/** How much traffic a service had lately. */
+export const trafficKey = (service: string): string => `${KEY_PREFIX}:traffic:${service}`

@@ -2,18 +2,22 @@ import { z } from 'zod'
 import { BallastError } from '../../schemas/ballast-error.ts'
 import { sha256 } from '../../schemas/digest.ts'
 import type { NodeState } from '../../schemas/node-state.ts'
+import type { TablesChange } from '../../schemas/tables-change.ts'
 import type { Digest } from '../../schemas/want.ts'
+import { assembleState } from './assemble-state.ts'
 import { answersOf, type RedisConnection } from './connection.ts'
 import { LEADER_KEY, STATE_KEYS, stateKey } from './keys.ts'
 import { evalFenced, type Fence } from './lease.ts'
 import {
-  assembleState,
   BLOB_KINDS,
   type Blob,
   type BlobRef,
   blobChildren,
-  collectTexts,
+  blobEntries,
+  changeState,
   createTreeMemo,
+  entryOf,
+  type StateTree,
   stateTree,
 } from './state-tree.ts'
 
@@ -29,13 +33,15 @@ export interface StateStore {
    * will put it again). Throws `STATE_CORRUPT`; `STATE_UNREADABLE` when a newer Ballast wrote it.
    */
   get(digest: Digest, have?: NodeState | null): Promise<NodeState | null>
+  /** Without a question to Redis; null: what comes of the change is not the state of that digest. */
+  change(have: NodeState, change: TablesChange, digest: Digest): NodeState | null
   /** Deletes every part that none of these states needs; gives how many. Deletes nothing when it cannot read. */
   prune(keep: readonly Digest[]): Promise<number>
 }
 
 interface Put {
   readonly node: string
-  readonly tree: Blob
+  readonly tree: StateTree
 }
 
 /** Parts that one call asks for or writes; keeps each call well within its deadline. */
@@ -50,7 +56,9 @@ const SCAN = "return redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV
 export function createStateStore(connection: RedisConnection, fence?: Fence): StateStore {
   const memo = createTreeMemo()
   /** Node → the state that this process gave Redis last. */
-  const lastRoots = new Map<string, Digest>()
+  const lastTrees = new Map<string, StateTree>()
+  /** Node → what was put last, written or not: most of the next one is the same. */
+  const lastStates = new Map<string, NodeState>()
   /** Node → in which connection its state was last looked at in every part. */
   const checked = new Map<string, number>()
   let last: Promise<unknown> = Promise.resolve()
@@ -105,30 +113,61 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
     const thorough = new Set(unchecked.map(({ tree }) => tree.digest))
     // Nobody else writes a root: one that this process has not written is not there, and is not asked for.
     const fresh = new Set(
-      puts.filter(({ node, tree }) => lastRoots.get(node) !== tree.digest).map(({ tree }) => tree.digest),
+      puts
+        .filter(({ node, tree }) => lastTrees.get(node)?.digest !== tree.digest)
+        .map(({ tree }) => tree.digest),
     )
-    for (let level = distinct(puts.map(({ tree }) => tree)); level.length > 0; ) {
+    const { kept, probed } = findKept(puts)
+    for (let level: Blob[] = distinct(puts.map(({ tree }) => tree)); level.length > 0; ) {
       const asked = level.filter(({ digest }) => !fresh.has(digest) || thorough.has(digest))
       const missing = new Set(await findMissing(asked))
+      if ([...missing].some(({ digest }) => probed.has(digest))) {
+        // Redis has lost something: nothing is taken for granted any more.
+        checked.clear()
+        return await putAll(puts)
+      }
       for (const blob of level) if (fresh.has(blob.digest) && !thorough.has(blob.digest)) missing.add(blob)
       levels.unshift([...missing])
       const entered = level.filter(blob => missing.has(blob) || thorough.has(blob.digest))
       for (const { digest, children } of entered) {
         if (thorough.has(digest)) for (const child of children) thorough.add(child.digest)
       }
-      level = distinct(entered.flatMap(({ children }) => children))
+      level = distinct(entered.flatMap(({ children }) => children)).filter(
+        ({ digest }) => thorough.has(digest) || !kept.has(digest),
+      )
     }
     for (const level of levels) await write(level)
     for (const { node, tree } of puts) {
       checked.set(node, connected)
-      lastRoots.set(node, tree.digest)
+      lastTrees.set(node, tree)
     }
     // Redis was away meanwhile, and may have come back with less than it had.
     if (connected !== connections) await putAll(puts)
   }
 
+  /**
+   * Rows of nodes' own that their last states had too, which are not asked for at every push, but for those of one
+   * node: `probed`.
+   */
+  function findKept(puts: readonly Put[]): { kept: ReadonlySet<Digest>; probed: ReadonlySet<Digest> } {
+    const kept = new Set<Digest>()
+    let probed: Set<Digest> | null = null
+    for (const { node, tree } of puts) {
+      const last = lastTrees.get(node)
+      if (last === undefined || checked.get(node) !== connections || last.digest === tree.digest) continue
+      const same = Array.from(tree.own)
+        .filter(([path, { digest }]) => last.own.get(path)?.digest === digest)
+        .map(([, { digest }]) => digest)
+      if (probed === null && same.length > 0) probed = new Set(same)
+      else for (const digest of same) kept.add(digest)
+    }
+    for (const digest of probed ?? []) kept.delete(digest)
+    return { kept, probed: probed ?? new Set() }
+  }
+
   async function put(state: NodeState): Promise<Digest> {
-    const tree = stateTree(state, memo)
+    const tree = stateTree(state, memo, lastStates.get(state.node))
+    lastStates.set(state.node, state)
     waiting.push({ node: state.node, tree })
     batch ??= inTurn(async () => {
       const puts = waiting
@@ -141,9 +180,13 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
   }
 
   async function get(digest: Digest, have: NodeState | null = null): Promise<NodeState | null> {
-    const texts = have === null ? new Map<Digest, string>() : collectTexts(stateTree(have, memo))
-    for (let level: BlobRef[] = [{ kind: 'root', digest }]; level.length > 0; ) {
-      const wanted = level.filter(ref => !texts.has(ref.digest))
+    const base = have === null ? undefined : stateTree(have, memo)
+    if (base?.digest === digest) return have
+    const texts = new Map<Digest, string>()
+    /** Parts, each with what `have` has in its place. */
+    let level: [BlobRef, Blob | undefined][] = [[{ kind: 'root', digest }, base]]
+    while (level.length > 0) {
+      const wanted = distinct(level.map(([ref]) => ref))
       const found = await read(wanted)
       for (const [index, ref] of wanted.entries()) {
         const text = found[index] ?? null
@@ -152,10 +195,15 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
         texts.set(ref.digest, text)
       }
       level = readable(digest, () =>
-        distinct(wanted.flatMap(ref => blobChildren(ref.kind, texts.get(ref.digest)!))),
+        level.flatMap(([ref, at]) =>
+          blobEntries(ref.kind, texts.get(ref.digest)!).flatMap(([name, below]): typeof level => {
+            const known = entryOf(at, name)
+            return known?.digest === below.digest || texts.has(below.digest) ? [] : [[below, known]]
+          }),
+        ),
       )
     }
-    return readable(digest, () => assembleState(digest, texts, memo))
+    return readable(digest, () => assembleState(digest, texts, { memo, have }))
   }
 
   async function prune(keep: readonly Digest[]): Promise<number> {
@@ -173,6 +221,9 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
         }),
       )
     }
+    for (const [node, { digest }] of lastTrees) {
+      if (!kept.has(stateKey('root', digest))) lastTrees.delete(node)
+    }
     const unreachable = (await scanKeys(connection)).filter(key => !kept.has(key))
     for (const kind of BLOB_KINDS) {
       const keys = unreachable.filter(key => key.startsWith(stateKey(kind, '')))
@@ -187,6 +238,7 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
   return {
     put,
     get,
+    change: (have, change, digest) => changeState(have, { change, digest }, memo),
     prune: keep => inTurn(() => prune(keep)),
   }
 }

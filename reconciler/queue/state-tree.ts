@@ -1,12 +1,7 @@
 import { canonicalJson, sha256 } from '../../schemas/digest.ts'
-import {
-  type DriverName,
-  emptyTables,
-  NODE_STATE_VERSION,
-  type NodeState,
-  NodeTables,
-} from '../../schemas/node-state.ts'
+import { DriverName, emptyTables, type NodeState } from '../../schemas/node-state.ts'
 import { STATE_ROOT_VERSION, StateBranch, StateBucket, StateRoot } from '../../schemas/state-blob.ts'
+import { applyTablesChange, findTablesChange, type TablesChange } from '../../schemas/tables-change.ts'
 import type { Digest } from '../../schemas/want.ts'
 
 /** The parts of a state, from the root down; a part points only at parts of a later kind. */
@@ -26,39 +21,50 @@ export interface Blob extends BlobRef {
   readonly children: readonly Blob[]
 }
 
+/** Of an index or a branch by one hex digit, of a bucket by row path. */
+export interface Directory extends Blob {
+  readonly kind: 'index' | 'branch' | 'bucket'
+  readonly entries: ReadonlyMap<string, Blob>
+}
+
+export interface StateTree extends Blob {
+  readonly kind: 'root'
+  /** Rows of the node's own, by row path. */
+  readonly own: ReadonlyMap<string, Blob>
+  /** The index; null: no services. */
+  readonly services: Directory | null
+}
+
 /** A row in its place: the SHA-256 of its path says in which bucket. */
 interface PlacedRow {
+  readonly path: string
   readonly place: Digest
-  readonly entry: readonly [path: string, row: Blob]
-  /** Its own among all rows of a memo. */
-  readonly id: number
+  /** Null: it is gone. */
+  readonly row: Blob | null
 }
 
 /**
  * What was worked out before: of many nodes most have the same rows, push after push, and most of those are the
- * same objects. Rows must not be changed.
+ * same objects. Rows and states must not be changed.
  */
 export interface TreeMemo {
-  rows: WeakMap<object, PlacedRow>
-  /** Indexes by the ids of all rows below; the other directories by what is in them. */
-  readonly indexes: Map<string, Blob>
-  readonly directories: Map<string, Blob>
+  readonly rows: WeakMap<object, PlacedRow>
+  readonly trees: WeakMap<NodeState, StateTree>
+  /** Indexes, by the one before and what changed in it: of many nodes the same. */
+  readonly indexes: Map<string, Directory | null>
   /** Rows that were read, by digest. */
   readonly read: Map<Digest, object>
-  rowCount: number
 }
 
 export const createTreeMemo = (): TreeMemo => ({
   rows: new WeakMap(),
+  trees: new WeakMap(),
   indexes: new Map(),
-  directories: new Map(),
   read: new Map(),
-  rowCount: 0,
 })
 
 /** A fleet of a few kinds of nodes, before and after a push; each holds on to all of its rows. */
 const MEMO_INDEXES = 32
-const MEMO_DIRECTORIES = 20_000
 /** About what 1,000 services on 100 nodes of all different rows need. */
 const MEMO_ROWS = 100_000
 
@@ -72,104 +78,179 @@ function remember<Value>(known: Map<string, Value>, most: number, key: string, v
 export const stateDigest = (state: NodeState): Digest => stateTree(state).digest
 
 /**
- * The root of a state's tree. Equal states have equal trees, whatever the order of their rows. A `memo`
- * given to one call makes the next one with the same rows cheaper.
+ * The tree of a state. Equal states have equal trees, whatever the order of their rows. A `memo` given to one call makes
+ * the next one with the same rows cheaper, and so does the state `before`: then only what changed is worked out.
  */
-export function stateTree(state: NodeState, memo: TreeMemo = createTreeMemo()): Blob {
-  const own: PlacedRow['entry'][] = []
-  const placed: PlacedRow[] = []
-  for (const [driver, table] of Object.entries(state.tables)) {
-    for (const [key, row] of Object.entries<object>(table)) {
-      const at = placeRow(driver, key, row, memo)
-      if (key.startsWith('service/')) placed.push(at)
-      else own.push(at.entry)
-    }
+export function stateTree(
+  state: NodeState,
+  memo: TreeMemo = createTreeMemo(),
+  before: NodeState | null = null,
+): StateTree {
+  const known = memo.trees.get(state)
+  if (known !== undefined) return known
+  const base = before?.node === state.node ? memo.trees.get(before) : undefined
+  const tables = base === undefined ? emptyTables() : before!.tables
+  return changeTree(
+    base ?? emptyTree(state.node),
+    { state, change: findTablesChange(tables, state.tables) },
+    memo,
+  )
+}
+
+/** The tree of what a change has made of a state. */
+function changeTree(
+  base: StateTree,
+  { state, change }: { readonly state: NodeState; readonly change: TablesChange },
+  memo: TreeMemo,
+): StateTree {
+  const own = new Map(base.own)
+  const services: PlacedRow[] = []
+  const changed: PlacedRow[] = DriverName.options.flatMap(driver => [
+    ...Object.entries<object>(change[driver].put).map(([key, row]) => placeRow(driver, key, row, memo)),
+    ...change[driver].removed.map(key => place(driver, key, null)),
+  ])
+  for (const placed of changed) {
+    if (isService(placed.path)) services.push(placed)
+    else if (placed.row === null) own.delete(placed.path)
+    else own.set(placed.path, placed.row)
   }
-  const services = placed.length === 0 ? null : makeIndex(placed, memo)
+  const tree = makeRoot(state.node, own, changeIndex(base.services, services, memo))
+  memo.trees.set(state, tree)
+  return tree
+}
+
+const isService = (path: string): boolean => path.startsWith('service/', path.indexOf(' ') + 1)
+
+const emptyTree = (node: string): StateTree => makeRoot(node, new Map(), null)
+
+function makeRoot(node: string, own: ReadonlyMap<string, Blob>, services: Directory | null): StateTree {
   const root: StateRoot = {
     version: STATE_ROOT_VERSION,
-    node: state.node,
+    node,
     own: digests(own),
     services: services?.digest ?? null,
   }
-  return makeBlob('root', root, [...own.map(([, row]) => row), ...(services === null ? [] : [services])])
+  const children = [...own.values(), ...(services === null ? [] : [services])]
+  return { ...makeBlob('root', root, children), own, services }
 }
 
 function placeRow(driver: string, key: string, row: object, memo: TreeMemo): PlacedRow {
   const known = memo.rows.get(row)
-  if (known !== undefined && isAt(known.entry[0], driver, key)) return known
-  const path = `${driver} ${key}`
-  const made: PlacedRow = {
-    place: sha256(path),
-    entry: [path, makeBlob('row', row, [])],
-    id: memo.rowCount++,
-  }
+  if (known !== undefined && isAt(known.path, driver, key)) return known
+  const made = place(driver, key, makeBlob('row', row, []))
   memo.rows.set(row, made)
   return made
+}
+
+/** A row that was read: of those that are the same one object is kept. */
+export function rememberRow(
+  row: object,
+  { path, digest, text }: { path: string; digest: Digest; text: string },
+  memo: TreeMemo,
+): object {
+  memo.rows.set(row, { path, place: sha256(path), row: { kind: 'row', digest, text, children: [] } })
+  return remember(memo.read, MEMO_ROWS, digest, row)
+}
+
+/** What a change has made of a state, its rows the objects that other states have. Null: it is not the state of that digest. */
+export function changeState(
+  have: NodeState,
+  { change, digest }: { readonly change: TablesChange; readonly digest: Digest },
+  memo: TreeMemo,
+): NodeState | null {
+  const shared = Object.fromEntries(
+    DriverName.options.map(driver => {
+      const put = Object.entries<object>(change[driver].put).map(([key, row]) => [
+        key,
+        shareRow(`${driver} ${key}`, row, memo),
+      ])
+      return [driver, { put: Object.fromEntries(put), removed: change[driver].removed }]
+    }),
+  ) as TablesChange
+  const state: NodeState = { ...have, tables: applyTablesChange(have.tables, shared) }
+  const tree = changeTree(stateTree(have, memo), { state, change: shared }, memo)
+  return tree.digest === digest ? state : null
+}
+
+function shareRow(path: string, row: object, memo: TreeMemo): object {
+  const { digest, text } = makeBlob('row', row, [])
+  const known = memo.read.get(digest)
+  if (known !== undefined && memo.rows.get(known)?.path === path) return known
+  return rememberRow(row, { path, digest, text }, memo)
+}
+
+function place(driver: string, key: string, row: Blob | null): PlacedRow {
+  const path = `${driver} ${key}`
+  return { path, place: sha256(path), row }
 }
 
 const isAt = (path: string, driver: string, key: string): boolean =>
   path.length === driver.length + 1 + key.length && path.startsWith(driver) && path.endsWith(key)
 
-function makeIndex(placed: readonly PlacedRow[], memo: TreeMemo): Blob {
-  const ids = placed.map(({ id }) => id).join()
-  return memo.indexes.get(ids) ?? remember(memo.indexes, MEMO_INDEXES, ids, composeIndex(placed, memo))
+function changeIndex(
+  base: Directory | null,
+  changed: readonly PlacedRow[],
+  memo: TreeMemo,
+): Directory | null {
+  if (changed.length === 0) return base
+  const lines = changed.map(({ path, row }) => `${path} ${row?.digest ?? ''}`).sort()
+  const key = sha256(`${base?.digest ?? ''}\n${lines.join('\n')}`)
+  const known = memo.indexes.get(key)
+  if (known !== undefined) return known
+  return remember(memo.indexes, MEMO_INDEXES, key, changeDirectory('index', base, changed))
 }
 
-function composeIndex(placed: readonly PlacedRow[], memo: TreeMemo): Blob {
-  const branches = Map.groupBy(placed, ({ place }) => place[0]!)
-  return makeDirectory(
-    'index',
-    Array.from(branches, ([digit, below]) => {
-      const buckets = Map.groupBy(below, ({ place }) => place[1]!)
-      const parts = Array.from(buckets, ([next, rows]): [string, Blob] => [
-        next,
-        makeDirectory(
-          'bucket',
-          rows.map(({ entry }) => entry),
-          memo,
-        ),
-      ])
-      return [digit, makeDirectory('branch', parts, memo)]
-    }),
-    memo,
-  )
+const BELOW = { index: 'branch', branch: 'bucket' } as const
+
+/** Null: nothing is left in it. */
+function changeDirectory(
+  kind: Directory['kind'],
+  base: Directory | null,
+  changed: readonly PlacedRow[],
+): Directory | null {
+  const entries = new Map(base?.entries)
+  const put = (name: string, blob: Blob | null): unknown =>
+    blob === null ? entries.delete(name) : entries.set(name, blob)
+  if (kind === 'bucket') for (const { path, row } of changed) put(path, row)
+  else {
+    const depth = kind === 'index' ? 0 : 1
+    for (const [digit, below] of Map.groupBy(changed, ({ place: at }) => at[depth]!)) {
+      const child = (base?.entries.get(digit) ?? null) as Directory | null
+      put(digit, changeDirectory(BELOW[kind], child, below))
+    }
+  }
+  return entries.size === 0 ? null : makeDirectory(kind, entries)
 }
 
-function makeDirectory(kind: BlobKind, entries: readonly PlacedRow['entry'][], memo: TreeMemo): Blob {
-  const known = `${kind} ${entries.map(([name, { digest }]) => `${name} ${digest}`).join()}`
-  return (
-    memo.directories.get(known) ??
-    remember(
-      memo.directories,
-      MEMO_DIRECTORIES,
-      known,
-      makeBlob(
-        kind,
-        digests(entries),
-        entries.map(([, blob]) => blob),
-      ),
-    )
-  )
-}
+const makeDirectory = (kind: Directory['kind'], entries: ReadonlyMap<string, Blob>): Directory => ({
+  ...makeBlob(kind, digests(entries), [...entries.values()]),
+  entries,
+})
 
-function makeBlob(kind: BlobKind, value: unknown, children: readonly Blob[]): Blob {
+function makeBlob<Kind extends BlobKind>(
+  kind: Kind,
+  value: unknown,
+  children: readonly Blob[],
+): Blob & { readonly kind: Kind } {
   const text = canonicalJson(value)
   return { kind, digest: sha256(text), text, children }
 }
 
-const digests = (entries: readonly PlacedRow['entry'][]): Record<string, Digest> =>
-  Object.fromEntries(entries.map(([name, blob]) => [name, blob.digest]))
+const digests = (entries: ReadonlyMap<string, Blob>): Record<string, Digest> =>
+  Object.fromEntries(Array.from(entries, ([name, { digest }]) => [name, digest]))
 
-/** What a part points at. Throws `SyntaxError` or `ZodError` when the text is no such part. */
-export function blobChildren(kind: BlobKind, text: string): BlobRef[] {
-  const below = (next: BlobKind, digests: Readonly<Record<string, Digest>>): BlobRef[] =>
-    Object.values(digests).map(digest => ({ kind: next, digest }))
+/** The name of a root's index; paths of rows have a space in them. */
+const SERVICES = 'services'
+
+/** What a part points at, by name. Throws `SyntaxError` or `ZodError` when the text is no such part. */
+export function blobEntries(kind: BlobKind, text: string): [name: string, BlobRef][] {
+  const below = (next: BlobKind, named: Readonly<Record<string, Digest>>): [string, BlobRef][] =>
+    Object.entries(named).map(([name, digest]) => [name, { kind: next, digest }])
 
   switch (kind) {
     case 'root': {
       const { own, services } = StateRoot.parse(JSON.parse(text))
-      return [...below('row', own), ...below('index', services === null ? {} : { services })]
+      return [...below('row', own), ...below('index', services === null ? {} : { [SERVICES]: services })]
     }
     case 'index':
       return below('branch', StateBranch.parse(JSON.parse(text)))
@@ -182,52 +263,15 @@ export function blobChildren(kind: BlobKind, text: string): BlobRef[] {
   }
 }
 
-/**
- * The state whose parts are all in `texts`, by digest. Throws `SyntaxError` or `ZodError` when a part is not
- * what it should be, for instance when a newer Ballast wrote a row of another shape.
- */
-export function assembleState(
-  root: Digest,
-  texts: ReadonlyMap<Digest, string>,
-  memo: TreeMemo = createTreeMemo(),
-): NodeState {
-  const value = (digest: Digest): unknown => JSON.parse(texts.get(digest) ?? 'null')
-  const { node, own, services } = StateRoot.parse(value(root))
-  const buckets = [own]
-  if (services !== null) {
-    for (const branch of Object.values(StateBranch.parse(value(services)))) {
-      for (const bucket of Object.values(StateBranch.parse(value(branch)))) {
-        buckets.push(StateBucket.parse(value(bucket)))
-      }
-    }
-  }
-  const tables: Record<string, Record<string, unknown>> = emptyTables()
-  for (const bucket of buckets) {
-    for (const [path, digest] of Object.entries(bucket)) {
-      const space = path.indexOf(' ')
-      const [driver, key] = [path.slice(0, space), path.slice(space + 1)]
-      tables[driver] ??= {}
-      tables[driver][key] = readRow({ driver, key, digest }, texts, memo)
-    }
-  }
-  return { version: NODE_STATE_VERSION, node, tables: tables as NodeState['tables'] }
-}
+export const blobChildren = (kind: BlobKind, text: string): BlobRef[] =>
+  blobEntries(kind, text).map(([, ref]) => ref)
 
-/** Each row is read and checked once; the same row is the same object in every state. */
-function readRow(
-  { driver, key, digest }: { driver: string; key: string; digest: Digest },
-  texts: ReadonlyMap<Digest, string>,
-  memo: TreeMemo,
-): object {
-  const known = memo.read.get(digest)
-  if (known !== undefined && memo.rows.get(known)?.entry[0] === `${driver} ${key}`) return known
-  const text = texts.get(digest) ?? 'null'
-  const tables = NodeTables.parse({ ...emptyTables(), [driver]: { [key]: JSON.parse(text) } })
-  const row: object = tables[driver as DriverName][key]!
-  const path = `${driver} ${key}`
-  const blob: Blob = { kind: 'row', digest, text, children: [] }
-  memo.rows.set(row, { place: sha256(path), entry: [path, blob], id: memo.rowCount++ })
-  return remember(memo.read, MEMO_ROWS, digest, row)
+/** What stands at a name below a part. */
+export const entryOf = (blob: Blob | undefined, name: string): Blob | undefined => {
+  if (blob === undefined) return undefined
+  if (blob.kind !== 'root') return (blob as Directory).entries?.get(name)
+  const { own, services } = blob as StateTree
+  return name === SERVICES ? (services ?? undefined) : own.get(name)
 }
 
 /** Every part of a tree, by digest. */

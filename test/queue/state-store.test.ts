@@ -152,6 +152,15 @@ suite('the store of states', () => {
     await store.put(state)
     assert.deepEqual(await store.get(digest), state)
 
+    const nodes = ['lb1', 'lb2', 'lb3']
+    await Promise.all(nodes.map(node => store.put(fleetState(node, 50))))
+    await connection.call(client => client.flushall())
+    const next = nodes.map(node => fleetState(node, 50, { 3: 1 }))
+    await Promise.all(next.map(store.put))
+    for (const each of next)
+      assert.deepEqual(await store.get(stateDigest(each)), each, 'emptied between puts')
+    await store.put(state)
+
     const bucket = (await partsIn(connection)).find(key => key.includes(':bucket:'))!
     await connection.call(client => client.del(bucket))
     await redis.kill()

@@ -2,16 +2,18 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
+import { assembleState } from '../../reconciler/queue/assemble-state.ts'
 import {
-  assembleState,
   type Blob,
   blobChildren,
+  changeState,
   collectTexts,
   createTreeMemo,
   stateDigest,
   stateTree,
 } from '../../reconciler/queue/state-tree.ts'
 import { sha256 } from '../../schemas/digest.ts'
+import { findTablesChange } from '../../schemas/tables-change.ts'
 import { arbitraryState, fleetState, turned, twoStates } from './states.ts'
 
 function* eachBlob(tree: Blob): Generator<Blob> {
@@ -65,7 +67,14 @@ suite('the tree of a state', () => {
       fc.property(twoStates, ([one, other]) => {
         const memo = createTreeMemo()
         stateTree(other, memo)
-        assert.equal(stateTree(one, memo).digest, stateDigest(one))
+        assert.equal(stateTree(one, memo, other).digest, stateDigest(one))
+        const before = { ...one, tables: other.tables }
+        stateTree(before, memo)
+        const after = { ...one }
+        assert.equal(stateTree(after, memo, before).digest, stateDigest(one))
+        const change = findTablesChange(before.tables, one.tables)
+        assert.deepEqual(changeState(before, { change, digest: stateDigest(one) }, memo), one)
+        assert.equal(changeState(before, { change, digest: '0'.repeat(64) }, memo), null)
       }),
     )
   })

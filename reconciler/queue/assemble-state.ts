@@ -1,0 +1,135 @@
+import { emptyTables, NODE_STATE_VERSION, type NodeState, NodeTables } from '../../schemas/node-state.ts'
+import { StateBranch, StateBucket, StateRoot } from '../../schemas/state-blob.ts'
+import { applyTablesChange } from '../../schemas/tables-change.ts'
+import type { Digest } from '../../schemas/want.ts'
+import {
+  type Blob,
+  createTreeMemo,
+  type Directory,
+  rememberRow,
+  type StateTree,
+  stateTree,
+  type TreeMemo,
+} from './state-tree.ts'
+
+/** Rows that differ from a state's, by driver and key. */
+interface Gathered {
+  readonly put: Record<string, Record<string, object>>
+  readonly removed: Record<string, string[]>
+}
+
+/**
+ * The state whose parts are all in `texts`, by digest, or in the tree of the state `have`, at the same place. Throws
+ * `SyntaxError` or `ZodError` when a part is not what it should be, for instance when a newer Ballast wrote a row of
+ * another shape.
+ */
+export function assembleState(
+  root: Digest,
+  texts: ReadonlyMap<Digest, string>,
+  { memo = createTreeMemo(), have = null }: { memo?: TreeMemo; have?: NodeState | null } = {},
+): NodeState {
+  const base = have === null ? undefined : stateTree(have, memo)
+  if (base?.digest === root) return have!
+  const gathered: Gathered = { put: { xdp: {}, ipvs: {}, bgp: {} }, removed: { xdp: [], ipvs: [], bgp: [] } }
+  const text = texts.get(root) ?? 'null'
+  const { node, own: ownRows, services: index } = StateRoot.parse(JSON.parse(text))
+  const own = readRows(base?.own, ownRows, { texts, memo, gathered })
+  const services =
+    index === null ? null : readDirectory('index', index, base?.services, { texts, memo, gathered })
+  if (index === null && base?.services != null) removeAll(base.services, gathered)
+  const change = Object.fromEntries(
+    Object.entries(gathered.put).map(([driver, put]) => [driver, { put, removed: gathered.removed[driver] }]),
+  ) as Parameters<typeof applyTablesChange>[1]
+  const tables = applyTablesChange(have?.tables ?? emptyTables(), change)
+  const state: NodeState = { version: NODE_STATE_VERSION, node, tables }
+  const children = [...own.values(), ...(services === null ? [] : [services])]
+  const tree: StateTree = { kind: 'root', digest: root, text, children, own, services }
+  memo.trees.set(state, tree)
+  return state
+}
+
+interface Reading {
+  readonly texts: ReadonlyMap<Digest, string>
+  readonly memo: TreeMemo
+  readonly gathered: Gathered
+}
+
+function readDirectory(
+  kind: Directory['kind'],
+  digest: Digest,
+  base: Directory | null | undefined,
+  reading: Reading,
+): Directory {
+  if (base?.digest === digest) return base
+  const text = reading.texts.get(digest) ?? 'null'
+  const entries =
+    kind === 'bucket'
+      ? readRows(base?.entries, StateBucket.parse(JSON.parse(text)), reading)
+      : readBelow(kind, text, base, reading)
+  return { kind, digest, text, children: [...entries.values()], entries }
+}
+
+function readBelow(
+  kind: 'index' | 'branch',
+  text: string,
+  base: Directory | null | undefined,
+  reading: Reading,
+): Map<string, Blob> {
+  const named = StateBranch.parse(JSON.parse(text))
+  for (const [name, blob] of base?.entries ?? []) {
+    if (named[name] === undefined) removeAll(blob as Directory, reading.gathered)
+  }
+  const below = kind === 'index' ? 'branch' : 'bucket'
+  return new Map(
+    Object.entries(named).map(([name, digest]) => [
+      name,
+      readDirectory(below, digest, base?.entries.get(name) as Directory | undefined, reading),
+    ]),
+  )
+}
+
+function readRows(
+  base: ReadonlyMap<string, Blob> | undefined,
+  named: Readonly<Record<string, Digest>>,
+  { texts, memo, gathered }: Reading,
+): Map<string, Blob> {
+  for (const path of base?.keys() ?? []) if (named[path] === undefined) noteRemoved(path, gathered)
+  return new Map(
+    Object.entries(named).map(([path, digest]) => {
+      const known = base?.get(path)
+      if (known?.digest === digest) return [path, known]
+      const { driver, key } = splitPath(path)
+      const row = readRow(path, digest, texts.get(digest) ?? 'null', memo)
+      const table = gathered.put[driver]
+      if (table !== undefined) table[key] = row
+      return [path, memo.rows.get(row)!.row!]
+    }),
+  )
+}
+
+/** Each row is read and checked once; the same row is the same object in every state. */
+function readRow(path: string, digest: Digest, text: string, memo: TreeMemo): object {
+  const known = memo.read.get(digest)
+  if (known !== undefined && memo.rows.get(known)?.path === path) return known
+  const { driver, key } = splitPath(path)
+  const tables = NodeTables.parse({ ...emptyTables(), [driver]: { [key]: JSON.parse(text) } })
+  const row: object = tables[driver as keyof NodeTables][key]!
+  return rememberRow(row, { path, digest, text }, memo)
+}
+
+function removeAll(directory: Directory, gathered: Gathered): void {
+  for (const [name, blob] of directory.entries) {
+    if (blob.kind === 'row') noteRemoved(name, gathered)
+    else removeAll(blob as Directory, gathered)
+  }
+}
+
+function noteRemoved(path: string, { removed }: Gathered): void {
+  const { driver, key } = splitPath(path)
+  removed[driver]?.push(key)
+}
+
+function splitPath(path: string): { driver: string; key: string } {
+  const space = path.indexOf(' ')
+  return { driver: path.slice(0, space), key: path.slice(space + 1) }
+}

@@ -1,0 +1,40 @@
+import { z } from 'zod'
+import { DriverName, NodeTables, RowKey } from './node-state.ts'
+
+const tableChange = <Driver extends DriverName>(driver: Driver) =>
+  z.strictObject({ put: NodeTables.shape[driver], removed: z.array(RowKey) })
+
+/** What makes of a node's tables other ones: rows that are new or differ, and keys of those that are gone. */
+export const TablesChange = z.strictObject({
+  xdp: tableChange('xdp'),
+  ipvs: tableChange('ipvs'),
+  bgp: tableChange('bgp'),
+})
+export type TablesChange = z.infer<typeof TablesChange>
+
+/** Rows that are the same object are not looked into. */
+export function findTablesChange(before: NodeTables, after: NodeTables): TablesChange {
+  const changes = DriverName.options.map(driver => {
+    const [was, is]: Record<string, object>[] = [before[driver], after[driver]]
+    const put: Record<string, object> = {}
+    const removed: string[] = []
+    if (was !== is) {
+      for (const key of Object.keys(is!)) if (was![key] !== is![key]) put[key] = is![key]!
+      for (const key of Object.keys(was!)) if (!Object.hasOwn(is!, key)) removed.push(key)
+    }
+    return [driver, { put, removed }]
+  })
+  return Object.fromEntries(changes) as TablesChange
+}
+
+/** Tables that nothing changes in stay the same objects. */
+export function applyTablesChange(tables: NodeTables, change: TablesChange): NodeTables {
+  const changed = DriverName.options.map(driver => {
+    const { put, removed } = change[driver]
+    if (removed.length === 0 && Object.keys(put).length === 0) return [driver, tables[driver]]
+    const table: Record<string, unknown> = { ...tables[driver], ...put }
+    for (const key of removed) delete table[key]
+    return [driver, table]
+  })
+  return Object.fromEntries(changed) as NodeTables
+}

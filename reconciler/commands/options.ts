@@ -13,6 +13,10 @@ const DEFAULTS = {
   pollInterval: 10_000,
   githubApi: 'https://api.github.com',
   verify: [],
+  driftBranch: 'ballast/drift',
+  driftCommitAfter: 5000,
+  driftAuthor: 'ballast <ballast@localhost>',
+  driftSubjectSuffix: '[skip ci]',
   stateDir: '/var/lib/ballast',
   driver: 'kernel',
   bpffs: '/sys/fs/bpf',
@@ -24,10 +28,15 @@ const DEFAULTS = {
 } as const satisfies { readonly [S in SettingName]?: Settings[S] }
 
 /** Flags and variables are text; these settings are numbers. */
-const NUMBERS: readonly SettingName[] = ['scanInterval', 'counterInterval', 'pollInterval']
+const NUMBERS: readonly SettingName[] = [
+  'scanInterval',
+  'counterInterval',
+  'pollInterval',
+  'driftCommitAfter',
+]
 
 /** Have no form on one line: they are read from the file alone. */
-const IN_FILE_ALONE: readonly SettingName[] = ['verify']
+const IN_FILE_ALONE: readonly SettingName[] = ['verify', 'driftSigningKey', 'alerts']
 
 /** Settings that were asked for: those with a default and those required are there. */
 type Read<N extends SettingName, R extends SettingName> = {
@@ -82,6 +91,13 @@ export function readSettings<N extends SettingName, R extends N = never>(
   if (problems.length > 0) throw new CommandFailure(problems.join('\n'))
   return values as Read<N, R>
 }
+
+/** The same settings, as flags for another run of this program. */
+export const writeFlags = (settings: SettingsFile, names: readonly SettingName[]): string[] =>
+  names.flatMap(name => {
+    const value = settings[name]
+    return value === undefined || IN_FILE_ALONE.includes(name) ? [] : [`--${kebab(name)}=${String(value)}`]
+  })
 
 const missing = (name: string): string =>
   `--${kebab(name)} is missing. Give it as a flag, as ${environmentName(name)}, or as ${name} in the file of --config.`

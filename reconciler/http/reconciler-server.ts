@@ -35,6 +35,8 @@ export interface ReconcilerAppOptions {
   readonly fleet: FleetView & { readCounters(nodes: readonly string[]): Promise<readonly NodeCounters[]> }
   /** Somebody says that the branch moved; storms are joined by whoever is told. */
   readonly look: () => void
+  /** A pull request has news; null: they are not reviewed here. */
+  readonly review: ((number: number) => void) | null
   readonly log: Log
   readonly now: () => number
 }
@@ -54,7 +56,7 @@ const FAILURES = { requests: 60, seconds: 60 }
 
 /** Everything that the reconciler answers. Throws `SECRET_FILE_UNUSABLE`. */
 export function createReconcilerApp(options: ReconcilerAppOptions): ReconcilerApp {
-  const { log, now, fleet, look, version } = options
+  const { log, now, fleet, look, review, version } = options
   const all = createMetrics(version, now)
   const metrics = createHttpMetrics(all)
   const app = createApp({ log, metrics, trustedProxies: options.trustedProxies })
@@ -77,6 +79,7 @@ export function createReconcilerApp(options: ReconcilerAppOptions): ReconcilerAp
     secrets: secretsOf('webhookSecretFile', options.webhookSecretFile, parseSecrets),
     branch: options.branch,
     look,
+    review,
     readBody: createBodyReader(),
     metrics,
     now,

@@ -119,6 +119,7 @@ export async function serveApp(
     trustedProxies: undefined,
     fleet: makeFleet([makeReport('lb-1')]),
     look: () => looks++,
+    review: null,
     log: createLog({ level: 'trace', format: 'json', destination }),
     now: () => clock.now,
     ...change,

@@ -77,6 +77,50 @@ describe('a push', () => {
   })
 })
 
+describe('a pull request', () => {
+  const pull = (action: string, number = 7) =>
+    JSON.stringify({ action, number, pull_request: { state: 'open' } })
+  const merge = (action: string, iid = 7) =>
+    JSON.stringify({ object_kind: 'merge_request', object_attributes: { iid, action, oldrev: 'x' } })
+  const news: [string, string, Delivery][] = [
+    ['GitHub', 'github', github(SECRET, pull('opened'), 'pull_request')],
+    ['Gitea', 'gitea', gitea(SECRET, pull('opened'), 'pull_request')],
+    ['Gitea, with new commits', 'gitea', gitea(SECRET, pull('synchronized'), 'pull_request_sync')],
+    ['GitLab', 'gitlab', gitlab(SECRET, merge('update'))],
+  ]
+  for (const [title, forge, delivery] of news)
+    test(`of ${title} is reviewed, once however often it is sent`, async t => {
+      const asked: number[] = []
+      const app = await serveApp(t, { review: number => asked.push(number) })
+      await answered(await send(app, forge, delivery), 'reviewing')
+      await answered(await send(app, forge, delivery), 'duplicate')
+      assert.deepEqual([asked, app.looks()], [[7], 0])
+    })
+
+  test('that nothing new is said of, or where none are reviewed, is ignored', async t => {
+    const asked: number[] = []
+    const app = await serveApp(t, { review: number => asked.push(number) })
+    for (const action of ['closed', 'labeled', 'assigned'])
+      await answered(await send(app, 'github', github(SECRET, pull(action), 'pull_request')), 'ignored')
+    await answered(await send(app, 'gitlab', gitlab(SECRET, merge('merge'))), 'ignored')
+    const none = await serveApp(t)
+    await answered(await send(none, 'github', github(SECRET, pull('opened'), 'pull_request')), 'ignored')
+    assert.deepEqual(asked, [])
+  })
+
+  test('without a number that can be one is refused', async t => {
+    const asked: number[] = []
+    const app = await serveApp(t, { review: number => asked.push(number) })
+    for (const number of ['-1', '1.5', '"7"', '1e99'])
+      await refused(
+        await send(app, 'github', github(SECRET, `{"action":"opened","number":${number}}`, 'pull_request')),
+        400,
+        'PAYLOAD_INVALID',
+      )
+    assert.deepEqual(asked, [])
+  })
+})
+
 describe('nothing happens', () => {
   const wrong: [string, string, Delivery, string][] = [
     [

@@ -14,6 +14,8 @@ export interface WebhookOptions {
   /** The branch that is followed; null: not known, and a push of any may be of it. */
   readonly branch: () => Promise<string | null>
   readonly look: () => void
+  /** A pull request has news; null: they are not reviewed here. */
+  readonly review: ((number: number) => void) | null
   readonly readBody: ReadBody
   /** Of everything a source sends, and of what did not prove that it knows the secret. */
   readonly requests: RateLimit
@@ -84,12 +86,20 @@ function createTaker(options: WebhookOptions) {
     isNamed: boolean,
   ) {
     if (event.type === 'ping') return answer('pong', 'The secret is right.')
-    if (event.type === 'other') return answer('ignored', 'Only pushes are followed.')
+    if (event.type === 'other') return answer('ignored', 'Only pushes and pull requests are followed.')
+    if (event.type === 'pull') return reviewPull(event.number, isNamed ? delivery : null)
     if (!isFollowed(event.ref, await options.branch()))
       return answer('ignored', 'Not the branch that is followed.')
     if (isNamed && !deliveries.remember(delivery)) return answer('duplicate', 'It was here before.')
     options.look()
     return answer('looking', 'The branch is looked at.')
+  }
+
+  function reviewPull(number: number, delivery: string | null): WebhookAnswer {
+    if (options.review === null) return answer('ignored', 'Pull requests are not reviewed here.')
+    if (delivery !== null && !deliveries.remember(delivery)) return answer('duplicate', 'It was here before.')
+    options.review(number)
+    return answer('reviewing', 'The pull request is planned.')
   }
 }
 

@@ -1,0 +1,111 @@
+import type { Diagnostic } from '../../schemas/diagnostic.ts'
+import { FleetPlan } from '../../schemas/plan.ts'
+import type { Settings, SettingsFile } from '../../schemas/settings.ts'
+import type { Revision } from '../../schemas/want.ts'
+import type { ControllerEvent } from '../controller/controller-event.ts'
+import { createReviewer, type Review } from '../controller/review-pulls.ts'
+import { createRevisionTeller } from '../controller/tell-revision.ts'
+import type { Log } from '../log/log.ts'
+import { runCommand } from '../process/run-command.ts'
+import { COMMENT_MARKER, renderMarkdown } from '../render/render-markdown.ts'
+import type { Source } from '../repo/source.ts'
+import { type OpenBoard, REDIS_SETTINGS } from './open-board.ts'
+import { type ForgeSettings, openConfiguredForge } from './open-forge.ts'
+import { writeFlags } from './options.ts'
+
+export interface ServeForgeOptions {
+  readonly settings: ForgeSettings &
+    SettingsFile & { readonly stateDir: Settings['stateDir']; readonly path: string }
+  readonly source: Source
+  readonly board: OpenBoard
+  readonly leads: () => boolean
+  readonly log: Log
+}
+
+/** What the reconciler does in a forge by itself, so that no credentials to the fleet need be in CI. */
+export interface ServedForge {
+  review(number: number): void
+  observe(event: ControllerEvent): void
+  stop(): Promise<void>
+}
+
+/** Of a plan of ten thousand services on a machine that is busy. */
+const PLAN_MS = 300_000
+const TELL_EVERY_MS = 1_000
+const PLAN_SETTINGS = ['repo', 'stateDir', 'path', ...REDIS_SETTINGS] as const
+
+/** Null: no forge is set. Throws `CommandFailure`. */
+export function serveForge({ settings, source, board, leads, log }: ServeForgeOptions): ServedForge | null {
+  const open = openConfiguredForge(settings)
+  if (open === null) return null
+  const { forge, kind } = open
+  const { repository } = source
+
+  /** Planned in a process of its own: a great plan keeps neither reconciles nor webhooks waiting. */
+  async function review(base: Revision, head: Revision): Promise<Review> {
+    const flags = writeFlags({ ...settings, repo: repository.dir }, PLAN_SETTINGS)
+    const args = ['plan', '--json', ...flags, '--from', base, '--to', head, '--live']
+    const { exitCode, stdout, stderr } = await runCommand(process.execPath, [process.argv[1]!, ...args], {
+      timeout: PLAN_MS,
+      okExitCodes: [0, 1, 2],
+    })
+    if (exitCode === 1) return reviewProblems(stderr)
+    const plan = FleetPlan.parse(JSON.parse(stdout))
+    return {
+      comment: renderMarkdown(plan, { link: null }),
+      marker: COMMENT_MARKER,
+      status: { state: 'success', description: plan.risk.line, url: null },
+    }
+  }
+
+  const reviewer = createReviewer({
+    forge,
+    kind,
+    branch: source.branch,
+    resolve: repository.resolve,
+    bring: source.bring,
+    preview: repository.previewMerge,
+    review,
+    log,
+  })
+  const teller = createRevisionTeller({
+    forge,
+    leads,
+    readWants: () => board.wants.readAll(),
+    readReports: () => board.reports.readAll(),
+    log,
+    interval: TELL_EVERY_MS,
+  })
+  return {
+    review: reviewer.ask,
+    observe(event) {
+      if (event.type === 'refused') teller.refused(event.revision, sayProblems(event.diagnostics))
+      else if (event.type === 'accepted' || event.type === 'reported') teller.look()
+    },
+    async stop() {
+      await reviewer.stop()
+      await teller.stop()
+    },
+  }
+}
+
+const PROBLEMS_SHOWN = 20_000
+
+/** What a person who proposed something that is no plan is told. */
+function reviewProblems(problems: string): Review {
+  const shown = problems.length > PROBLEMS_SHOWN ? `${problems.slice(0, PROBLEMS_SHOWN)}\n…` : problems
+  const text = shown.trimEnd().replaceAll('```', "'''")
+  return {
+    comment: `${COMMENT_MARKER}\n### 🔴 Ballast: this cannot be merged as it is\n\n\`\`\`\n${text}\n\`\`\`\n`,
+    marker: COMMENT_MARKER,
+    status: { state: 'failure', description: text.split('\n')[0] ?? '', url: null },
+  }
+}
+
+function sayProblems(diagnostics: readonly Diagnostic[]): string {
+  const [first] = diagnostics
+  if (first === undefined) return 'see the log of the reconciler'
+  const { file, line } = first.at
+  const more = diagnostics.length > 1 ? ` (and ${diagnostics.length - 1} more)` : ''
+  return `${file}:${line} ${first.message}${more}`
+}

@@ -43,8 +43,10 @@ export const Impact = z.strictObject({
   moved: z.int(),
   minimum: z.int(),
   backends: z.array(BackendShare),
-  /** The slots that move, by who had them and who gets them, most first. */
+  /** The slots that move, by who had them and who gets them, most first; those of a great plan are cut. */
   moves: z.array(Move),
+  /** Slots that move in pairs that were cut. */
+  moves_cut: z.int(),
 })
 export type Impact = z.infer<typeof Impact>
 

@@ -13,6 +13,7 @@ const PURE = [
   ['reconciler/plan'],
   ['reconciler/rollout'],
   ['reconciler/drift'],
+  ['reconciler/render'],
 ]
 /** Touch the world. They may import what is pure and what is shared, never each other. */
 const EDGES = ['repo', 'queue', 'drivers', 'http', 'lab', 'build', 'config', 'forge'].map(
@@ -23,7 +24,18 @@ const SHARED = ['reconciler/process', 'reconciler/log', 'reconciler/metrics']
 const WIRING = ['reconciler/worker', 'reconciler/controller', 'reconciler/commands', 'reconciler/cli.ts']
 
 const PURE_MODULES = ['node:crypto', 'node:util']
-const PURE_PACKAGES = ['canonicalize', 'cli-table3', 'croner', 'ignore', 'ipaddr.js', 'leven', 'yaml', 'zod']
+const PURE_PACKAGES = [
+  'canonicalize',
+  'cli-table3',
+  'croner',
+  'ignore',
+  'ipaddr.js',
+  'leven',
+  'vega',
+  'vega-lite',
+  'yaml',
+  'zod',
+]
 const IMPURE_CODE =
   /\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\brandom(UUID|Bytes|Int)\b|\bprocess\.|\bconsole\.|\bset(Timeout|Interval|Immediate)\b|\bfetch\(|\bperformance\./g
 

@@ -4,10 +4,10 @@ import { startServer } from '../http/server.ts'
 import type { Log } from '../log/log.ts'
 import { createCounters } from '../queue/counters.ts'
 import type { Source } from '../repo/source.ts'
+import { makePlan } from './make-plan.ts'
 import type { OpenBoard } from './open-board.ts'
 import { CommandFailure } from './outcome.ts'
-import { makePlan } from './plan.ts'
-import { readLiveFleet } from './read-live-fleet.ts'
+import { readObservedFleet } from './read-live-fleet.ts'
 import { readStatus } from './status.ts'
 import { VERSION } from './version.ts'
 
@@ -21,6 +21,8 @@ export interface ServeOptions {
   readonly source: Source
   readonly board: OpenBoard
   readonly look: () => void
+  /** A pull request has news; null: they are not reviewed here. */
+  readonly review: ((number: number) => void) | null
   readonly log: Log
 }
 
@@ -32,13 +34,14 @@ export interface Served {
 
 /** Answers HTTP when `listen` is set. Throws `LISTEN_FAILED`, `SECRET_FILE_UNUSABLE`. */
 export async function serveReconciler(options: ServeOptions): Promise<Served> {
-  const { settings, source, board, look, log } = options
+  const { settings, source, board, look, review, log } = options
   if (settings.listen === undefined) return { observe: () => {}, stop: async () => {} }
   const http = createReconcilerApp({
     ...settings,
     version: VERSION,
     branch: rememberBranch(source),
     look,
+    review,
     log,
     now: Date.now,
     fleet: {
@@ -51,11 +54,14 @@ export async function serveReconciler(options: ServeOptions): Promise<Served> {
           path: settings.path,
           from,
           to,
-          readLive: () => readLiveFleet(board),
-        }).catch((error: unknown) => {
-          if (error instanceof CommandFailure) return error.message
-          throw error
-        }),
+          readObserved: from === undefined ? () => readObservedFleet(board, Date.now()) : undefined,
+        }).then(
+          made => made.plan,
+          (error: unknown) => {
+            if (error instanceof CommandFailure) return error.message
+            throw error
+          },
+        ),
     },
   })
   const server = await startServer(http.app, settings.listen)

@@ -2,6 +2,7 @@ import type { Diagnostic } from '../../schemas/diagnostic.ts'
 import type { Revision } from '../../schemas/want.ts'
 import { buildDesired, type DesiredFleet } from '../desired/build-desired.ts'
 import { checkRules } from '../manifest/check-rules.ts'
+import type { Manifest } from '../manifest/manifest.ts'
 import { createManifestCache, type ManifestCache } from '../manifest/manifest-cache.ts'
 import { parseManifests } from '../manifest/parse-manifests.ts'
 import { sortDiagnostics } from '../manifest/render-diagnostic.ts'
@@ -12,6 +13,8 @@ import type { TimePhase } from './controller-event.ts'
 export interface Evaluation {
   readonly revision: Revision
   readonly fleet: DesiredFleet | null
+  /** Of what is valid, whether the revision is or not. */
+  readonly manifests: readonly Manifest[]
   readonly diagnostics: readonly Diagnostic[]
 }
 
@@ -49,6 +52,7 @@ async function evaluateSnapshot(
   return {
     revision: snapshot.revision,
     fleet: refused ? null : await time('desired', async () => buildDesired(tree.manifests)),
+    manifests: tree.manifests,
     diagnostics,
   }
 }

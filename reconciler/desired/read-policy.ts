@@ -6,6 +6,7 @@ import type { FreezeWindow, RolloutStrategy } from '../../schemas/manifest/rollo
 
 /** What a revision says of how it, and the ones after it, may reach the nodes. */
 export interface Policy {
+  readonly requireReviewedPlan: Fleet['spec']['requireReviewedPlan']
   readonly guards: FleetGuards
   /** Null: all nodes at once. */
   readonly rollout: RolloutStrategy | null
@@ -31,6 +32,7 @@ export function readPolicy(fleet: Fleet, manifests: readonly Resource[]): Policy
       services.set(each.metadata.name, { guards: each.spec.guards ?? {}, overrides })
   }
   return {
+    requireReviewedPlan: fleet.spec.requireReviewedPlan,
     guards: fleet.spec.guards ?? {},
     rollout: fleet.spec.rollout ?? null,
     freeze: fleet.spec.freeze ?? [],

@@ -14,6 +14,8 @@ export interface ImpactInput {
   readonly before: Backends
   readonly after: Backends
   readonly choice: Choice
+  /** Pairs of backends that are kept. */
+  readonly mostMoves: number
 }
 
 /**
@@ -21,10 +23,13 @@ export interface ImpactInput {
  * are only built where both sides have backends and they differ. Where there is no ring, what moves is what shares
  * alone make unavoidable.
  */
-export function measureImpact({ before, after, choice }: ImpactInput, buildRing: BuildRing): Impact {
+export function measureImpact(
+  { before, after, choice, mostMoves }: ImpactInput,
+  buildRing: BuildRing,
+): Impact {
   if (before === after) return standingImpact(after)
   const backends = joinShares(before, after)
-  const standing = { slots: RING_SLOTS, moved: 0, minimum: 0, backends, moves: [] }
+  const standing = { slots: RING_SLOTS, moved: 0, minimum: 0, backends, moves: [], moves_cut: 0 }
   if (before.length === 0 || after.length === 0) return standing
   const sameShares = backends.every(({ share_before, share_after }) => share_before === share_after)
   if (sameShares) return standing
@@ -33,7 +38,9 @@ export function measureImpact({ before, after, choice }: ImpactInput, buildRing:
     return { ...standing, moved: minimum, minimum }
   }
   const { moved, minimum, moves } = compareRings(before, after, buildRing)
-  return { ...standing, moved, minimum, moves: moves as Move[] }
+  const kept: Move[] = moves.slice(0, mostMoves)
+  const shown = kept.reduce((sum, { slots }) => sum + slots, 0)
+  return { ...standing, moved, minimum, moves: kept, moves_cut: moved - shown }
 }
 
 /** Services that stay as they are, push after push. Their lists of backends are never changed. */
@@ -48,6 +55,7 @@ function standingImpact(backends: Backends): Impact {
     minimum: 0,
     backends: joinShares(backends, backends),
     moves: [],
+    moves_cut: 0,
   }
   standingImpacts.set(backends, impact)
   return impact

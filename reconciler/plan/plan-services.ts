@@ -40,12 +40,20 @@ interface ServiceChange {
 
 /** Services of one pool follow each other, so few rings serve many. */
 const RINGS_KEPT = 64
+/** Pairs of backends that a plan has room for, and those of one service. */
+const MOVES_OF_ALL = 200_000
+const MOVES_OF_ONE = { least: 20, most: 1_000 } as const
 
 export function planServices(input: ServicesInput): ServicePlan[] {
   const changes = collectChanges(input)
   const renames = findRenames(changes)
   const buildRing = createRingCache(RINGS_KEPT)
   const lost = lastAnnounced(input.announcements)
+  const changed = changes.filter(({ change }) => change !== 'unchanged').length
+  const mostMoves = Math.min(
+    MOVES_OF_ONE.most,
+    Math.max(MOVES_OF_ONE.least, Math.floor(MOVES_OF_ALL / changed)),
+  )
   return changes
     .map(change => {
       const { key, before, after, nodes, served, servedAfter } = change
@@ -55,6 +63,7 @@ export function planServices(input: ServicesInput): ServicePlan[] {
           before: before?.backends ?? [],
           after: after?.backends ?? [],
           choice: [before, after].some(each => each?.dataplane === 'ipvs') ? 'weights' : 'ring',
+          mostMoves,
         },
         buildRing,
       )

@@ -41,6 +41,12 @@ const FleetSpec = z.strictObject({
     .describe(
       'What a node does when its tables differ from Git without a push. repair: puts them right; hold: only reports.',
     ),
+  requireReviewedPlan: z
+    .enum(['never', 'risky', 'always'])
+    .default('never')
+    .describe(
+      'Which revisions are taken only if their plan was recorded for a review: never, risky (those with a risk of medium or high severity), always. The policy of the revision that is accepted decides.',
+    ),
   guards: FleetGuards.optional(),
   rollout: RolloutStrategy.optional(),
   freeze: z

@@ -1,0 +1,114 @@
+import type { Position } from '../../schemas/diagnostic.ts'
+import { digestOf } from '../../schemas/digest.ts'
+import { type FleetPlan, Risk, type Severity } from '../../schemas/plan.ts'
+import { explainRisk, severityOf } from '../plan/assess-risk.ts'
+import { changedServices, describeMoves, idOf } from './words.ts'
+
+const LEVELS: Readonly<Record<Severity, string>> = { high: 'error', medium: 'warning', low: 'note' }
+/** Of a change without any risk. */
+const CHANGE_RULE = 'traffic-changed'
+/** Results that forges take of one run: GitHub shows 5,000. */
+const MOST_RESULTS = 5_000
+
+interface Finding {
+  readonly rule: string
+  readonly level: string
+  readonly message: string
+  readonly at: Position | null
+  /** What it is about, the same from one push to the next. */
+  readonly about: string
+}
+
+/** SARIF 2.1.0: an annotation on the changed line for every risk, and a note for a change without one. */
+export function renderSarif(plan: FleetPlan, version: string): string {
+  const results = findingsOf(plan)
+    .slice(0, MOST_RESULTS)
+    .map(({ rule, level, message, at, about }) => ({
+      ruleId: rule,
+      level,
+      message: { text: message },
+      ...(at !== null && { locations: [{ physicalLocation: placeOf(at) }] }),
+      partialFingerprints: { 'ballastPlan/v1': digestOf([rule, about]) },
+    }))
+  const sarif = {
+    $schema: 'https://json.schemastore.org/sarif-2.1.0.json',
+    version: '2.1.0',
+    runs: [
+      {
+        tool: {
+          driver: { name: 'ballast', semanticVersion: version, rules: RULES },
+        },
+        automationDetails: { id: 'ballast/plan' },
+        originalUriBaseIds: { SRCROOT: { description: { text: 'The root of the repository.' } } },
+        results,
+      },
+    ],
+  }
+  return `${JSON.stringify(sarif, null, 2)}\n`
+}
+
+const RULES = [
+  ...Risk.options.map(id => ({
+    id,
+    shortDescription: { text: explainRisk(id) },
+    help: { text: `${explainRisk(id)}. docs/plan.md says when the rule applies.` },
+    defaultConfiguration: { level: LEVELS[severityOf(id)] },
+  })),
+  {
+    id: CHANGE_RULE,
+    shortDescription: { text: 'traffic goes elsewhere' },
+    defaultConfiguration: { level: 'note' },
+  },
+]
+
+function findingsOf(plan: FleetPlan): Finding[] {
+  const services = changedServices(plan).flatMap(service => {
+    const { at, risk } = service
+    const about = `${service.service} ${idOf(service)}`
+    const effect = describeMoves(service)
+    if (risk.length === 0) {
+      const message = `${about}: ${effect ?? service.change}`
+      return [{ rule: CHANGE_RULE, level: 'note', message, at, about }]
+    }
+    return risk.map(rule => ({
+      rule,
+      level: LEVELS[severityOf(rule)],
+      message: `${about}: ${explainRisk(rule)}${effect === null ? '' : ` (${effect})`}`,
+      at,
+      about,
+    }))
+  })
+  const routes = plan.announcements
+    .filter(({ last_announcer }) => last_announcer)
+    .map(({ prefix }) => ({
+      rule: 'last-announcer',
+      level: 'error',
+      message: `${prefix}: ${explainRisk('last-announcer')}`,
+      at: null,
+      about: prefix,
+    }))
+  const nodes = plan.nodes.flatMap(({ risk, key, nodes: on }) =>
+    risk.map(rule => ({
+      rule,
+      level: LEVELS[severityOf(rule)],
+      message: `${key} on ${on.join(', ')}: ${explainRisk(rule)}`,
+      at: plan.objects.find(({ kind, name }) => kind === 'Node' && on.includes(name))?.at ?? null,
+      about: `${key} ${on.join()}`,
+    })),
+  )
+  const silent = plan.objects
+    .filter(({ effect }) => effect === 'none')
+    .map(({ kind, name, at }) => ({
+      rule: CHANGE_RULE,
+      level: 'none',
+      message: `${kind} ${name}: no traffic effect`,
+      at,
+      about: `${kind}/${name}`,
+    }))
+  return [...services, ...routes, ...nodes, ...silent]
+}
+
+const placeOf = ({ file, line, column }: Position) => ({
+  artifactLocation: { uri: file.split('/').map(encodeURIComponent).join('/'), uriBaseId: 'SRCROOT' },
+  region: { startLine: line, startColumn: column },
+})

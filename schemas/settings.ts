@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { AlertSettings, SigningKeySetting } from './drift-settings.ts'
 import { parseRedisAddress } from './redis-address.ts'
 
 const file = (description: string) => z.string().min(1).meta({ description })
@@ -82,6 +83,36 @@ export const Settings = z.strictObject({
   forgeTokenFile: file(
     'A file with a token that may write comments on pull requests and statuses of commits.',
   ),
+  driftBranch: z
+    .string()
+    .regex(/^$|^[\w-][\w.-]*(\/[\w-][\w.-]*)*$/, 'is no name of a branch')
+    .meta({
+      description: 'The branch that drift is committed to, never the one that is followed; empty: nowhere.',
+      examples: ['ballast/drift', ''],
+    }),
+  driftRepo: z.string().min(1).meta({
+    description:
+      'The repository that drift is committed to, in the forms of --repo; without it the one of --repo.',
+  }),
+  driftTokenFile: file('A file with the token to push drift over HTTPS, in place of --git-token-file.'),
+  driftSshKeyFile: file('The key to push drift over SSH, in place of --git-ssh-key-file.'),
+  driftCommitAfter: z.int().min(0).max(3_600_000).meta({
+    description: 'Drift that heals within so many ms is told by one commit when it has healed.',
+  }),
+  driftAuthor: z
+    .string()
+    .regex(/^[^<>\n]+ <[^<>\s]+>$/, 'is no Name <address>')
+    .meta({ description: 'Who commits drift.', examples: ['Ballast <ballast@example.org>'] }),
+  driftSubjectSuffix: z
+    .string()
+    .regex(/^[^\n]*$/, 'has more than one line')
+    .meta({ description: 'Ends the first line of commits of drift; by default it keeps CI from running.' }),
+  driftSigningKey: SigningKeySetting.meta({
+    description: 'The key that commits of drift are signed with; in the file of --config alone.',
+  }),
+  alerts: AlertSettings.meta({
+    description: 'Who is told of drift, and of which; in the file of --config alone.',
+  }),
   stateDir: z.string().min(1).meta({ description: 'Where this machine keeps what must survive a restart.' }),
   redis: z
     .string()

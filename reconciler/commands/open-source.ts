@@ -33,19 +33,24 @@ export type SourceSettings = { readonly [S in Required]: Settings[S] } & {
 /** Throws what `openSource` throws, and `CommandFailure` for settings that do not go together. */
 export const openConfiguredSource = (settings: SourceSettings, log: Log): Promise<Source> =>
   openSource({
-    repo: settings.repo,
     branch: settings.branch,
     stateDir: settings.stateDir,
     pollInterval: settings.pollInterval,
-    http: {
-      credentials: chooseCredentials(settings),
-      caFile: settings.gitCaFile,
-      proxy: settings.gitProxy,
-      proxyPasswordFile: settings.gitProxyPasswordFile,
-    },
-    ssh: { keyFile: settings.gitSshKeyFile, knownHostsFile: settings.gitKnownHostsFile },
+    ...accessTo(settings),
     log,
   })
+
+/** How the repository is reached. Throws `CommandFailure` for settings that do not go together. */
+export const accessTo = (settings: SourceSettings) => ({
+  repo: settings.repo,
+  http: {
+    credentials: chooseCredentials(settings),
+    caFile: settings.gitCaFile,
+    proxy: settings.gitProxy,
+    proxyPasswordFile: settings.gitProxyPasswordFile,
+  },
+  ssh: { keyFile: settings.gitSshKeyFile, knownHostsFile: settings.gitKnownHostsFile },
+})
 
 function chooseCredentials(settings: SourceSettings): HttpCredentials {
   const { gitTokenFile, gitUser, gitPasswordFile, githubAppId, githubInstallationId, githubKeyFile } =

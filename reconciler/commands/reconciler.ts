@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { type Controller, startController } from '../controller/controller.ts'
+import { createDriftCollector } from '../controller/fleet-drift.ts'
 import { createPoke } from '../controller/poke.ts'
 import { createLog, type Log } from '../log/log.ts'
 import { acquireFileLock } from '../process/file-lock.ts'
@@ -12,6 +13,7 @@ import { createFence, holdLease } from '../queue/lease.ts'
 import { createPokes } from '../queue/pokes.ts'
 import { createWaker } from '../queue/wake.ts'
 import { embeddedRedisDir, openBoardOn, openConnection, REDIS_SETTINGS } from './open-board.ts'
+import { DRIFT_SETTINGS, openDriftLog } from './open-drift-log.ts'
 import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
 import { addSettings, readSettings } from './options.ts'
 import { HTTP_SETTINGS, serveReconciler } from './serve-reconciler.ts'
@@ -21,6 +23,7 @@ const SETTINGS = [
   ...SOURCE_SETTINGS,
   'path',
   'verify',
+  ...DRIFT_SETTINGS,
   ...REDIS_SETTINGS,
   ...HTTP_SETTINGS,
   'logLevel',
@@ -60,6 +63,15 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     if (lease.epoch() === null) tell()
   }
   const http = await serveReconciler({ settings, source, board, look, log })
+  const drift = createDriftCollector(() => controller?.fleet() ?? null)
+  const driftLog = await openDriftLog({
+    settings,
+    followed: await source.branch(),
+    readDrift: drift.read,
+    epoch: lease.epoch,
+    log,
+    now: Date.now,
+  })
   controller = await startController({
     source,
     path: settings.path,
@@ -68,10 +80,18 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     leads: () => lease.epoch() !== null,
     log,
     now: Date.now,
-    observe: http.observe,
+    observe: event => {
+      http.observe(event)
+      if (event.type !== 'reported') return
+      drift.reported(event.report)
+      driftLog?.look()
+    },
   })
   board.connection.onReady(controller.refresh)
-  lease.onChange(leads => leads && controller.lead())
+  lease.onChange(leads => {
+    if (leads) controller?.lead()
+    driftLog?.look()
+  })
   log.info({ repo: source.address, branch: await source.branch() }, 'reconciler started')
 
   await untilAskedToStop()
@@ -80,6 +100,7 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
   tell.stop()
   pokes.close()
   await controller.stop()
+  await driftLog?.stop()
   await lease.release()
   await source.close()
   await waker.close()

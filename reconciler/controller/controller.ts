@@ -51,6 +51,8 @@ export interface Controller {
   refresh(): void
   /** This process leads from now on: what the one before it has recorded is read again. */
   lead(): void
+  /** What the accepted revision asks for; null: none is accepted yet. */
+  fleet(): DesiredFleet | null
   /** Somebody says that the branch moved: look, at once, or once for all of a storm. */
   poke(): void
   stop(): Promise<void>
@@ -293,6 +295,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   return {
     refresh: () => loop.trigger('refresh'),
     lead: () => loop.trigger('lead'),
+    fleet: () => accepted?.fleet ?? null,
     poke,
     async stop() {
       poke.stop()

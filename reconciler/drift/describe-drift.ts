@@ -109,9 +109,10 @@ export function describeHold({ held, writer }: Pick<DriftRecord, 'held' | 'write
   return `held: ${who} changes it back again and again`
 }
 
-/** `0.4 s`, `12 s`, `3 min`, `5 h`, `2 d`. */
+/** `40 ms`, `0.4 s`, `12 s`, `3 min`, `5 h`, `2 d`. */
 export function renderDuration(ms: number): string {
   const seconds = Math.max(ms, 0) / 1000
+  if (seconds < 0.1) return `${Math.max(ms, 0)} ms`
   if (seconds < 10) return `${seconds.toFixed(1)} s`
   if (seconds < 120) return `${Math.round(seconds)} s`
   if (seconds < 7200) return `${Math.round(seconds / 60)} min`

@@ -4,7 +4,6 @@ import { Fleet } from './manifest/fleet.ts'
 import { Node } from './manifest/node.ts'
 import { Resource } from './manifest/resource.ts'
 import { Service } from './manifest/service.ts'
-import { FleetPlan } from './plan.ts'
 
 const SCHEMAS = {
   ballast: Resource,
@@ -12,10 +11,9 @@ const SCHEMAS = {
   'backend-pool': BackendPool,
   node: Node,
   fleet: Fleet,
-  plan: FleetPlan,
 } as const
 
-/** JSON Schema (2020-12) of what people write, for editors, and of what `plan --json` prints, by file name. */
+/** JSON Schema (2020-12) of what people write, for editors, by file name. */
 export function renderJsonSchemas(): Map<string, string> {
   return new Map(
     Object.entries(SCHEMAS).map(([name, schema]) => [

@@ -65,7 +65,7 @@ test('what is left out of a Node gets its default', () => {
 
 test('a Fleet needs no more than its name', () => {
   const { spec } = Fleet.parse({ apiVersion, kind: 'Fleet', metadata: { name: 'demo' } })
-  assert.deepEqual(spec, { vipPrefixes: [], drift: 'repair' })
+  assert.deepEqual(spec, { vipPrefixes: [], drift: 'repair', requireReviewedPlan: 'never' })
 })
 
 test('names are DNS labels, and weights and ports have their bounds', () => {

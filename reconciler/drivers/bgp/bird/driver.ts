@@ -1,0 +1,59 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { digestOf } from '../../../../schemas/digest.ts'
+import type { BgpRow } from '../../../../schemas/node-state.ts'
+import type { Driver, Hint } from '../../driver.ts'
+import { applyAll, createTurns, pick } from '../batch.ts'
+import { applyBird } from './apply.ts'
+import { configFiles } from './config-file.ts'
+import { isDaemonDown, openBirdControl } from './control.ts'
+import { fingerprintBird } from './fingerprint.ts'
+import { observeBird } from './observe.ts'
+
+export interface BirdDriverOptions {
+  /** Of `bird -s`. */
+  readonly socket: string
+  /** The file that BIRD's own configuration includes; on tmpfs, so that a node announces nothing after a boot. */
+  readonly file: string
+  /** A folder with the files of the passwords that peers name. */
+  readonly secretsDir: string
+}
+
+const RECONNECT_AFTER_MS = 1_000
+
+/** BIRD 2 by its control socket. Nothing but the file is Ballast's; what else BIRD does is its administrator's. */
+export function createBirdDriver({ socket, file, secretsDir }: BirdDriverOptions): Driver<BgpRow> {
+  const place = { socket, secretsDir, files: configFiles(file) }
+  const inTurn = createTurns()
+  return {
+    name: 'bgp',
+    capabilities: async () => ({ available: true, reason: '' }),
+    observe: keys =>
+      inTurn(async () => {
+        const { rows, facts } = await observeBird(place)
+        const picked = pick(rows, keys)
+        return { rows: picked, facts, digest: digestOf(picked) }
+      }),
+    fingerprint: () => inTurn(() => fingerprintBird(place)),
+    watch: signal => watchBird(socket, signal),
+    apply: (edits, signal) =>
+      inTurn(() => applyAll({ daemon: 'bird', edits, signal }, () => applyBird(place, edits))),
+    close: async () => {},
+  }
+}
+
+/** What BIRD writes to its log, of itself and of its sessions, is said here too. */
+async function* watchBird(socket: string, signal: AbortSignal): AsyncIterable<Hint> {
+  while (!signal.aborted) {
+    try {
+      const control = await openBirdControl(socket)
+      await control.ask('echo all')
+      yield { reason: 'connected to BIRD' }
+      for await (const line of control.listen(signal)) yield { reason: line }
+    } catch (error) {
+      if (!isDaemonDown(error)) throw error
+    }
+    if (signal.aborted) return
+    yield { reason: 'BIRD does not answer' }
+    await delay(RECONNECT_AFTER_MS, undefined, { signal }).catch(() => {})
+  }
+}

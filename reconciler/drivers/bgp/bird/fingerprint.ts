@@ -1,0 +1,49 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { digestOf } from '../../../../schemas/digest.ts'
+import { peersOf } from '../secrets.ts'
+import { readConfigs } from './config-file.ts'
+import { isDaemonDown, withBird } from './control.ts'
+import type { BirdPlace } from './observe.ts'
+import { readProtocols, readStatus } from './read-replies.ts'
+import { askRunning } from './running.ts'
+
+/** Of when BIRD started and read its files, of its sessions and how much they sent, and of Ballast's own files. */
+export async function fingerprintBird(place: BirdPlace): Promise<string> {
+  const { written } = await readConfigs(place.files)
+  const names = peersOf(written?.rows ?? {}).flatMap(({ password }) =>
+    password === null ? [] : [password.file],
+  )
+  const files = [place.files.file, place.files.confirmed, ...names.map(name => join(place.secretsDir, name))]
+  const versions = await Promise.all(files.map(versionOf))
+  return digestOf({ versions, daemon: await daemonOf(place) })
+}
+
+async function daemonOf({ socket }: BirdPlace): Promise<unknown> {
+  try {
+    return await withBird(socket, async control => {
+      const { startedAt, configuredAt } = readStatus(await control.ask('show status'))
+      const protocols = readProtocols(await control.ask('show protocols all'))
+      return {
+        running: await askRunning(control),
+        startedAt,
+        configuredAt,
+        protocols: protocols.map(({ name, state, bgp }) => [
+          name,
+          state,
+          bgp?.state ?? '',
+          bgp?.channels ?? {},
+        ]),
+      }
+    })
+  } catch (error) {
+    if (isDaemonDown(error)) return null
+    throw error
+  }
+}
+
+const versionOf = (file: string): Promise<string> =>
+  stat(file).then(
+    ({ ctimeMs, size }) => `${ctimeMs} ${size}`,
+    () => '',
+  )

@@ -30,11 +30,13 @@ missing_packages() {
   have ip || echo iproute2
   have ethtool || echo ethtool
   have bpftool || echo bpftool
+  have bird || echo bird2
   have_clang || echo clang-19
   { have_libbpf && [ -e /usr/include/bpf/bpf_helpers.h ]; } || echo libbpf-dev
   # Tests speak to a real sshd, and over TLS with certificates of their own.
   [ "$want" != test ] || have sshd || echo openssh-server
   [ "$want" != test ] || have openssl || echo openssl
+  [ "$want" != test ] || have gobgpd || echo gobgpd
   # Checks the units of a release; it is not started where it does not run.
   [ "$want" != test ] || have systemd-analyze || echo systemd
   [ "$want" != check ] || have clang-format-19 || echo clang-format-19
@@ -67,9 +69,12 @@ install_packages() {
   say "installing the Debian packages $* (a minute or so)"
   apt update
   apt install --no-install-recommends -y "$@"
-  # Ballast runs Redis, and tests run sshd, as children of their own; the services that the packages bring are not wanted.
+  # Ballast runs Redis, the lab runs BIRD, and tests run sshd and GoBGP, as children of their own; the services that the
+  # packages bring are not wanted.
   [ -d /run/systemd/system ] || return 0
   case " $* " in *' redis-server '*) as_root systemctl disable --quiet --now redis-server.service || true ;; esac
+  case " $* " in *' bird2 '*) as_root systemctl disable --quiet --now bird.service || true ;; esac
+  case " $* " in *' gobgpd '*) as_root systemctl disable --quiet --now gobgpd.service || true ;; esac
   case " $* " in *' openssh-server '*) as_root systemctl disable --quiet --now ssh.service || true ;; esac
 }
 

@@ -56,6 +56,7 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
     drivers,
     controlPlane: {
       readWant: name => board.wants.read(name),
+      changeState: (have, change, digest) => board.states.change(have, change, digest),
       readState: (digest, have) => board.states.get(digest, have),
       publishReport: report => {
         lastReport = report

@@ -1,17 +1,20 @@
 import { emptyTables, NODE_STATE_VERSION, type NodeState } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
+import type { TablesChange } from '../../schemas/tables-change.ts'
 import { type Digest, type Revision, WANT_VERSION, type Want } from '../../schemas/want.ts'
 import type { DesiredFleet } from '../desired/build-desired.ts'
 
 /** Of Redis: what the controller writes for the nodes. */
 export interface Board {
   readonly wants: {
-    publishAll(wants: readonly Want[]): Promise<void>
+    /** Gives the nodes that nobody listens for. */
+    publishAll(wants: readonly Want[], changes: ReadonlyMap<string, TablesChange>): Promise<string[]>
     readAll(): Promise<Map<string, Want>>
     remove(node: string): Promise<void>
   }
   readonly states: {
     put(state: NodeState): Promise<Digest>
+    lastChange(state: NodeState): TablesChange | null
     prune(keep: readonly Digest[]): Promise<number>
   }
   readonly waker: { wakeAll(nodes: readonly string[], generation: number): Promise<void> }
@@ -69,13 +72,16 @@ export async function publishWants(input: PublishInput): Promise<Published> {
     const current = existing.get(want.node)
     return current === undefined || !stillHolds(current, want, reports.get(want.node))
   })
+  const changes = new Map(
+    all.flatMap(state => {
+      const change = board.states.lastChange(state)
+      return change === null ? [] : [[state.node, change] as const]
+    }),
+  )
   for (let at = 0; at < changed.length; at += AT_ONCE) {
     const some = changed.slice(at, at + AT_ONCE)
-    await board.wants.publishAll(some)
-    await board.waker.wakeAll(
-      some.map(({ node }) => node),
-      generation,
-    )
+    const unheard = await board.wants.publishAll(some, changes)
+    await board.waker.wakeAll(unheard, generation)
   }
   const wants = new Map([...existing, ...changed.map(want => [want.node, want] as const)])
   for (const node of gone) wants.delete(node)

@@ -33,6 +33,8 @@ export interface StateStore {
    * will put it again). Throws `STATE_CORRUPT`; `STATE_UNREADABLE` when a newer Ballast wrote it.
    */
   get(digest: Digest, have?: NodeState | null): Promise<NodeState | null>
+  /** What a state that was put changes in the one that was put for its node before; null: that is not known. */
+  lastChange(state: NodeState): TablesChange | null
   /** Without a question to Redis; null: what comes of the change is not the state of that digest. */
   change(have: NodeState, change: TablesChange, digest: Digest): NodeState | null
   /** Deletes every part that none of these states needs; gives how many. Deletes nothing when it cannot read. */
@@ -238,6 +240,7 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
   return {
     put,
     get,
+    lastChange: state => memo.changes.get(state) ?? null,
     change: (have, change, digest) => changeState(have, { change, digest }, memo),
     prune: keep => inTurn(() => prune(keep)),
   }

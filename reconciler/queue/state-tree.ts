@@ -50,6 +50,8 @@ interface PlacedRow {
 export interface TreeMemo {
   readonly rows: WeakMap<object, PlacedRow>
   readonly trees: WeakMap<NodeState, StateTree>
+  /** Of states that were compared with one before, what that showed. */
+  readonly changes: WeakMap<NodeState, TablesChange>
   /** Indexes, by the one before and what changed in it: of many nodes the same. */
   readonly indexes: Map<string, Directory | null>
   /** Rows that were read, by digest. */
@@ -59,6 +61,7 @@ export interface TreeMemo {
 export const createTreeMemo = (): TreeMemo => ({
   rows: new WeakMap(),
   trees: new WeakMap(),
+  changes: new WeakMap(),
   indexes: new Map(),
   read: new Map(),
 })
@@ -89,12 +92,9 @@ export function stateTree(
   const known = memo.trees.get(state)
   if (known !== undefined) return known
   const base = before?.node === state.node ? memo.trees.get(before) : undefined
-  const tables = base === undefined ? emptyTables() : before!.tables
-  return changeTree(
-    base ?? emptyTree(state.node),
-    { state, change: findTablesChange(tables, state.tables) },
-    memo,
-  )
+  const change = findTablesChange(base === undefined ? emptyTables() : before!.tables, state.tables)
+  if (base !== undefined) memo.changes.set(state, change)
+  return changeTree(base ?? emptyTree(state.node), { state, change }, memo)
 }
 
 /** The tree of what a change has made of a state. */

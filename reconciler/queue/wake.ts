@@ -2,11 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type JobsOptions, Queue, Worker } from 'bullmq'
 import { answersOf, type RedisConnection } from './connection.ts'
 import { callChannel, KEY_PREFIX, wakeQueue } from './keys.ts'
+import { type Offer, readOffer } from './offer.ts'
 
 /**
- * Wake-ups: whoever listens is called at once (`listenForCalls`), which costs 130 bytes; for a node that nobody
- * listens for, a job waits in its queue of BullMQ, which costs 3,000. Both carry nothing that anyone may trust but
- * "look". What is wanted stands in `want:<node>`, so that a wake-up lost, doubled or late does no harm.
+ * Wake-ups: whoever listens is called at once (`listenForCalls`), by who publishes its want or by `wakeAll`; for a node
+ * that nobody listens for, a job waits in its queue of BullMQ, which costs 3,000 bytes. What is wanted stands in
+ * `want:<node>`, so that a wake-up lost, doubled or late does no harm.
  */
 
 export interface Waker {
@@ -98,21 +99,32 @@ export function createWaker(connection: RedisConnection): Waker {
 
 /**
  * Calls back whenever the node is called, and when the connection is back after it was lost; calls meanwhile are
- * lost, or wait as jobs.
+ * lost, or wait as jobs. The offer is null when only the generation was told, or nothing that can be read.
  */
-export function listenForCalls({ connection, node, onWake }: WakeListenerOptions): { close(): void } {
+export function listenForCalls({ connection, node, onWake }: CallListenerOptions): { close(): void } {
   const redis = connection.openBlocking(true)
-  const wake = (generation: number): void => {
-    onWake(generation).catch((error: unknown) => connection.log.warn({ node, err: error }, 'wake-up failed'))
+  const wake = (generation: number, offer: Offer | null): void => {
+    onWake(generation, offer).catch((error: unknown) =>
+      connection.log.warn({ node, err: error }, 'wake-up failed'),
+    )
   }
-  redis.on('message', (_channel: string, generation: string) => wake(Number(generation)))
+  redis.on('message', (_channel: string, text: string) => {
+    const offer = readOffer(text)
+    wake(offer?.want.generation ?? (Number(text) || 0), offer)
+  })
   redis.on('ready', () => {
     redis.subscribe(callChannel(node)).then(
-      () => wake(0),
+      () => wake(0, null),
       (error: unknown) => connection.log.debug({ node, err: error }, 'calls are not heard; jobs are'),
     )
   })
   return { close: () => redis.disconnect() }
+}
+
+interface CallListenerOptions {
+  readonly connection: RedisConnection
+  readonly node: string
+  readonly onWake: (generation: number, offer: Offer | null) => Promise<void>
 }
 
 export interface WakeListenerOptions {

@@ -1,16 +1,22 @@
 import { BallastError } from '../../schemas/ballast-error.ts'
+import type { TablesChange } from '../../schemas/tables-change.ts'
 import { Want } from '../../schemas/want.ts'
 import type { RedisConnection } from './connection.ts'
 import { decode } from './decode.ts'
-import { WANTS_KEY, wantKey } from './keys.ts'
+import { callChannel, WANTS_KEY, wantKey } from './keys.ts'
 import { evalFenced, type Fence } from './lease.ts'
+import { packChange } from './offer.ts'
 
 /** What every node should be. */
 export interface Wants {
   /** Throws `WANT_SUPERSEDED` when the node has a want of this or a higher generation that is not the same. */
   publish(want: Want): Promise<void>
-  /** Each or none of those that are written together; throws as `publish` does, once the others are written. */
-  publishAll(wants: readonly Want[]): Promise<void>
+  /**
+   * Each or none of those that are written together; throws as `publish` does, once the others are written. Whoever
+   * listens for a node is told its want, and what it changes in the state before where that is given, by node
+   * (`Offer`); gives the nodes that nobody listens for.
+   */
+  publishAll(wants: readonly Want[], changes?: ReadonlyMap<string, TablesChange>): Promise<string[]>
   /** Throws `QUEUE_VALUE_UNREADABLE`. */
   read(node: string): Promise<Want | null>
   /** By node. One that cannot be read is left out, and the log says so. */
@@ -20,17 +26,19 @@ export interface Wants {
 }
 
 /**
- * Writes wants that differ in node and state alone, which is all that is sent of each. Gives the node and the generation
- * (as text) that stand in the way, for each of those that were not written. A value that cannot be read stands in
- * nobody's way. KEYS: the set of nodes, the wants. ARGV: the generation, the rest of the wants as JSON without its
- * first brace, how many wants; then for each its node and its state's digest.
+ * Writes wants that differ in node and state alone, which is all that is sent of each, and tells those who listen.
+ * Gives two lists: the node and the generation (as text) that stand in the way, for each of those that were not written;
+ * and the nodes that nobody listens for. A value that cannot be read stands in nobody's way. KEYS: the set of nodes, the
+ * wants. ARGV: the generation, the rest of the wants as JSON without its first brace, how many wants; then for each its
+ * node, its state's digest and which of the changes is its own, from 1 (0: none); then the changes.
  */
 const PUBLISH = `
-local refused = {}
-for index = 2, tonumber(ARGV[3]) + 1 do
-  local node, digest = ARGV[2 * index], ARGV[2 * index + 1]
+local refused, unheard = {}, {}
+local count = tonumber(ARGV[3])
+for at = 1, count do
+  local node, digest, change = ARGV[3 * at + 1], ARGV[3 * at + 2], tonumber(ARGV[3 * at + 3])
   local text = '{"node":"' .. node .. '","stateDigest":"' .. digest .. '",' .. ARGV[2]
-  local held = redis.call('GET', KEYS[index])
+  local held = redis.call('GET', KEYS[at + 1])
   local generation = nil
   if held and held ~= text then
     local readable, want = pcall(cjson.decode, held)
@@ -40,11 +48,14 @@ for index = 2, tonumber(ARGV[3]) + 1 do
     refused[#refused + 1] = node
     refused[#refused + 1] = string.format('%.0f', generation)
   else
-    redis.call('SET', KEYS[index], text)
+    redis.call('SET', KEYS[at + 1], text)
     redis.call('SADD', KEYS[1], node)
+    local packed = change > 0 and ARGV[3 * count + 3 + change] or ''
+    local offer = '{"want":' .. text .. ',"change":"' .. packed .. '"}'
+    if redis.call('PUBLISH', '${callChannel('')}' .. node, offer) == 0 then unheard[#unheard + 1] = node end
   end
 end
-return refused
+return { refused, unheard }
 `
 
 /** Wants in one call: Redis does nothing else meanwhile. */
@@ -58,31 +69,43 @@ redis.call('SREM', KEYS[2], ARGV[1])
 
 /** `fence`: of a reconciler, whose writes Redis refuses when another leads by now (`NOT_LEADING`). */
 export function createWants(connection: RedisConnection, fence?: Fence): Wants {
-  async function publishTogether(wants: readonly Want[]): Promise<string[]> {
+  async function publishTogether(
+    wants: readonly Want[],
+    changes: ReadonlyMap<string, TablesChange>,
+  ): Promise<[refused: string[], unheard: string[]]> {
     const { node: _, stateDigest: __, ...shared } = wants[0]!
     const keys = [WANTS_KEY, ...wants.map(({ node }) => wantKey(node))]
+    const { packed, numbers } = packChanges(wants, changes)
     const args = [
       shared.generation,
       JSON.stringify(shared).slice(1),
       wants.length,
-      ...wants.flatMap(({ node, stateDigest }) => [node, stateDigest]),
+      ...wants.flatMap(({ node, stateDigest }, index) => [node, stateDigest, numbers[index]!]),
+      ...packed,
     ]
-    return (await evalFenced({ connection, fence, script: PUBLISH, keys, args })) as string[]
+    const answer = await evalFenced({ connection, fence, script: PUBLISH, keys, args })
+    return answer as [string[], string[]]
   }
 
-  async function publishAll(wants: readonly Want[]): Promise<void> {
+  async function publishAll(
+    wants: readonly Want[],
+    changes: ReadonlyMap<string, TablesChange> = new Map(),
+  ): Promise<string[]> {
     const alike = Map.groupBy(
       wants.map(want => Want.parse(want)),
       ({ node: _, stateDigest: __, ...shared }) => JSON.stringify(shared),
     )
     const refused: string[] = []
+    const unheard: string[] = []
     for (const group of alike.values()) {
       for (let at = 0; at < group.length; at += AT_ONCE) {
-        refused.push(...(await publishTogether(group.slice(at, at + AT_ONCE))))
+        const [no, nobody] = await publishTogether(group.slice(at, at + AT_ONCE), changes)
+        refused.push(...no)
+        unheard.push(...nobody)
       }
     }
     const [node, higher] = refused
-    if (node === undefined) return
+    if (node === undefined) return unheard
     const generation = wants.find(want => want.node === node)?.generation
     throw new BallastError({
       code: 'WANT_SUPERSEDED',
@@ -94,7 +117,9 @@ export function createWants(connection: RedisConnection, fence?: Fence): Wants {
 
   return {
     publishAll,
-    publish: want => publishAll([want]),
+    async publish(want) {
+      await publishAll([want])
+    },
 
     async read(node) {
       const key = wantKey(node)
@@ -130,4 +155,22 @@ export function createWants(connection: RedisConnection, fence?: Fence): Wants {
       })
     },
   }
+}
+
+/** The same change of many nodes is there once; `numbers` say which is whose, from 1, 0 for none. */
+function packChanges(
+  wants: readonly Want[],
+  changes: ReadonlyMap<string, TablesChange>,
+): { packed: string[]; numbers: number[] } {
+  const packed: string[] = []
+  const known = new Map<string, number>()
+  const numbers = wants.map(({ node }) => {
+    const change = changes.get(node)
+    if (change === undefined) return 0
+    const text = JSON.stringify(change)
+    const number = known.get(text) ?? (packChange(text) === '' ? 0 : packed.push(packChange(text)))
+    known.set(text, number)
+    return number
+  })
+  return { packed, numbers }
 }

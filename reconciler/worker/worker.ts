@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { asBallastError, BallastError } from '../../schemas/ballast-error.ts'
 import type { DriverName, NodeState } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
+import type { TablesChange } from '../../schemas/tables-change.ts'
 import type { Digest, Want } from '../../schemas/want.ts'
 import type { HealthView } from '../effective/effective-tables.ts'
 import type { Log } from '../log/log.ts'
@@ -24,6 +25,8 @@ const UNREADABLE = ['QUEUE_VALUE_UNREADABLE', 'STATE_UNREADABLE', 'STATE_CORRUPT
 /** What the worker needs of the control plane. Every call may fail; the worker then goes on with what it has. */
 export interface ControlPlane {
   readWant(node: string): Promise<Want | null>
+  /** What comes of a change of a state; null when that is not the state of this digest. */
+  changeState(have: NodeState, change: TablesChange, digest: Digest): NodeState | null
   /** Null when part of it is not there (yet). */
   readState(digest: Digest, have: NodeState | null): Promise<NodeState | null>
   publishReport(report: NodeReport): Promise<void>
@@ -41,9 +44,15 @@ export interface WorkerOptions {
   readonly now: () => number
 }
 
+/** A want as it was published, and what it changes in the state that was wanted before; null: not told. */
+export interface OfferedWant {
+  readonly want: Want
+  readonly change: TablesChange | null
+}
+
 export interface Worker {
-  /** A want of this generation may be there: look. Settles when it was worked on. */
-  wake(generation: number): Promise<void>
+  /** A want of this generation may be there: look, or take the one that is offered. Settles when it was worked on. */
+  wake(generation: number, offer?: OfferedWant | null): Promise<void>
   /** Ends after the batch under way; the dataplane stays as it is. */
   stop(): Promise<void>
 }
@@ -81,10 +90,22 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   let refusal = foreign === null ? null : refuse(describeForeign(file, foreign.version), startedAt)
   if (refusal !== null) log.error({ generation: foreign?.generation }, refusal.failure.message)
 
-  async function adoptWant(): Promise<void> {
+  /** The newest that was offered and not looked at yet. */
+  let offered: OfferedWant | null = null
+
+  async function readWant(): Promise<OfferedWant | null> {
     wantReadAt = now()
     const want = await controlPlane.readWant(options.node)
-    if (want === null) return
+    return want === null ? null : { want, change: null }
+  }
+
+  async function adoptWant(): Promise<void> {
+    const offer = offered
+    offered = null
+    const isNew = (offer?.want.generation ?? 0) > (node.lastGood?.want.generation ?? 0)
+    const found = isNew ? offer : await readWant()
+    if (found === null) return
+    const { want, change } = found
     const have = node.lastGood
     if (have !== null && want.generation <= have.want.generation) {
       refusal = null
@@ -98,7 +119,11 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       log.warn({ offered: want.generation, have: foreign.generation }, 'refused an older want')
       return
     }
-    const state = await controlPlane.readState(want.stateDigest, have?.state ?? null)
+    const state =
+      (change === null || have === null
+        ? null
+        : controlPlane.changeState(have.state, change, want.stateDigest)) ??
+      (await controlPlane.readState(want.stateDigest, have?.state ?? null))
     if (state === null) {
       log.warn({ generation: want.generation }, 'the state of a want is not there yet; asking again')
       wantReadAt = 0
@@ -208,7 +233,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   )
 
   return {
-    async wake(generation) {
+    async wake(generation, offer = null) {
+      if (offer !== null && generation > (offered?.want.generation ?? 0)) offered = offer
       if (generation > (node.lastGood?.want.generation ?? 0)) batch.abort()
       const { promise, resolve } = Promise.withResolvers<void>()
       waiting.push(resolve)

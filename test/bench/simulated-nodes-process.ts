@@ -26,6 +26,7 @@ await Promise.all(
       drivers: { xdp: createSimulatedDriver({ name: 'xdp' }) },
       controlPlane: {
         readWant: name => board.wants.read(name),
+        changeState: (have, change, digest) => board.states.change(have, change, digest),
         readState: (digest, have) => board.states.get(digest, have),
         publishReport: report => board.reports.publish(report),
       },

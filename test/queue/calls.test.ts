@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
+import { callChannel } from '../../reconciler/queue/keys.ts'
+import type { Offer } from '../../reconciler/queue/offer.ts'
 import { createWaker, listenForCalls, listenForWakes } from '../../reconciler/queue/wake.ts'
+import { createWants } from '../../reconciler/queue/wants.ts'
+import { emptyTables } from '../../schemas/node-state.ts'
+import { findTablesChange } from '../../schemas/tables-change.ts'
+import { WANT_VERSION, type Want } from '../../schemas/want.ts'
 import { makeRedis, type TestRedis, until } from './make-redis.ts'
+import { fleetState } from './states.ts'
 
 function listen(redis: TestRedis, node: string): number[] {
   const heard: number[] = []
@@ -54,4 +61,60 @@ suite('a call', () => {
     await until('the job came', () => late.length === 1)
     assert.deepEqual(late, [3])
   })
+
+  test('of who publishes a want brings the want, and what it changes, to those who listen', async t => {
+    const redis = await makeRedis(t)
+    const connection = redis.connect()
+    const wants = createWants(connection)
+    const heard: (Offer | null)[] = []
+    const calls = listenForCalls({
+      connection,
+      node: 'lb1',
+      onWake: async (_generation, offer) => void heard.push(offer),
+    })
+    redis.beforeItEnds(async () => calls.close())
+    await until('it listens', () => heard.length === 1)
+    const [before, after] = [fleetState('lb1', 30), fleetState('lb1', 30, { 7: 3 })]
+    const change = findTablesChange(before.tables, after.tables)
+    const [one, two] = ['lb1', 'lb2'].map(node => wantOf(node, 4)) as [Want, Want]
+    const changes = new Map([one.node, two.node].map(node => [node, change]))
+    assert.deepEqual(await wants.publishAll([one, two], changes), ['lb2'])
+    assert.deepEqual(await wants.publishAll([wantOf('lb1', 5)]), [])
+    await until('the offers came', () => heard.length === 3)
+    assert.deepEqual(heard, [null, { want: one, change }, { want: wantOf('lb1', 5), change: null }])
+    assert.deepEqual(await wants.read('lb1'), wantOf('lb1', 5))
+  })
+
+  test('that is too large to be told says only that there is a want', async t => {
+    const redis = await makeRedis(t)
+    const wants = createWants(redis.connect())
+    const heard: number[] = []
+    const offers: (Offer | null)[] = []
+    const calls = listenForCalls({
+      connection: redis.connect(),
+      node: 'lb1',
+      onWake: async (generation, offer) => {
+        heard.push(generation)
+        offers.push(offer)
+      },
+    })
+    redis.beforeItEnds(async () => calls.close())
+    await until('it listens', () => heard.length === 1)
+    const change = findTablesChange(emptyTables(), fleetState('lb1', 5_000).tables)
+    await wants.publishAll([wantOf('lb1', 6)], new Map([['lb1', change]]))
+    await redis.connect().call(client => client.publish(callChannel('lb1'), '{"want":7}'))
+    await until('both came', () => heard.length === 3)
+    assert.deepEqual(heard, [0, 6, 0])
+    assert.deepEqual(offers, [null, { want: wantOf('lb1', 6), change: null }, null])
+  })
+})
+
+const wantOf = (node: string, generation: number): Want => ({
+  version: WANT_VERSION,
+  node,
+  generation,
+  revision: 'a'.repeat(40),
+  stateDigest: 'b'.repeat(64),
+  drift: 'repair',
+  at: 1,
 })

@@ -10,6 +10,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   plan: async () => (await import('./commands/plan.ts')).planCommand(),
   explain: async () => (await import('./commands/explain.ts')).explainCommand(),
   status: async () => (await import('./commands/status.ts')).statusCommand(),
+  apply: async () => (await import('./commands/apply.ts')).applyCommand(),
   accept: async () => (await import('./commands/accept.ts')).acceptCommand(),
   reconciler: async () => (await import('./commands/reconciler.ts')).reconcilerCommand(),
   worker: async () => (await import('./commands/worker.ts')).workerCommand(),

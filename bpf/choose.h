@@ -7,12 +7,15 @@
 #ifndef BALLAST_CHOOSE_H
 #define BALLAST_CHOOSE_H
 
+#include "access.h"
+#include "flow_limit.h"
 #include "flow_table.h"
 #include "hash.h"
 #include "maps.h"
 #include "parse.h"
+#include "quic.h"
 
-/* reason: REASON_FORWARDED_*, or REASON_DROP_NO_BACKEND and no member. */
+/* reason: REASON_FORWARDED_*, or REASON_DROP_* and no member. */
 struct choice {
 	struct member *member;
 	enum reason reason;
@@ -148,7 +151,8 @@ static __always_inline struct member *peek_member(struct ring *ring, const struc
 }
 
 /* bytes: of the frame, for the counters. */
-static __always_inline struct choice choose_member(struct ring *ring, const struct service_key *key,
+static __always_inline struct choice choose_member(struct xdp_md *ctx, struct ring *ring,
+						   const struct service_key *key,
 						   const struct packet *packet, __u64 hash,
 						   __u32 bytes)
 {
@@ -163,9 +167,15 @@ static __always_inline struct choice choose_member(struct ring *ring, const stru
 	};
 	struct found_flow found;
 	struct member *member;
+	__u32 index;
 
 	if (!attempt.first || !attempt.second)
 		return (struct choice){ .reason = REASON_DROP_NO_BACKEND };
+	if (attempt.state == FLOW_UDP && ring->features & RING_QUIC) {
+		index = quic_member(ctx, ring, bytes);
+		if (index < RING_MEMBERS)
+			return (struct choice){ &ring->members[index], REASON_FORWARDED_QUIC };
+	}
 	found = find_in_bucket(attempt.first, hash);
 	if (!found.place)
 		found = find_in_bucket(attempt.second, hash);
@@ -177,6 +187,11 @@ static __always_inline struct choice choose_member(struct ring *ring, const stru
 			keep_flow(found, attempt.now, attempt.state);
 			return (struct choice){ member, REASON_FORWARDED_FLOW };
 		}
+	}
+	if (ring->features) {
+		attempt.reason = may_begin(ctx, ring, attempt.state);
+		if (attempt.reason != REASON_NONE)
+			return (struct choice){ .reason = attempt.reason };
 	}
 	attempt.place = found.place;
 	attempt.slot_hash = hash_for_slot(ring, key, packet, hash);

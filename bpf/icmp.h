@@ -12,6 +12,7 @@
 
 #include "choose.h"
 #include "deliver.h"
+#include "port_ranges.h"
 
 /* linux/icmp.h needs a C library's headers. */
 #define ICMP_ECHOREPLY 0
@@ -173,10 +174,10 @@ static __always_inline struct verdict forward_error(struct xdp_md *ctx, struct c
 						    __u32 bytes)
 {
 	struct verdict verdict = { XDP_DROP, REASON_DROP_NO_BACKEND };
-	struct service *service;
 	struct member *member;
 	struct ring *ring;
 	enum reason reason;
+	__u32 service;
 	__u64 hash;
 
 	cursor->at += ICMP_BYTES;
@@ -186,10 +187,9 @@ static __always_inline struct verdict forward_error(struct xdp_md *ctx, struct c
 		return unmatched();
 	if (reason != REASON_NONE)
 		return (struct verdict){ XDP_DROP, reason };
-	service = bpf_map_lookup_elem(&services, key);
-	if (!service)
+	if (!find_service(key, &service))
 		return unmatched();
-	ring = find_ring(service->id);
+	ring = find_ring(service);
 	if (!ring)
 		return verdict;
 	hash = flow_hash(config.fleet_key, key, packet);

@@ -14,32 +14,25 @@
 #include "deliver.h"
 #include "icmp.h"
 #include "too_big.h"
+#include "route.h"
+#include "fragments.h"
 #include "vlan.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
-static __always_inline struct verdict forward(struct xdp_md *ctx, const struct service *service,
-					      const struct service_key *key,
-					      const struct packet *packet, __u32 bytes)
+static __always_inline struct verdict forward(struct xdp_md *ctx, const struct packet *packet,
+					      struct route route, __u32 bytes)
 {
-	struct ring *ring = find_ring(service->id);
-	struct verdict verdict = { XDP_DROP, REASON_DROP_NO_BACKEND };
-	struct choice choice;
-	__u64 hash;
+	if (!route.choice.member)
+		return (struct verdict){ XDP_DROP, route.choice.reason };
+	return deliver_or_answer(ctx, packet, route.ring, route.choice, route.hash, bytes);
+}
 
-	if (!ring)
-		return verdict;
-	hash = flow_hash(config.fleet_key, key, packet);
-	choice = choose_member(ring, key, packet, hash, bytes);
-	if (!choice.member)
-		return verdict;
-	verdict = deliver(ctx, packet, ring, choice, hash, bytes);
-	if (verdict.reason == REASON_TOO_BIG) {
-		verdict.reason = answer_too_big(ctx, outer_bytes(choice.member));
-		if (verdict.reason == REASON_ANSWERED_TOO_BIG)
-			verdict.action = XDP_TX;
-	}
-	return verdict;
+/* Of a packet to a VIP, as far as is known. */
+static __always_inline bool is_tracked_fragment(const struct service_key *key, enum reason reason)
+{
+	return reason == REASON_DROP_FRAGMENT && !(config.flags & LB_FRAGMENTS_DROP) &&
+	       bpf_map_lookup_elem(&vips, &key->vip);
 }
 
 /*
@@ -70,17 +63,24 @@ static __always_inline enum xdp_action balance(struct xdp_md *ctx, bool tagged)
 	__u32 bytes = ctx->data_end - ctx->data;
 	struct cursor cursor = frame_cursor(ctx);
 	enum reason reason = parse_packet(&cursor, &key, &packet);
-	struct service *service;
 	struct verdict verdict;
+	struct route route;
+	__u32 service;
 
 	if (reason == REASON_ICMP)
 		return take_icmp(ctx, bytes);
-	if (reason != REASON_NONE)
+	if (is_tracked_fragment(&key, reason)) {
+		route = route_fragment(ctx, bytes);
+		if (!route.choice.member)
+			return refuse(&key, route.choice.reason, bytes);
+	} else if (reason != REASON_NONE) {
 		return refuse(&key, reason, bytes);
-	service = bpf_map_lookup_elem(&services, &key);
-	if (!service)
+	} else if (find_service(&key, &service)) {
+		route = route_packet(ctx, service, &key, &packet, bytes);
+	} else {
 		return refuse(&key, REASON_DROP_UNMATCHED, bytes);
-	verdict = forward(ctx, service, &key, &packet, bytes);
+	}
+	verdict = forward(ctx, &packet, route, bytes);
 	count_reason(verdict.reason, bytes);
 	return verdict.action;
 }

@@ -15,7 +15,7 @@
 #include <linux/types.h>
 
 /* Of the pinned maps; a program refuses maps of another version. */
-#define LAYOUT_VERSION 1
+#define LAYOUT_VERSION 2
 
 #define RING_SLOTS 65537 /* prime, as Maglev needs */
 #define RING_MEMBERS 1024
@@ -42,11 +42,31 @@ struct service {
 	__u32 id; /* index into rings */
 };
 
+/*
+ * port_ranges: a hash from service_key, whose port is 0, to the services of
+ * that VIP and protocol that have more ports than one. Narrow ranges come
+ * first, so that "all ports" gets what no other one takes; a service of the
+ * exact port comes before them all.
+ */
+#define PORT_RANGES 32
+
+struct port_range {
+	__u16 first; /* in the order of the machine */
+	__u16 last;
+	struct service service;
+};
+
+struct port_ranges {
+	__u32 used;
+	struct port_range ranges[PORT_RANGES];
+};
+
 enum member_flags {
 	MEMBER_IPV6 = 1 << 0, /* the outer header is IPv6 */
-	/* From the ring's encapsulation, of which nothing else must be read then. */
+	/* From the ring's head, of which nothing else must be read then. */
 	MEMBER_GUE = 1 << 1,
 	MEMBER_GUE_HEADER = 1 << 2, /* and not variant 1, which has no header */
+	MEMBER_ACCESS = 1 << 3,	    /* RING_ACCESS */
 };
 
 struct member {
@@ -71,6 +91,14 @@ enum hash_by {
 	HASH_BY_SOURCE = 3,    /* for all VIPs, ports and protocols */
 };
 
+/* What the ring's service has beside; a service that has none of it pays for none of it. */
+enum ring_features {
+	RING_ACCESS = 1 << 0,	   /* sources are let in by access_list */
+	RING_ACCESS_DENY = 1 << 1, /* those in none of its prefixes are not */
+	RING_FLOW_LIMIT = 1 << 2,  /* new flows per source prefix are limited */
+	RING_QUIC = 1 << 3,	   /* connection ids name the member, by quic_list */
+};
+
 /*
  * rings: an array of maps, service.id to an array of one struct ring. A ring
  * is filled aside, frozen and swapped in by one update of the outer map, so a
@@ -84,7 +112,18 @@ struct ring {
 	struct service_key key;
 	__be16 gue_port; /* destination port of GUE; 0 for other encapsulations */
 	__u8 hash_by;	 /* enum hash_by */
-	__u8 reserved[25];
+	__u8 features;	 /* enum ring_features */
+	__be16 end_port; /* of a service with a range of ports, of which key has the first; else 0 */
+	/* Of RING_FLOW_LIMIT, else 0: bits of a source that stand for all with the same. */
+	__u8 limit_bits4;
+	__u8 limit_bits6;
+	__u32 limit_rate;  /* new flows per second of one prefix */
+	__u32 limit_burst; /* new flows at once, after a pause */
+	__u32 access_list; /* of RING_ACCESS, else 0 */
+	__u32 quic_list;   /* of RING_QUIC, else 0 */
+	__u8 quic_config;  /* the three highest bits of a connection id */
+	__u8 quic_bytes;   /* of a server id, 1 to QUIC_SERVER_ID_BYTES */
+	__u8 reserved[2];
 	struct member members[RING_MEMBERS];
 	__u16 slots[RING_SLOTS]; /* index into members, or SLOT_NONE */
 	__u8 tail[6];
@@ -140,6 +179,67 @@ struct flow_bucket {
 	struct flow ways[FLOW_WAYS];
 } __attribute__((aligned(64)));
 
+/*
+ * Lists: access_prefixes and quic_servers hold the lists of all rings, by a
+ * number that the ring names. A list is never changed while a ring names it: a
+ * new one is filled, and its number comes with the ring that needs it.
+ */
+
+/*
+ * access_prefixes: a trie of longest prefixes. An IPv4 address is the first 4
+ * bytes of `address`, and `family` keeps it from IPv6.
+ */
+struct access_key {
+	__u32 bits; /* of what follows: ACCESS_LIST_BITS, and those of the prefix */
+	__u32 list;
+	__u32 family; /* 4, 6 */
+	struct address address;
+};
+
+#define ACCESS_LIST_BITS 64
+
+struct access_prefix {
+	__u32 allow; /* 1: allow, 0: deny */
+};
+
+/* quic_servers: a hash from a server id, left-aligned and filled with zeros, to the member. */
+#define QUIC_SERVER_ID_BYTES 8
+
+struct quic_server_key {
+	__u32 list;
+	__u8 server_id[QUIC_SERVER_ID_BYTES];
+};
+
+struct quic_server {
+	__u32 member; /* index into ring.members */
+};
+
+/* flow_limits: an LRU hash; how far the new flows of a source prefix have run ahead of their rate. */
+struct flow_limit_key {
+	struct address prefix; /* of the source */
+	struct service_key service;
+};
+
+struct flow_limit {
+	__u64 paid_until; /* ns of the monotonic clock */
+};
+
+/* fragments: an LRU hash; where the first fragment of a packet went. */
+struct fragment_key {
+	__u64 source[2]; /* as in struct packet */
+	struct address vip;
+	__u32 id;	/* identification, as in the header */
+	__u32 protocol; /* of what is in fragments */
+};
+
+struct fragment {
+	__u64 hash;    /* of the flow */
+	__u32 service; /* service.id */
+	__u32 tick;    /* when it was seen, as in flow entries */
+	__u32 index;   /* of the member, and */
+	__u32 generation;
+};
+
 /* member_counters: a per-CPU array, by member.counter. */
 struct member_counters {
 	__u64 packets;
@@ -155,22 +255,28 @@ enum reason {
 	REASON_FORWARDED_FLOW,	    /* to the backend that the flow table names */
 	REASON_FORWARDED_RING,	    /* to the backend that the ring names; a flow entry was made */
 	REASON_FORWARDED_UNTRACKED, /* to the backend that the ring names; no flow entry could be made */
-	REASON_FORWARDED_ICMP,	    /* an ICMP error, to the backend of the flow that it is about */
-	REASON_ANSWERED_ECHO,	    /* an echo request to a VIP */
+	REASON_FORWARDED_QUIC,	    /* to the backend that its connection id names */
+	REASON_FORWARDED_FRAGMENT, /* a later fragment, to the backend of the first */
+	REASON_FORWARDED_ICMP,	   /* an ICMP error, to the backend of the flow that it is about */
+	REASON_ANSWERED_ECHO,	   /* an echo request to a VIP */
 	REASON_ANSWERED_TOO_BIG, /* would exceed the MTU after encapsulation; the sender was told */
 	REASON_FLOW_REHASHED,	 /* counted besides: the entry's member had left the service */
 	REASON_FLOW_EVICTED,	 /* counted besides: a live entry was overwritten */
+	REASON_QUIC_UNKNOWN_ID, /* counted besides: a connection id names no backend of the service */
 	REASON_EGRESS_UNRESOLVED, /* counted besides: the FIB lacks the link address of the next hop, or the
 				   * frame had VLAN tags; the encapsulated packet went to the kernel, which
 				   * resolves and forwards */
-	REASON_PASS_NOT_IP,	/* ARP and the like, or no whole IP header: to the kernel */
-	REASON_PASS_NOT_VIP,	/* or sent to a link-layer group: to the kernel */
-	REASON_PASS_NEIGHBOUR,	/* neighbour discovery about a VIP: the kernel answers */
-	REASON_PASS_UNMATCHED,	/* a VIP, but none of its services; passed by configuration */
-	REASON_DROP_UNMATCHED,	/* a VIP, but none of its services */
-	REASON_DROP_MALFORMED,	/* shorter than its headers say */
-	REASON_DROP_FRAGMENT,	/* of a packet to a VIP */
-	REASON_DROP_NO_BACKEND, /* every member is drained, or the ring is missing */
+	REASON_PASS_NOT_IP,    /* ARP and the like, or no whole IP header: to the kernel */
+	REASON_PASS_NOT_VIP,   /* or sent to a link-layer group: to the kernel */
+	REASON_PASS_NEIGHBOUR, /* neighbour discovery about a VIP: the kernel answers */
+	REASON_PASS_UNMATCHED, /* a VIP, but none of its services; passed by configuration */
+	REASON_DROP_UNMATCHED, /* a VIP, but none of its services */
+	REASON_DROP_MALFORMED, /* shorter than its headers say */
+	REASON_DROP_FRAGMENT, /* of a packet to a VIP: of neither TCP nor UDP, or fragments are not tracked */
+	REASON_DROP_FRAGMENT_UNKNOWN, /* a later fragment of a packet whose first was not seen here */
+	REASON_DROP_ACCESS,	      /* the service's access list does not let the source in */
+	REASON_DROP_FLOW_LIMIT,	      /* a new flow, above the limit of its source prefix */
+	REASON_DROP_NO_BACKEND,	      /* every member is drained, or the ring is missing */
 	REASON_DROP_TOO_BIG, /* would exceed the MTU after encapsulation, and the sender was not told */
 	REASON_DROP_TOO_BIG_NO_DF, /* the same, of a packet that asks for fragments, which are not made */
 	REASON_DROP_ICMP_LIMIT, /* an echo request, above the limit of answers */
@@ -215,6 +321,7 @@ struct control {
 enum lb_flags {
 	LB_UNMATCHED_PASS = 1 << 0,
 	LB_EGRESS_FIB = 1 << 1,
+	LB_FRAGMENTS_DROP = 1 << 2,
 };
 
 /*
@@ -242,6 +349,11 @@ struct lb_config {
 };
 
 _Static_assert(sizeof(struct service_key) == 20, "service_key");
+_Static_assert(sizeof(struct port_ranges) == 4 + 8 * PORT_RANGES, "port_ranges");
+_Static_assert(sizeof(struct access_key) == 28, "access_key");
+_Static_assert(sizeof(struct quic_server_key) == 12, "quic_server_key");
+_Static_assert(sizeof(struct flow_limit_key) == 36, "flow_limit_key");
+_Static_assert(sizeof(struct fragment_key) == 40, "fragment_key");
 _Static_assert(sizeof(struct member) == 32, "member");
 _Static_assert(sizeof(struct ring) == 64 + 32 * RING_MEMBERS + 2 * RING_SLOTS + 6, "ring");
 _Static_assert(sizeof(struct flow_bucket) == 64, "flow_bucket: one cache line");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * The maps and constants of the program. User space sets every max_entries
- * (but ring's and reason_counters') and the constants before it loads; what
+ * (but those of a fixed size) and the constants before it loads; what
  * stands here is for a load by hand.
  */
 #ifndef BALLAST_MAPS_H
@@ -13,6 +13,12 @@
 #include "lb_types.h"
 
 #define DEFAULT_FLOW_BUCKETS 1024
+
+/* Of the maps that have the same size on every node. */
+#define ACCESS_PREFIXES (1 << 20)
+#define QUIC_SERVERS (1 << 17)
+#define FLOW_LIMITS (1 << 16)
+#define FRAGMENTS (1 << 14)
 
 const volatile struct lb_config config = {
 	.mtu = 1500,
@@ -32,6 +38,14 @@ struct {
 	__type(key, struct service_key);
 	__type(value, struct service);
 } services SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1024);
+	__type(key, struct service_key);
+	__type(value, struct port_ranges);
+} port_ranges SEC(".maps");
 
 /* Sizes and no types: behind two pointers, clang 14 leaves struct ring incomplete. */
 struct ring_map {
@@ -57,6 +71,37 @@ struct {
 	__type(key, __u32);
 	__type(value, struct flow_bucket);
 } flows SEC(".maps");
+
+/* Takes memory for what is in it alone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, ACCESS_PREFIXES);
+	__type(key, struct access_key);
+	__type(value, struct access_prefix);
+} access_prefixes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, QUIC_SERVERS);
+	__type(key, struct quic_server_key);
+	__type(value, struct quic_server);
+} quic_servers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FLOW_LIMITS);
+	__type(key, struct flow_limit_key);
+	__type(value, struct flow_limit);
+} flow_limits SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FRAGMENTS);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment);
+} fragments SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -57,10 +57,9 @@ static __always_inline struct cursor frame_cursor(struct xdp_md *ctx)
 	return (struct cursor){ (void *)(long)ctx->data, (void *)(long)ctx->data_end };
 }
 
-/* The parts of an Ethernet address. */
+/* An Ethernet address, in the lower 6 bytes. One word, because two are two places on the stack. */
 struct link_address {
-	__u32 first;
-	__u16 last;
+	__u64 word;
 };
 
 struct packet {
@@ -95,18 +94,16 @@ static __always_inline __u16 load16(const void *from)
 	return *(const word16 *)from;
 }
 
+/* Reads 8 bytes: of one of the addresses of a whole Ethernet header. */
 static __always_inline struct link_address load_link_address(const void *from)
 {
-	return (struct link_address){
-		.first = load32(from),
-		.last = load16(from + 4),
-	};
+	return (struct link_address){ load64(from) };
 }
 
 static __always_inline void store_link_address(void *to, struct link_address address)
 {
-	*(word32 *)to = address.first;
-	*(word16 *)(to + 4) = address.last;
+	*(word32 *)to = address.word;
+	*(word16 *)(to + 4) = address.word >> 32;
 }
 
 /* Ports and flags. left: bytes of the IP packet from the cursor on. */

@@ -137,8 +137,10 @@ static __noinline int answer_too_big(struct xdp_md *ctx, __u32 room)
 	struct cursor cursor = frame_cursor(ctx);
 	struct iphdr *ip = cursor.at + ETH_HLEN;
 	__u32 mtu = config.mtu - room;
+	enum reason reason = parse_packet(&cursor, &key, &packet);
 
-	if (parse_packet(&cursor, &key, &packet) != REASON_NONE || packet.length <= mtu)
+	/* Of a fragment too its sender can make smaller ones. */
+	if ((reason != REASON_NONE && reason != REASON_DROP_FRAGMENT) || packet.length <= mtu)
 		return REASON_DROP_TOO_BIG;
 	if (packet.family == 4) {
 		if ((void *)(ip + 1) > cursor.end || !(ip->frag_off & bpf_htons(IPV4_DF)))
@@ -151,6 +153,21 @@ static __noinline int answer_too_big(struct xdp_md *ctx, __u32 room)
 	    !say_too_big6(ctx, &key, &packet, mtu))
 		return REASON_DROP_TOO_BIG;
 	return REASON_ANSWERED_TOO_BIG;
+}
+
+/* Delivers, or tells the sender why not. bytes: of the frame. */
+static __always_inline struct verdict
+deliver_or_answer(struct xdp_md *ctx, const struct packet *packet, const struct ring *ring,
+		  struct choice choice, __u64 hash, __u32 bytes)
+{
+	struct verdict verdict = deliver(ctx, packet, ring, choice, hash, bytes);
+
+	if (verdict.reason == REASON_TOO_BIG) {
+		verdict.reason = answer_too_big(ctx, outer_bytes(choice.member));
+		if (verdict.reason == REASON_ANSWERED_TOO_BIG)
+			verdict.action = XDP_TX;
+	}
+	return verdict;
 }
 
 #endif

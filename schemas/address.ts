@@ -46,6 +46,6 @@ export function compareAddresses(a: string, b: string): number {
   return addressFamily(a) - addressFamily(b) || Buffer.compare(addressToBytes(a), addressToBytes(b))
 }
 
-/** `203.0.113.10:443/tcp`, `[2001:db8::1]:53/udp`. */
-export const serviceId = (vip: string, port: number, protocol: string): string =>
-  `${addressFamily(vip) === 6 ? `[${vip}]` : vip}:${port}/${protocol}`
+/** `203.0.113.10:443/tcp`, `[2001:db8::1]:53/udp`, with a last port other than the first `203.0.113.10:8000-8999/tcp`. */
+export const serviceId = (vip: string, port: number, protocol: string, endPort?: number): string =>
+  `${addressFamily(vip) === 6 ? `[${vip}]` : vip}:${port}${endPort === undefined ? '' : `-${endPort}`}/${protocol}`

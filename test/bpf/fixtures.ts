@@ -199,26 +199,28 @@ export const REFUSED: readonly Refused[] = [
     reason: 'drop_unmatched',
   },
   {
-    what: 'the first fragment',
+    what: 'the first fragment, where they are not tracked',
     frame: buildFrame({ ...from4, payload, fragment: 0x2000 }),
     action: 'drop',
     reason: 'drop_fragment',
+    settings: { fragments: 'drop' },
   },
   {
-    what: 'the last fragment',
+    what: 'the last fragment, where they are not tracked',
     frame: buildFrame({ ...from4, payload, fragment: 185 }),
     action: 'drop',
     reason: 'drop_fragment',
+    settings: { fragments: 'drop' },
   },
   {
     what: 'a fragment, where what is unmatched passes',
     frame: buildFrame({ ...from4, payload, fragment: 185 }),
     action: 'drop',
     reason: 'drop_fragment',
-    settings: { unmatched: 'pass' },
+    settings: { unmatched: 'pass', fragments: 'drop' },
   },
   {
-    what: 'an IPv6 fragment',
+    what: 'an IPv6 fragment, where they are not tracked',
     frame: wrapTransport(
       from6,
       44,
@@ -226,6 +228,7 @@ export const REFUSED: readonly Refused[] = [
     ),
     action: 'drop',
     reason: 'drop_fragment',
+    settings: { fragments: 'drop' },
   },
   {
     what: 'an IPv4 header shorter than the least',

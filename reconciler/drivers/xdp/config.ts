@@ -5,6 +5,7 @@ import { structs } from './layout.ts'
 
 const UNMATCHED_PASS = 1 << 0
 const EGRESS_FIB = 1 << 1
+const FRAGMENTS_DROP = 1 << 2
 const FLEET_BYTES = 64
 const MAPPED_BITS = 96
 const MAPPED_PREFIX = Buffer.from('00000000000000000000ffff', 'hex')
@@ -35,7 +36,8 @@ export function encodeConfig({
   bytes.writeBigUInt64LE(bucketKey, fields.bucket_key)
   const pass = settings.unmatched === 'pass' ? UNMATCHED_PASS : 0
   const fib = settings.egress === 'fib' ? EGRESS_FIB : 0
-  bytes.writeUInt32LE(pass | fib, fields.flags)
+  const fragments = settings.fragments === 'drop' ? FRAGMENTS_DROP : 0
+  bytes.writeUInt32LE(pass | fib | fragments, fields.flags)
   bytes.writeUInt32LE(settings.mtu, fields.mtu)
   bytes.writeUInt32LE(flowBuckets, fields.flow_buckets)
   if (settings.sources.ipv4 !== '') {
@@ -84,6 +86,7 @@ export function decodeConfig(bytes: Buffer): Required<ProgramConfig> {
       mtu: bytes.readUInt32LE(fields.mtu),
       egress: (flags & EGRESS_FIB) === 0 ? 'hairpin' : 'fib',
       unmatched: (flags & UNMATCHED_PASS) === 0 ? 'drop' : 'pass',
+      ...((flags & FRAGMENTS_DROP) !== 0 && { fragments: 'drop' }),
       capacity: {
         flows: bytes.readUInt32LE(fields.capacity_flows),
         services: bytes.readUInt32LE(fields.capacity_services),

@@ -1,23 +1,27 @@
 import { addressFromBytes } from '../../../schemas/address.ts'
-import type { Gue, HashBy, Protocol, XdpServiceRow } from '../../../schemas/node-state.ts'
+import type { FlowLimit, Gue, HashBy, Protocol, XdpServiceRow } from '../../../schemas/node-state.ts'
 import { RING_SLOTS } from '../../../schemas/ring-limits.ts'
 import { identify } from '../../ring/identity.ts'
+import { decodeFeatures, encodeFeatures } from './ring-features.ts'
 
 /**
  * What the program and user space both see, as bpf/lb_types.h lays it out; a test compares the two. Host
  * byte order is little-endian everywhere that this runs; addresses and ports are in network byte order.
  */
-export const LAYOUT_VERSION = 1
+export const LAYOUT_VERSION = 2
 
 export const RING_MEMBERS = 1024
 export const GENERATION_BITS = 24
 export const FLOW_WAYS = 4
+export const PORT_RANGES = 32
 
 /** Offsets and sizes in bytes. */
 export const structs = {
   vip: { size: 4, fields: { services: 0 } },
   service_key: { size: 20, fields: { vip: 0, port: 16, protocol: 18, zero: 19 } },
   service: { size: 4, fields: { id: 0 } },
+  port_range: { size: 8, fields: { first: 0, last: 2, service: 4 } },
+  port_ranges: { size: 4 + 8 * PORT_RANGES, fields: { used: 0, ranges: 4 } },
   member: { size: 32, fields: { address: 0, generation: 16, counter: 20, weight: 24, flags: 28 } },
   ring: {
     size: 64 + 32 * RING_MEMBERS + 2 * RING_SLOTS + 6,
@@ -29,7 +33,17 @@ export const structs = {
       key: 16,
       gue_port: 36,
       hash_by: 38,
-      reserved: 39,
+      features: 39,
+      end_port: 40,
+      limit_bits4: 42,
+      limit_bits6: 43,
+      limit_rate: 44,
+      limit_burst: 48,
+      access_list: 52,
+      quic_list: 56,
+      quic_config: 60,
+      quic_bytes: 61,
+      reserved: 62,
       members: 64,
       slots: 64 + 32 * RING_MEMBERS,
       tail: 64 + 32 * RING_MEMBERS + 2 * RING_SLOTS,
@@ -37,6 +51,14 @@ export const structs = {
   },
   flow: { size: 16, fields: { check: 0, data: 8 } },
   flow_bucket: { size: 64, fields: { ways: 0 } },
+  access_key: { size: 28, fields: { bits: 0, list: 4, family: 8, address: 12 } },
+  access_prefix: { size: 4, fields: { allow: 0 } },
+  quic_server_key: { size: 12, fields: { list: 0, server_id: 4 } },
+  quic_server: { size: 4, fields: { member: 0 } },
+  flow_limit_key: { size: 36, fields: { prefix: 0, service: 16 } },
+  flow_limit: { size: 8, fields: { paid_until: 0 } },
+  fragment_key: { size: 40, fields: { source: 0, vip: 16, id: 32, protocol: 36 } },
+  fragment: { size: 24, fields: { hash: 0, service: 8, tick: 12, index: 16, generation: 20 } },
   member_counters: { size: 24, fields: { packets: 0, bytes: 8, new_flows: 16 } },
   reason_counters: { size: 16, fields: { packets: 0, bytes: 8 } },
   control: { size: 16, fields: { layout_version: 0, next_generation: 4, bucket_key: 8 } },
@@ -67,11 +89,14 @@ export const reasons = [
   'forwarded_flow',
   'forwarded_ring',
   'forwarded_untracked',
+  'forwarded_quic',
+  'forwarded_fragment',
   'forwarded_icmp',
   'answered_echo',
   'answered_too_big',
   'flow_rehashed',
   'flow_evicted',
+  'quic_unknown_id',
   'egress_unresolved',
   'pass_not_ip',
   'pass_not_vip',
@@ -80,6 +105,9 @@ export const reasons = [
   'drop_unmatched',
   'drop_malformed',
   'drop_fragment',
+  'drop_fragment_unknown',
+  'drop_access',
+  'drop_flow_limit',
   'drop_no_backend',
   'drop_too_big',
   'drop_too_big_no_df',
@@ -91,6 +119,7 @@ export const reasons = [
 const MEMBER_IPV6 = 1 << 0
 const MEMBER_GUE = 1 << 1
 const MEMBER_GUE_HEADER = 1 << 2
+const MEMBER_ACCESS = 1 << 3
 const PROTOCOLS: Readonly<Record<Protocol, number>> = { tcp: 6, udp: 17 }
 const ENCAP_IPIP = 1
 const ENCAP_GUE = 2
@@ -102,6 +131,8 @@ export interface ServiceKey {
   /** Canonical text. */
   readonly vip: string
   readonly port: number
+  /** The last of its ports, when it has more than one. */
+  readonly endPort?: number
   readonly protocol: Protocol
 }
 
@@ -123,6 +154,11 @@ export interface Ring {
   readonly gue?: Gue
   /** Absent: by the 5-tuple. */
   readonly hashBy?: HashBy
+  /** `list`: the number of its prefixes in access_prefixes. */
+  readonly access?: { readonly list: number; readonly otherwise: 'allow' | 'deny' }
+  readonly flowLimit?: FlowLimit
+  /** `list`: the number of its server ids in quic_servers; all of them have `idBytes`. */
+  readonly quic?: { readonly list: number; readonly configId: number; readonly idBytes: number }
   /** Seconds. */
   readonly idleTimeout: number
   readonly key: ServiceKey
@@ -132,6 +168,7 @@ export interface Ring {
   readonly slots: Uint16Array
 }
 
+/** Of a service with a range of ports: with the first of them. */
 export function encodeServiceKey({ vip, port, protocol }: ServiceKey): Buffer {
   const { size, fields } = structs.service_key
   const bytes = Buffer.alloc(size)
@@ -143,13 +180,18 @@ export function encodeServiceKey({ vip, port, protocol }: ServiceKey): Buffer {
 
 /** Undefined for what is no key that Ballast writes. */
 export function decodeServiceKey(bytes: Uint8Array): ServiceKey | undefined {
+  const key = decodeAnyPort(bytes)
+  return key?.port === 0 ? undefined : key
+}
+
+/** The port may be 0, as in keys of port_ranges. */
+export function decodeAnyPort(bytes: Uint8Array): ServiceKey | undefined {
   const { size, fields } = structs.service_key
   const key = Buffer.from(bytes.buffer, bytes.byteOffset, size)
   const protocol = key.readUInt8(fields.protocol) === PROTOCOLS.tcp ? 'tcp' : 'udp'
   if (key.readUInt8(fields.protocol) !== PROTOCOLS[protocol] || key.readUInt8(fields.zero) !== 0)
     return undefined
-  const port = key.readUInt16BE(fields.port)
-  return port === 0 ? undefined : { vip: readAddress(key, fields.vip), port, protocol }
+  return { vip: readAddress(key, fields.vip), port: key.readUInt16BE(fields.port), protocol }
 }
 
 /** An array index, or any other `__u32` key or value. */
@@ -170,15 +212,17 @@ export function encodeRing(ring: Ring): Buffer {
   const { size, fields } = structs.ring
   const bytes = Buffer.alloc(size)
   bytes.writeUInt32LE(ring.generation >>> 0, fields.generation)
-  const { gue } = ring
+  const { gue, access } = ring
   bytes.writeUInt32LE(encapsulationOf(gue), fields.encapsulation)
   bytes.writeUInt16BE(gue?.port ?? 0, fields.gue_port)
   bytes.writeUInt8(ring.hashBy === undefined ? 0 : HASH_BYS.indexOf(ring.hashBy), fields.hash_by)
   bytes.writeUInt32LE(ring.members.length, fields.members_used)
   bytes.writeUInt32LE(ring.idleTimeout, fields.idle_timeout)
   bytes.set(encodeServiceKey(ring.key), fields.key)
+  encodeFeatures(bytes, ring)
+  const ways = (access === undefined ? 0 : MEMBER_ACCESS) | wayOf(gue)
   for (const [index, member] of ring.members.entries()) {
-    if (member !== undefined) writeMember(bytes, fields.members + index * structs.member.size, member, gue)
+    if (member !== undefined) writeMember(bytes, fields.members + index * structs.member.size, member, ways)
   }
   bytes.set(new Uint8Array(ring.slots.buffer, ring.slots.byteOffset, ring.slots.byteLength), fields.slots)
   return bytes
@@ -205,13 +249,15 @@ export function decodeRing(bytes: Uint8Array): Ring | undefined {
   if (encapsulation === undefined) return undefined
   const hashBy = HASH_BYS[ring.readUInt8(fields.hash_by)]
   if (hashBy === undefined) return undefined
+  const { endPort, ...features } = decodeFeatures(ring)
   const slots = new Uint16Array(bytes.buffer, bytes.byteOffset + fields.slots, RING_SLOTS)
   return {
     generation: ring.readUInt32LE(fields.generation),
     ...encapsulation,
     ...(hashBy !== 'flow' && { hashBy }),
+    ...features,
     idleTimeout: ring.readUInt32LE(fields.idle_timeout),
-    key,
+    key: endPort === undefined ? key : { ...key, endPort },
     members: Array.from({ length: used }, (_, i) =>
       readMember(ring, fields.members + i * structs.member.size),
     ),
@@ -263,15 +309,18 @@ export function decodeControl(bytes: Buffer): Control {
   }
 }
 
-function writeMember(bytes: Buffer, at: number, member: Member, gue: Gue | undefined): void {
+const wayOf = (gue: Gue | undefined): number =>
+  gue === undefined ? 0 : MEMBER_GUE | (gue.variant === 0 ? MEMBER_GUE_HEADER : 0)
+
+/** `ways`: the flags that all members of a ring have. */
+function writeMember(bytes: Buffer, at: number, member: Member, ways: number): void {
   const { fields } = structs.member
   const { bytes: address, family } = identify(member.address)
   bytes.set(address, at + fields.address)
   bytes.writeUInt32LE(member.generation, at + fields.generation)
   bytes.writeUInt32LE(member.counter, at + fields.counter)
   bytes.writeUInt32LE(member.weight, at + fields.weight)
-  const way = gue === undefined ? 0 : MEMBER_GUE | (gue.variant === 0 ? MEMBER_GUE_HEADER : 0)
-  bytes.writeUInt32LE((family === 6 ? MEMBER_IPV6 : 0) | way, at + fields.flags)
+  bytes.writeUInt32LE((family === 6 ? MEMBER_IPV6 : 0) | ways, at + fields.flags)
 }
 
 function readMember(bytes: Buffer, at: number): Member | undefined {

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* The service of a packet: that of its very port, else the one with the narrowest range that has it. */
+#ifndef BALLAST_PORT_RANGES_H
+#define BALLAST_PORT_RANGES_H
+
+#include "maps.h"
+#include "parse.h"
+
+#define SERVICE_NONE 0xffffffff
+
+/*
+ * An id, or SERVICE_NONE. The key is as it was when this returns: for a copy, a caller's stack would be too
+ * small. See may_enter for why it is global.
+ */
+__noinline __u32 ranged_service(struct service_key *key)
+{
+	struct port_ranges *ranges;
+	__be16 wanted;
+	__u16 port;
+
+	if (!key)
+		return SERVICE_NONE;
+	wanted = key->port;
+	port = bpf_ntohs(wanted);
+	key->port = 0;
+	ranges = bpf_map_lookup_elem(&port_ranges, key);
+	key->port = wanted;
+	if (!ranges)
+		return SERVICE_NONE;
+	for (__u32 i = 0; i < PORT_RANGES && i < ranges->used; i++) {
+		const struct port_range *range = &ranges->ranges[i];
+
+		if (port >= range->first && port <= range->last)
+			return range->service.id;
+	}
+	return SERVICE_NONE;
+}
+
+/* False: there is none, and id is not set. */
+static __always_inline bool find_service(struct service_key *key, __u32 *id)
+{
+	struct service *service = bpf_map_lookup_elem(&services, key);
+
+	/* In this order, what the verifier has seen after a range covers an exact port too. */
+	if (__builtin_expect(!service, 1)) {
+		*id = ranged_service(key);
+		return *id != SERVICE_NONE;
+	}
+	*id = service->id;
+	return true;
+}
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Where a packet goes. */
+#ifndef BALLAST_ROUTE_H
+#define BALLAST_ROUTE_H
+
+#include "choose.h"
+#include "deliver.h"
+
+/* Without a member, choice.reason is why the packet goes nowhere, and nothing else is set. */
+struct route {
+	struct ring *ring;
+	struct choice choice;
+	__u64 hash; /* of the flow */
+};
+
+/* service: an id. bytes: of the frame. */
+static __always_inline struct route route_packet(struct xdp_md *ctx, __u32 service,
+						 const struct service_key *key,
+						 const struct packet *packet, __u32 bytes)
+{
+	struct route route = { .ring = find_ring(service) };
+
+	if (!route.ring)
+		return (struct route){ .choice.reason = REASON_DROP_NO_BACKEND };
+	route.hash = flow_hash(config.fleet_key, key, packet);
+	route.choice = choose_member(ctx, route.ring, key, packet, route.hash, bytes);
+	if (route.choice.member && route.choice.member->flags & MEMBER_ACCESS &&
+	    !may_enter(ctx, route.ring))
+		return (struct route){ .choice.reason = REASON_DROP_ACCESS };
+	return route;
+}
+
+#endif

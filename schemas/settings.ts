@@ -182,6 +182,10 @@ export const Settings = z.strictObject({
       description:
         'Proxies whose X-Forwarded-For is believed: addresses and prefixes, with commas; `unix` for those on the unix socket.',
     }),
+  withdrawAfter: z.int().min(0).max(86_400).meta({
+    description:
+      'Seconds without a sign of the worker after which the watchdog withdraws what the node announces; 0: never, since the dataplane forwards on.',
+  }),
   counterInterval: z
     .int()
     .min(0)

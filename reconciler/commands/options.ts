@@ -21,6 +21,7 @@ const DEFAULTS = {
   driver: 'kernel',
   bpffs: '/sys/fs/bpf',
   scanInterval: 2000,
+  withdrawAfter: 0,
   counterInterval: 10_000,
   logLevel: 'info',
   logFormat: 'text',
@@ -29,6 +30,7 @@ const DEFAULTS = {
 
 /** Flags and variables are text; these settings are numbers. */
 const NUMBERS: readonly SettingName[] = [
+  'withdrawAfter',
   'scanInterval',
   'counterInterval',
   'pollInterval',

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { asBallastError, BallastError } from '../../schemas/ballast-error.ts'
@@ -191,7 +191,11 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     }
   }
 
+  /** For the watchdog. A disk that is full is told by what really needs it. */
+  const giveSign = (): Promise<void> => writeFile(join(options.stateDir, 'alive'), '').catch(() => {})
+
   async function work(reasons: ReadonlySet<string>): Promise<void> {
+    await giveSign()
     batch = new AbortController()
     const due = now() - wantReadAt >= WANT_INTERVAL_MS
     const restoring = reasons.has('start')
@@ -270,5 +274,5 @@ const refuse = ({ code, message, hint, retryable }: BallastError, at: number) =>
 })
 
 /** The kernel's id of this boot (random(4)); another boot means an empty dataplane. */
-const readBootId = async (): Promise<string> =>
+export const readBootId = async (): Promise<string> =>
   (await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => 'unknown')).trim()

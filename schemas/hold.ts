@@ -30,7 +30,12 @@ export const Holds = z.strictObject({
 })
 export type Holds = z.infer<typeof Holds>
 
-export const NO_HOLDS: Holds = { version: HOLDS_VERSION, sequence: 0, holds: [] }
+/** The number only grows, also when what was known is lost: it is the clock, ms, or one more than the last. */
+export const nextHolds = (holds: Holds['holds'], known: Holds | null, now: number): Holds => ({
+  version: HOLDS_VERSION,
+  sequence: Math.max(now, (known?.sequence ?? 0) + 1),
+  holds,
+})
 
 export const isSameScope = (a: HoldScope, b: HoldScope): boolean =>
   a.kind === b.kind && (a.kind === 'fleet' || (b.kind !== 'fleet' && a.name === b.name))

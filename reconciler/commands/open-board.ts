@@ -6,8 +6,10 @@ import type { Log } from '../log/log.ts'
 import type { RedisAddress } from '../queue/client.ts'
 import { connectRedis, type RedisConnection } from '../queue/connection.ts'
 import type { Fence } from '../queue/lease.ts'
+import { type Counters, createCounters } from '../queue/counters.ts'
 import { createReports, type Reports } from '../queue/reports.ts'
 import { createRevisions, type Revisions } from '../queue/revisions.ts'
+import { createRollouts, type Rollouts } from '../queue/rollouts.ts'
 import { createStateStore, type StateStore } from '../queue/state-store.ts'
 import { createWants, type Wants } from '../queue/wants.ts'
 
@@ -18,6 +20,8 @@ export interface OpenBoard {
   readonly states: StateStore
   readonly reports: Reports
   readonly revisions: Revisions
+  readonly rollouts: Rollouts
+  readonly counters: Counters
   close(): void
 }
 
@@ -90,6 +94,8 @@ export function openBoardOn(connection: RedisConnection, fence?: Fence): OpenBoa
     states: createStateStore(connection, fence),
     reports: createReports(connection),
     revisions: createRevisions(connection, fence),
+    rollouts: createRollouts(connection, fence),
+    counters: createCounters(connection),
     close: () => connection.close(),
   }
 }

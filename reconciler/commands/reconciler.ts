@@ -75,6 +75,7 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
   controller = await startController({
     source,
     path: settings.path,
+    stateDir: settings.stateDir,
     verify: settings.verify,
     board: { ...board, waker },
     leads: () => lease.epoch() !== null,

@@ -1,5 +1,7 @@
 import { BallastError } from '../../schemas/ballast-error.ts'
 import type { Diagnostic } from '../../schemas/diagnostic.ts'
+import { nameScope } from '../../schemas/hold.ts'
+import type { NodeCounters } from '../../schemas/node-counters.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import {
   REVISION_STATE_VERSION,
@@ -15,15 +17,21 @@ import { planFleet } from '../plan/plan-fleet.ts'
 import { createLoop } from '../process/loop.ts'
 import { ALLOWED_REF } from '../repo/repository.ts'
 import type { Source } from '../repo/source.ts'
+import type { Candidate } from '../rollout/start-rollout.ts'
 import { createCollector } from './collect-states.ts'
 import { type ControllerEvent, createPhaseTimer } from './controller-event.ts'
-import { createEvaluator, type Evaluation } from './evaluate.ts'
+import { createRolloutDriver } from './drive-rollout.ts'
+import { createEvaluator } from './evaluate.ts'
 import { followProgress } from './follow-progress.ts'
-import { describeRewind, findShrunken } from './guards.ts'
+import { createJudge, type Verdict } from './judge.ts'
+import { createPlanGate, type Reviews } from './plan-gate.ts'
 import { createPoke } from './poke.ts'
 import { type Board, type Published, publishWants } from './publish-wants.ts'
+import { openRecords, type RolloutBoard } from './rollout-records.ts'
 
 const POLL_MS = 10_000
+/** How often a rollout that is under way is looked at, and its probes are tried, ms. */
+const ROLLOUT_MS = 1_000
 
 export interface ControllerOptions {
   readonly source: Source
@@ -31,11 +39,16 @@ export interface ControllerOptions {
   readonly verify?: readonly VerifyRule[]
   /** The folder of the repository that holds the manifests; '' for all of it. */
   readonly path: string
+  /** Where rollouts and holds are kept. */
+  readonly stateDir: string
   readonly board: Board & {
     readonly revisions: {
       write(state: RevisionState): Promise<void>
       read(): Promise<RevisionState | null>
     }
+    readonly rollouts: RolloutBoard
+    readonly reviews: Reviews
+    readonly counters: { readAll(nodes: readonly string[]): Promise<readonly NodeCounters[]> }
     readonly reports: { stream(signal: AbortSignal): AsyncIterable<NodeReport> }
   }
   /** Whether this process may write; one that may not keeps up with the branch, ready to take over. */
@@ -71,7 +84,11 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const progress = followProgress(log, now)
   const collector = createCollector(board)
   const reports = new Map<string, NodeReport>()
-  let accepted: { revision: Revision; fleet: DesiredFleet } | null = null
+  let accepted: Candidate | null = null
+  /** The head, or what it is pinned to, when it is valid; not accepted before its rollout is done. */
+  let candidate: Candidate | null = null
+  /** What was looked at last, and whether a person had allowed it. */
+  let looked: { revision: Revision; isAllowed: boolean } | null = null
   let seen: Revision | null = null
   let rejected: RevisionState['rejected'] = null
   let lastGeneration = 0
@@ -79,13 +96,41 @@ export async function startController(options: ControllerOptions): Promise<Contr
   let wants: Published['wants'] | null = null
   /** What the repository's accepted ref says; behind `accepted` while Redis cannot be written. */
   let recorded: Revision | null = null
+  /** Something is to be published that `wants` does not have yet. */
+  let isDue = true
   let branch: string | null = null
   let problems: RevisionState['problems'] = []
 
+  const judge = createJudge({
+    repository,
+    evaluate,
+    verify,
+    readCounters: nodes => board.counters.readAll(nodes),
+    now,
+  })
+  const gate = createPlanGate(board.reviews)
+  const records = openRecords({
+    ...{ stateDir: options.stateDir, repository, board: board.rollouts, log, now },
+  })
+  const rollout = createRolloutDriver({ repository, records, evaluate, log, now })
+
   async function restoreAccepted(): Promise<void> {
     recorded = await repository.accepted()
-    const revision = recorded ?? (await acceptedByOthers())
-    if (revision === null) return
+    await adopt(recorded ?? (await acceptedByOthers()))
+  }
+
+  /** What others have accepted since counts, and what is known of the head is judged anew against it. */
+  async function catchUp(): Promise<void> {
+    recorded = await repository.accepted()
+    const others = await acceptedByOthers()
+    const isLater = others !== null && recorded !== null && (await repository.isAncestor(recorded, others))
+    await adopt(isLater ? others : (recorded ?? others))
+  }
+
+  async function adopt(revision: Revision | null): Promise<void> {
+    if (revision === null || revision === accepted?.revision) return
+    looked = null
+    isDue = true
     const { fleet, diagnostics } = await evaluate(revision)
     if (fleet !== null) accepted = { revision, fleet }
     else
@@ -126,37 +171,39 @@ export async function startController(options: ControllerOptions): Promise<Contr
       return
     }
     observe({ type: 'looked' })
-    if (head === seen && (allowed !== head || accepted?.revision === head)) return
-    const judging = judge(head, branch, allowed === head)
+    seen = head
+    const pin = rollout.holds.find(({ scope }) => scope.kind === 'fleet')
+    const wanted = pin?.revision ?? head
+    const isAllowed = allowed === wanted
+    if (looked?.revision === wanted && (!isAllowed || looked.isAllowed)) {
+      const released = await gate.release(accepted, wanted, reports)
+      if (released !== null) takeVerdict({ revision: wanted, fleet: released, diagnostics: [] })
+      return
+    }
+    const request = { branch, accepted, recorded, isAllowed, isPinned: pin?.revision === wanted }
+    const judging = judge({ head: wanted, ...request })
     // Until it is awaited.
     judging.catch(() => {})
-    const { subject, author } = await repository.describe(head).catch(async (error: unknown) => {
+    const { subject, author } = await repository.describe(wanted).catch(async (error: unknown) => {
       // One revision after the other is judged.
       await judging.catch(() => {})
       throw error
     })
-    log.info({ revision: head, branch, author, subject }, 'push seen')
-    observe({ type: 'push-seen', revision: head, subject, author })
-    const { fleet, diagnostics } = await judging
-    seen = head
-    for (const diagnostic of diagnostics) logDiagnostic(diagnostic)
-    if (fleet === null) reject(head, diagnostics)
-    else await accept(head, fleet)
+    if (looked?.revision !== wanted) {
+      log.info({ revision: wanted, branch, author, subject }, 'push seen')
+      observe({ type: 'push-seen', revision: wanted, subject, author })
+    }
+    const verdict = await judging
+    // What a person has named by its revision needs nobody else's review.
+    takeVerdict(isAllowed || request.isPinned ? verdict : await gate.judge(accepted, verdict, reports))
+    looked = { revision: wanted, isAllowed }
   }
 
-  /** What a person allowed may be rewritten and shrunken, and must be signed and valid all the same. */
-  async function judge(head: Revision, onBranch: string, isAllowed: boolean): Promise<Evaluation> {
-    const refused = (diagnostics: readonly Diagnostic[]) => ({ revision: head, fleet: null, diagnostics })
-    const base = accepted?.revision ?? recorded
-    if (base !== null && !isAllowed && !(await repository.isAncestor(base, head))) {
-      return refused([describeRewind(head, base)])
-    }
-    const unsigned = await repository.verify({ rules: verify, branch: onBranch, base, head })
-    if (unsigned.length > 0) return refused(unsigned)
-    const evaluation = await evaluate(head)
-    if (evaluation.fleet === null || accepted === null || isAllowed) return evaluation
-    const shrunken = findShrunken(head, accepted.fleet, evaluation.fleet)
-    return shrunken.length === 0 ? evaluation : refused([...evaluation.diagnostics, ...shrunken])
+  function takeVerdict({ revision, fleet, diagnostics }: Verdict): void {
+    for (const diagnostic of diagnostics) logDiagnostic(diagnostic)
+    candidate = fleet === null ? null : { revision, fleet }
+    if (fleet === null) reject(revision, diagnostics)
+    else rejected = null
   }
 
   function noteProblems(found: readonly Omit<SourceProblem, 'since'>[]): void {
@@ -176,7 +223,29 @@ export async function startController(options: ControllerOptions): Promise<Contr
     )
   }
 
-  async function accept(revision: Revision, fleet: DesiredFleet): Promise<void> {
+  /** The candidate goes to the nodes: to all of them at once, or as its rollout says. */
+  async function offer(): Promise<void> {
+    if (candidate === null) return
+    const { revision } = candidate
+    switch (await rollout.take(candidate, accepted)) {
+      case 'accept':
+        if (accepted?.revision === revision) break
+        await rollout.leaveBehind(revision)
+        await accept(candidate)
+        break
+      case 'refuse': {
+        const { message, gate } = rollout.record(accepted)!.failure!
+        if (rejected?.revision !== revision) reject(revision, [describeClosedGate(gate, message)])
+        break
+      }
+      case 'begun':
+        isDue = true
+        break
+      case 'wait':
+    }
+  }
+
+  async function accept({ revision, fleet }: Candidate): Promise<void> {
     const plan = await time('plan', async () =>
       planFleet({
         base: accepted?.revision ?? null,
@@ -189,26 +258,20 @@ export async function startController(options: ControllerOptions): Promise<Contr
     log.info({ revision, ...plan.totals, nodes: plan.nodes.length }, 'plan')
     accepted = { revision, fleet }
     rejected = null
+    isDue = true
     observe({ type: 'accepted', revision, totals: plan.totals })
   }
 
   async function publish(known: Published['wants'] | null): Promise<void> {
-    if (accepted === null) return
-    const { revision, fleet } = accepted
+    const assembled = await rollout.assemble(accepted)
+    if (assembled === null) return
+    const { revision, fleet, exceptions } = assembled
     const published = await time('publish', () =>
-      publishWants({
-        board,
-        revision,
-        fleet,
-        exceptions: new Map(),
-        reports,
-        lastGeneration,
-        now: now(),
-        known,
-      }),
+      publishWants({ board, revision, fleet, exceptions, reports, lastGeneration, now: now(), known }),
     )
     lastGeneration = published.lastGeneration
     wants = published.wants
+    isDue = false
     progress.expect(published.changed)
     // The first may have been quicker than the last was written.
     for (const { node } of published.changed) {
@@ -216,9 +279,27 @@ export async function startController(options: ControllerOptions): Promise<Contr
       if (report !== undefined) progress.reported(report)
     }
     collector.published(published.changed)
-    if (recorded === revision) return
-    await repository.accept(revision, recorded)
-    recorded = revision
+    if (accepted === null || recorded === accepted.revision) return
+    await repository.accept(accepted.revision, recorded)
+    recorded = accepted.revision
+  }
+
+  /** One step of the rollout; what nodes want by it is published at once. Whether there was one. */
+  async function advance(): Promise<boolean> {
+    if (wants === null || !(await rollout.advance(accepted, wants, reports))) return false
+    const known = wants
+    wants = null
+    await acceptReached()
+    await offer()
+    await publish(known)
+    loop.trigger('rollout')
+    return true
+  }
+
+  /** What a rollout has brought to the nodes is the last good revision. */
+  async function acceptReached(): Promise<void> {
+    const reached = await rollout.reached(accepted)
+    if (reached !== null) await accept(reached)
   }
 
   const publishRevision = (): Promise<void> =>
@@ -238,16 +319,41 @@ export async function startController(options: ControllerOptions): Promise<Contr
       ? log.error({ rule: diagnostic.rule }, renderDiagnostic(diagnostic))
       : log.warn({ rule: diagnostic.rule }, renderDiagnostic(diagnostic))
 
+  /** What is held may have changed, and what counts as accepted, by the record of another process. */
+  async function followRecords(reasons: ReadonlySet<string>): Promise<void> {
+    const before = JSON.stringify(rollout.holds)
+    await rollout.load(reasons.has('lead') || reasons.has('refresh'))
+    await acceptReached()
+    const known = accepted?.revision ?? null
+    await adopt(await rollout.acceptedByRecord(known))
+    const isHeldOtherwise = JSON.stringify(rollout.holds) !== before
+    if (isHeldOtherwise) {
+      isDue = true
+      const held = rollout.holds.map(
+        ({ scope, revision }) => `${nameScope(scope)} at ${revision ?? 'what it is'}`,
+      )
+      log.warn({ held }, held.length === 0 ? 'nothing is held any more' : 'held')
+    }
+    // A pin is another head, and so is its end; and a head is judged against what is accepted.
+    if (isHeldOtherwise || (accepted?.revision ?? null) !== known) await look()
+  }
+
   const loop = createLoop(
     async reasons => {
-      if (reasons.has('lead')) recorded = await repository.accepted()
-      await look()
+      if (reasons.has('lead')) await catchUp()
+      const isTick = [...reasons].every(reason => reason === 'rollout')
+      if (!isTick) await look()
       if (!options.leads()) return
+      await followRecords(reasons)
+      await offer()
       // A push finds Redis as it was left; whether it still is so is looked at from time to time.
-      const known = [...reasons].every(reason => reason === 'push') ? wants : null
-      wants = null
-      await publish(known)
-      await publishRevision()
+      const known = [...reasons].every(reason => reason === 'push' || reason === 'rollout') ? wants : null
+      if (!isTick || isDue || known === null) {
+        wants = null
+        await publish(known)
+      }
+      const isAdvanced = await advance()
+      if (!isTick || isAdvanced) await publishRevision()
       // Between pushes, not behind each: it looks at every key.
       if (!reasons.has('poll') || accepted === null) return
       const removed = await collector.collect(reports)
@@ -270,6 +376,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
       progress.reported(report)
       observe({ type: 'reported', report })
       if (callsForWant(report)) loop.trigger('report')
+      else if (rollout.isMoving(accepted)) loop.trigger('rollout')
     }
   }
 
@@ -290,6 +397,10 @@ export async function startController(options: ControllerOptions): Promise<Contr
     }),
   )
   const timer = setInterval(() => loop.trigger('poll'), POLL_MS)
+  const ticks = setInterval(() => {
+    if (!rollout.isMoving(accepted) || !options.leads()) return
+    void rollout.probe().then(() => loop.trigger('rollout'))
+  }, ROLLOUT_MS)
   loop.trigger('start')
 
   return {
@@ -300,11 +411,20 @@ export async function startController(options: ControllerOptions): Promise<Contr
     async stop() {
       poke.stop()
       clearInterval(timer)
+      clearInterval(ticks)
       ending.abort()
       await Promise.all([loop.stop(), ...following])
     },
   }
 }
+
+const describeClosedGate = (gate: string, message: string): Diagnostic => ({
+  rule: `rollout-${gate}`,
+  severity: 'error',
+  message: `The rollout was stopped, and the nodes that had changed went back: ${message}.`,
+  hint: 'Revert the commit, or push one that puts it right: it begins again with the first wave.',
+  at: { file: '.', line: 1, column: 1 },
+})
 
 const tablesOf = (fleet: DesiredFleet | undefined) =>
   new Map([...(fleet?.nodes ?? [])].map(([node, { state }]) => [node, state.tables]))

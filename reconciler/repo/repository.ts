@@ -8,6 +8,7 @@ import { type MergePreview, previewMerge } from './merge-preview.ts'
 import { createObjects } from './objects.ts'
 import { readRef, readSymbolicRef } from './read-ref.ts'
 import { readSnapshot, type Snapshot, type SnapshotRequest } from './snapshot.ts'
+import { readState, readTrailers, writeState } from './state-ref.ts'
 import { type VerifyRequest, verifyCommits } from './verify-commits.ts'
 import { watchRef } from './watch-ref.ts'
 
@@ -37,6 +38,11 @@ export interface Repository {
   /** The revision that a person took as it is, though rewritten or shrunken: `refs/ballast/allowed`. */
   allowed(): Promise<Revision | null>
   allow(revision: Revision): Promise<void>
+  /** What was kept last, of a rollout; null: nothing. In a ref, `refs/ballast/state`. */
+  state(): Promise<string | null>
+  keepState(text: string): Promise<void>
+  /** See `readTrailers`. */
+  trailers(request: { key: string; base: Revision | null; head: Revision }): Promise<string[]>
   /** See `verifyCommits`. */
   verify(request: VerifyRequest): Promise<Diagnostic[]>
   /** Yields at once and whenever the ref may have moved; see `watchRef`. Throws `REPO_WATCH_FAILED`. */
@@ -84,6 +90,9 @@ export async function openRepository({ dir }: { readonly dir: string }): Promise
     async allow(revision) {
       await runGit(place, ['update-ref', '-m', 'ballast: allowed', ALLOWED_REF, revision])
     },
+    state: () => readState(place),
+    keepState: text => writeState(place, text),
+    trailers: request => readTrailers(place, request),
     verify: request => verifyCommits(place, request),
     watch: (ref, signal) => watchRef(place, ref, signal),
 

@@ -42,40 +42,46 @@ export function assembleFleet(input: AssembleInput): Assembled {
     if (side !== null && side !== base)
       exceptions.set(name, { revision: side.revision, drift: side.fleet.fleet.drift })
   }
+  const keep = (name: string): void => {
+    nodes.delete(name)
+    exceptions.set(name, null)
+  }
 
   for (const { name, side } of rollout?.nodes ?? []) {
     const isNew = base?.fleet.nodes.has(name) !== true
     if (side === 'target') put(name, target ?? base)
     // One that the last good revision does not know has nothing to go back to, but to be emptied of a failed one.
-    else if (side === 'kept' || base === null || (isNew && rollout?.state === 'running')) {
-      nodes.delete(name)
-      exceptions.set(name, null)
-    }
+    else if (side === 'kept' || base === null || (isNew && rollout?.state === 'running')) keep(name)
   }
-  holdServices(nodes, holds, held)
+  for (const name of holdServices(nodes, holds, held)) keep(name)
   for (const { scope, revision } of holds) {
     if (scope.kind !== 'node' || revision === null) continue
     const fleet = held.get(revision)
     if (fleet?.nodes.has(scope.name) === true) put(scope.name, { revision, fleet })
-    else {
-      nodes.delete(scope.name)
-      exceptions.set(scope.name, null)
-    }
+    else keep(scope.name)
   }
   return { nodes, exceptions }
 }
 
-/** Rows of a held service come from its revision, on the nodes that it had there. */
+/**
+ * Rows of a held service come from its revision, on the nodes that it had there. Gives the nodes that have one of which
+ * the revision is not known: they must stay as they are.
+ */
 function holdServices(
   nodes: Map<string, DesiredNode>,
   holds: readonly Hold[],
   held: ReadonlyMap<Revision, DesiredFleet>,
-): void {
+): string[] {
+  const unknown: string[] = []
   for (const { scope, revision } of holds) {
-    const from = scope.kind === 'service' && revision !== null ? held.get(revision) : undefined
-    if (scope.kind !== 'service' || from === undefined) continue
-    for (const [name, node] of nodes) nodes.set(name, withService(node, from.nodes.get(name), scope.name))
+    if (scope.kind !== 'service' || revision === null) continue
+    const from = held.get(revision)
+    for (const [name, node] of nodes) {
+      if (from !== undefined) nodes.set(name, withService(node, from.nodes.get(name), scope.name))
+      else if (keysOf(node, scope.name).length > 0) unknown.push(name)
+    }
   }
+  return unknown
 }
 
 function withService(node: DesiredNode, from: DesiredNode | undefined, service: string): DesiredNode {

@@ -4,7 +4,7 @@ import type { Revision } from '../../schemas/want.ts'
 import type { MadePlan } from '../plan/plan-fleet.ts'
 import { describeMoved, keepPlan } from '../plan/reviewed-plan.ts'
 import { createPokes } from '../queue/pokes.ts'
-import { createReviewedPlans, type ReviewedPlans } from '../queue/reviewed-plans.ts'
+import type { ReviewedPlans } from '../queue/reviewed-plans.ts'
 import { makePlan } from './make-plan.ts'
 import { type OpenBoard, openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
@@ -55,11 +55,10 @@ async function apply({ plan: digest, json = false }: { plan: string; json?: bool
       to: undefined,
       readObserved: undefined,
     })
-    const reviews = createReviewedPlans(board.connection, Date.now)
-    if (!made.plan.digest.startsWith(digest)) throw await describeMismatch(digest, made, reviews)
+    if (!made.plan.digest.startsWith(digest)) throw await describeMismatch(digest, made, board.reviews)
     const head = made.plan.head!
     if (head !== accepted) {
-      await reviews.put(keepPlan(made, 'apply', Date.now()))
+      await board.reviews.put(keepPlan(made, 'apply', Date.now()))
       await untilAccepted(board, head)
     }
     if (json) printJson({ applied: head, digest: made.plan.digest })

@@ -2,7 +2,6 @@ import { writeFile } from 'node:fs/promises'
 import { Command, Option } from 'commander'
 import type { FleetPlan } from '../../schemas/plan.ts'
 import { keepPlan } from '../plan/reviewed-plan.ts'
-import { createReviewedPlans } from '../queue/reviewed-plans.ts'
 import { makePlan } from './make-plan.ts'
 import { openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
@@ -61,8 +60,7 @@ async function plan(options: PlanOptions, command: Command): Promise<number> {
     const text = await render(made.plan, options)
     if (options.output === undefined) process.stdout.write(text)
     else await writeFile(options.output, text)
-    if (record && board !== null)
-      await createReviewedPlans(board.connection, Date.now).put(keepPlan(made, 'plan', Date.now()))
+    if (record && board !== null) await board.reviews.put(keepPlan(made, 'plan', Date.now()))
     return isEmpty(made.plan) ? 0 : 2
   } finally {
     board?.close()

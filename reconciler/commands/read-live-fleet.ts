@@ -1,7 +1,6 @@
 import { BgpRow, IpvsRow, type NodeTables, type RowKey, XdpRow } from '../../schemas/node-state.ts'
 import type { DriftItem, NodeReport } from '../../schemas/report.ts'
 import type { ObservedFleet } from '../plan/compare-live.ts'
-import { createCounters } from '../queue/counters.ts'
 import { createTrafficHistory } from '../queue/traffic-history.ts'
 import type { OpenBoard } from './open-board.ts'
 
@@ -13,7 +12,7 @@ export async function readObservedFleet(board: OpenBoard, now: number): Promise<
     board.revisions.read(),
   ])
   const nodes = await readHeld(board, reports)
-  const counters = await createCounters(board.connection).readAll([...reports.keys()])
+  const counters = await board.counters.readAll([...reports.keys()])
   const keys = new Set(counters.flatMap(({ services }) => Object.keys(services)))
   const records = await createTrafficHistory(board.connection).read([...keys])
   const took = [...reports.values()].flatMap(({ node, want, outcome, outcomeAt }) => {

@@ -5,6 +5,7 @@ import type { Digest, Revision } from '../../schemas/want.ts'
 import type { DesiredFleet } from '../desired/build-desired.ts'
 import { type MadePlan, makeFleetPlan } from '../plan/plan-fleet.ts'
 import { describeMoved, nearestPlan, needsReview } from '../plan/reviewed-plan.ts'
+import type { Verdict } from './judge.ts'
 import { sideOf } from './plan-side.ts'
 
 interface Revised {
@@ -16,13 +17,13 @@ type Reports = ReadonlyMap<string, NodeReport>
 
 /** Lets a revision by when its plan, made again from what is accepted now, is one that was reviewed (rule 9). */
 export interface PlanGate {
-  /** Why it is held; empty: it is not. The policy is that of what is accepted. */
-  judge(accepted: Revised, offered: Revised, reports: Reports): Promise<Diagnostic[]>
+  /** The verdict as it is, or held with the reason. The policy is that of what is accepted. */
+  judge(accepted: Revised | null, verdict: Verdict, reports: Reports): Promise<Verdict>
   /** The fleet of a revision that was held, when nothing is in its way any more; else null. */
-  release(accepted: Revision, head: Revision, reports: Reports): Promise<DesiredFleet | null>
+  release(accepted: Revised | null, head: Revision, reports: Reports): Promise<DesiredFleet | null>
 }
 
-/** What was reviewed; absent where nothing is kept. */
+/** What was reviewed. */
 export interface Reviews {
   read(digest: Digest): Promise<ReviewedPlan | null>
   readLatest(): Promise<ReviewedPlan[]>
@@ -34,29 +35,40 @@ interface Held {
   readonly made: MadePlan
 }
 
-export function createPlanGate(reviews: Reviews | undefined): PlanGate {
+export function createPlanGate(reviews: Reviews): PlanGate {
   let held: Held | null = null
 
   async function isReviewed({ plan }: MadePlan): Promise<boolean> {
-    return (await reviews?.read(plan.digest)) != null
+    return (await reviews.read(plan.digest)) !== null
+  }
+
+  async function findReason(
+    accepted: Revised,
+    offered: Revised,
+    reports: Reports,
+  ): Promise<Diagnostic | null> {
+    const policy = accepted.fleet.policy.requireReviewedPlan
+    if (policy === 'never') return null
+    const made = makeFleetPlan({ before: sideOf(accepted), after: sideOf(offered) })
+    if (!needsReview(policy, made)) return null
+    const moved = findDrifted(made, reports)
+    const reviewed = await isReviewed(made)
+    if (reviewed && moved.length === 0) return null
+    held = { accepted: accepted.revision, offered, made }
+    if (reviewed) return describeDrifted(moved)
+    return describeUnreviewed(made, policy, nearestPlan(await reviews.readLatest(), made.parts))
   }
 
   return {
-    async judge(accepted, offered, reports) {
+    async judge(accepted, verdict, reports) {
       held = null
-      const policy = accepted.fleet.policy.requireReviewedPlan
-      if (policy === 'never') return []
-      const made = makeFleetPlan({ before: sideOf(accepted), after: sideOf(offered) })
-      if (!needsReview(policy, made)) return []
-      const moved = findDrifted(made, reports)
-      const reviewed = await isReviewed(made)
-      if (reviewed && moved.length === 0) return []
-      held = { accepted: accepted.revision, offered, made }
-      if (reviewed) return [describeDrifted(moved)]
-      return [describeUnreviewed(made, policy, nearestPlan((await reviews?.readLatest()) ?? [], made.parts))]
+      const { revision, fleet, diagnostics } = verdict
+      if (accepted === null || fleet === null) return verdict
+      const reason = await findReason(accepted, { revision, fleet }, reports)
+      return reason === null ? verdict : { revision, fleet: null, diagnostics: [...diagnostics, reason] }
     },
     async release(accepted, head, reports) {
-      if (held === null || held.accepted !== accepted || held.offered.revision !== head) return null
+      if (held === null || held.accepted !== accepted?.revision || held.offered.revision !== head) return null
       const { made, offered } = held
       if (findDrifted(made, reports).length > 0 || !(await isReviewed(made))) return null
       held = null

@@ -5,9 +5,10 @@ import type { SettingName, Settings } from '../../schemas/settings.ts'
 import type { Log } from '../log/log.ts'
 import type { RedisAddress } from '../queue/client.ts'
 import { connectRedis, type RedisConnection } from '../queue/connection.ts'
-import type { Fence } from '../queue/lease.ts'
 import { type Counters, createCounters } from '../queue/counters.ts'
+import type { Fence } from '../queue/lease.ts'
 import { createReports, type Reports } from '../queue/reports.ts'
+import { createReviewedPlans, type ReviewedPlans } from '../queue/reviewed-plans.ts'
 import { createRevisions, type Revisions } from '../queue/revisions.ts'
 import { createRollouts, type Rollouts } from '../queue/rollouts.ts'
 import { createStateStore, type StateStore } from '../queue/state-store.ts'
@@ -22,6 +23,7 @@ export interface OpenBoard {
   readonly revisions: Revisions
   readonly rollouts: Rollouts
   readonly counters: Counters
+  readonly reviews: ReviewedPlans
   close(): void
 }
 
@@ -96,6 +98,7 @@ export function openBoardOn(connection: RedisConnection, fence?: Fence): OpenBoa
     revisions: createRevisions(connection, fence),
     rollouts: createRollouts(connection, fence),
     counters: createCounters(connection),
+    reviews: createReviewedPlans(connection, Date.now),
     close: () => connection.close(),
   }
 }

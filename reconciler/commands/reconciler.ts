@@ -5,17 +5,21 @@ import { Command } from 'commander'
 import { type Controller, startController } from '../controller/controller.ts'
 import { createDriftCollector } from '../controller/fleet-drift.ts'
 import { createPoke } from '../controller/poke.ts'
+import { sampleTraffic } from '../controller/sample-traffic.ts'
 import { createLog, type Log } from '../log/log.ts'
 import { acquireFileLock } from '../process/file-lock.ts'
 import { createLoop } from '../process/loop.ts'
 import { startEmbeddedRedis } from '../queue/embedded-redis.ts'
 import { createFence, holdLease } from '../queue/lease.ts'
 import { createPokes } from '../queue/pokes.ts'
+import { createTrafficHistory } from '../queue/traffic-history.ts'
 import { createWaker } from '../queue/wake.ts'
 import { embeddedRedisDir, openBoardOn, openConnection, REDIS_SETTINGS } from './open-board.ts'
 import { DRIFT_SETTINGS, openDriftLog } from './open-drift-log.ts'
+import { FORGE_SETTINGS } from './open-forge.ts'
 import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
 import { addSettings, readSettings } from './options.ts'
+import { serveForge } from './serve-forge.ts'
 import { HTTP_SETTINGS, serveReconciler } from './serve-reconciler.ts'
 import { untilAskedToStop } from './until-asked-to-stop.ts'
 
@@ -24,6 +28,7 @@ const SETTINGS = [
   'path',
   'verify',
   ...DRIFT_SETTINGS,
+  ...FORGE_SETTINGS,
   ...REDIS_SETTINGS,
   ...HTTP_SETTINGS,
   'logLevel',
@@ -62,7 +67,9 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     // What leads is another process, which no webhook reached.
     if (lease.epoch() === null) tell()
   }
-  const http = await serveReconciler({ settings, source, board, look, log })
+  const forge = serveForge({ settings, source, board, leads: () => lease.epoch() !== null, log })
+  const review = forge?.review ?? null
+  const http = await serveReconciler({ settings, source, board, look, review, log })
   const drift = createDriftCollector(() => controller?.fleet() ?? null)
   const driftLog = await openDriftLog({
     settings,
@@ -83,10 +90,18 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     now: Date.now,
     observe: event => {
       http.observe(event)
+      forge?.observe(event)
       if (event.type !== 'reported') return
       drift.reported(event.report)
       driftLog?.look()
     },
+  })
+  const traffic = sampleTraffic({
+    readCounters: async () => board.counters.readAll([...(await board.wants.readAll()).keys()]),
+    history: createTrafficHistory(connection),
+    leads: () => lease.epoch() !== null,
+    log,
+    now: Date.now,
   })
   board.connection.onReady(controller.refresh)
   lease.onChange(leads => {
@@ -100,7 +115,9 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
   await http.stop()
   tell.stop()
   pokes.close()
+  await traffic.stop()
   await controller.stop()
+  await forge?.stop()
   await driftLog?.stop()
   await lease.release()
   await source.close()

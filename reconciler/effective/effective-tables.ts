@@ -1,5 +1,5 @@
 import { serviceId } from '../../schemas/address.ts'
-import type { NodeTables, XdpRow, XdpServiceRow } from '../../schemas/node-state.ts'
+import type { IpvsRow, IpvsServiceRow, NodeTables, XdpRow, XdpServiceRow } from '../../schemas/node-state.ts'
 
 /**
  * Share of its weight that a backend deserves by its health, 0 to 1. Health is not policy (rule 6): it
@@ -17,7 +17,11 @@ export function effectiveTables(desired: NodeTables, health: HealthView): NodeTa
   for (const [key, row] of Object.entries(desired.xdp)) {
     xdp[key] = row.kind === 'service' ? effectiveService(row, health) : row
   }
-  return { ...desired, xdp }
+  const ipvs: Record<string, IpvsRow> = {}
+  for (const [key, row] of Object.entries(desired.ipvs)) {
+    ipvs[key] = row.kind === 'service' ? effectiveIpvsService(key, row, health) : row
+  }
+  return { ...desired, xdp, ipvs }
 }
 
 function effectiveService(row: XdpServiceRow, health: HealthView): XdpServiceRow {
@@ -25,6 +29,16 @@ function effectiveService(row: XdpServiceRow, health: HealthView): XdpServiceRow
   const backends = row.backends.map(({ address, weight }) => ({
     address,
     weight: Math.round(weight * health(service, address)),
+  }))
+  return { ...row, backends }
+}
+
+/** One by firewall mark is called by its key. */
+function effectiveIpvsService(key: string, row: IpvsServiceRow, health: HealthView): IpvsServiceRow {
+  const service = key.replace(/^service\//, '')
+  const backends = row.backends.map(backend => ({
+    ...backend,
+    weight: Math.round(backend.weight * health(service, backend.address)),
   }))
   return { ...row, backends }
 }

@@ -1,17 +1,19 @@
 import { z } from 'zod'
 import { Address, Labels, Port, Weight } from './fields.ts'
+import { Thresholds } from './ipvs.ts'
 
 export const Backend = z
   .strictObject({
     address: Address.describe('Where packets are sent to: an IPv4 or IPv6 address.'),
     port: Port.optional().describe(
-      'The port that the backend listens on. Direct server return cannot change it, so it can only repeat the port of the service.',
+      'The port that the backend listens on. nat alone can change it; otherwise it can only repeat the port of the service.',
     ),
     weight: Weight.default(100),
     drain: z
       .boolean()
       .default(false)
       .describe('Gets no new flows; its established ones stay. Take the backend away when they have ended.'),
+    thresholds: Thresholds.optional(),
     labels: Labels.default({}),
   })
   .describe('A server behind a service.')

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { Address, Prefix4, Prefix6 } from './fields.ts'
+import { NodeIpvs } from './ipvs.ts'
 import { ApiVersion, Metadata } from './metadata.ts'
 
 const NodeInterface = z
@@ -63,7 +64,12 @@ const Drain = z
   .describe('How long what goes may take.')
 
 const NodeSpec = z.strictObject({
-  interfaces: z.array(NodeInterface).min(1).describe('The interfaces on which packets for VIPs arrive.'),
+  interfaces: z
+    .array(NodeInterface)
+    .default([])
+    .describe(
+      'The interfaces on which packets for VIPs of xdp arrive. A node without them serves ipvs alone.',
+    ),
   egress: z
     .enum(['hairpin', 'fib'])
     .default('hairpin')
@@ -98,6 +104,7 @@ const NodeSpec = z.strictObject({
     .default([])
     .describe("The node's own addresses. None of them may be a VIP: the node would lose it."),
   capacity: Capacity.prefault({}),
+  ipvs: NodeIpvs.prefault({}),
   drain: Drain.prefault({}),
   maintenance: z
     .boolean()

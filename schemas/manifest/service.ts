@@ -1,14 +1,15 @@
 import { z } from 'zod'
-import { HashBy, Protocol } from '../node-state.ts'
+import { HashBy, IpvsProtocol } from '../node-state.ts'
 import { Backends } from './backend.ts'
 import { Address, Labels, Name, Port } from './fields.ts'
 import { ServiceGuards } from './guards.ts'
+import { Scheduler, ServiceIpvs } from './ipvs.ts'
 import { ApiVersion, Metadata } from './metadata.ts'
 
 const ServicePort = z
   .strictObject({
     port: Port,
-    protocol: Protocol.describe('tcp or udp.'),
+    protocol: IpvsProtocol.describe('tcp, udp, or sctp, which the dataplane ipvs alone has.'),
     name: Name.optional().describe('What the port is for, for people.'),
   })
   .describe('A port of the VIP.')
@@ -33,7 +34,7 @@ const ServiceSpec = z.strictObject({
   vip: Vips,
   ports: z
     .array(ServicePort)
-    .min(1)
+    .default([])
     .describe('The ports that are served; the VIP drops what comes to any other.'),
   nodes: NodeSelector.prefault({}),
   dataplane: z
@@ -41,26 +42,44 @@ const ServiceSpec = z.strictObject({
     .default('xdp')
     .describe('What forwards the packets: an XDP program, or the IPVS tables of the kernel.'),
   forwarding: z
-    .enum(['ipip', 'gue'])
+    .enum(['ipip', 'gue', 'gre', 'l2', 'nat'])
     .default('ipip')
     .describe(
-      'How packets reach the backend. ipip: inside another IP packet (RFC 2003, RFC 2473); gue: inside UDP, whose source port varies with the flow. The backend unpacks them and answers the client directly.',
+      'How packets reach the backend. ipip: inside another IP packet (RFC 2003, RFC 2473); gue: inside UDP, whose source port varies with the flow; gre: inside GRE (RFC 2784); l2: as they are, to its link-layer address; the backend answers the client directly. nat: with its address in place of the VIP; answers come back through the node.',
     ),
   gue: z
     .strictObject({
       port: Port.default(6080).describe('The UDP port at which backends expect it.'),
       variant: z
         .union([z.literal(0), z.literal(1)])
-        .default(1)
-        .describe('1: the IP packet directly in UDP; 0: behind a header of 4 bytes.'),
+        .optional()
+        .describe(
+          '1: the IP packet directly in UDP, as xdp has it by default; 0: behind a header of 4 bytes, as ipvs always has it.',
+        ),
+      checksum: z
+        .enum(['none', 'full', 'remote'])
+        .optional()
+        .describe(
+          'ipvs: the checksum of the outer UDP header. remote: the receiver completes the inner one.',
+        ),
     })
     .optional()
     .describe('What forwarding: gue looks like, where the defaults do not do.'),
-  scheduler: z
-    .enum(['maglev'])
-    .default('maglev')
+  gre: z
+    .strictObject({
+      checksum: z.enum(['none', 'full']).default('none').describe('Whether GRE has a checksum.'),
+    })
+    .optional()
+    .describe('What forwarding: gre looks like, where the defaults do not do.'),
+  scheduler: Scheduler.default('maglev').describe(
+    'How the backend of a new flow is chosen. maglev: by consistent hashing, the same on every node. The others are those of ipvs, by their names in ipvsadm(8).',
+  ),
+  ipvs: ServiceIpvs.optional(),
+  mixedRings: z
+    .boolean()
+    .default(false)
     .describe(
-      'How the backend of a new flow is chosen. maglev: by consistent hashing, the same on every node.',
+      'Allows some nodes to serve the VIP and port by xdp and others by ipvs, which choose different backends for the same packet.',
     ),
   hashBy: z
     .enum(['flow', ...HashBy.options])
@@ -73,7 +92,7 @@ const ServiceSpec = z.strictObject({
     .min(1)
     .max(86_400)
     .default(120)
-    .describe('Seconds without a packet after which a UDP flow is forgotten.'),
+    .describe('Seconds without a packet after which xdp forgets a UDP flow; for ipvs the Node says it.'),
   backends: Backends.optional().describe('The servers that share the flows, by weight. Either this or pool.'),
   pool: Name.optional().describe(
     'The name of the BackendPool that holds the backends. Either this or backends.',

@@ -167,7 +167,7 @@ test('what no rule could have let through is refused with an error', () => {
   const backends = [{ address: '10.0.0.1' }]
   assert.throws(() => build(node('lb-1')), TypeError)
   assert.throws(() => build(fleet, service('web', { pool: 'nowhere' })), TypeError)
-  assert.throws(() => build(fleet, service('web', { backends, dataplane: 'ipvs' })), TypeError)
+  assert.throws(() => build(fleet, service('web', { backends, forwarding: 'nat' })), TypeError)
 })
 
 const parseAll = (fleet: readonly ResourceWritten[]) => fleet.map(each => Resource.parse(each))

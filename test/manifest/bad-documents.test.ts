@@ -47,7 +47,7 @@ const CASES: readonly Case[] = [
       ['field-value', /spec\.vip must have at least 1 entry, and has 0/],
       ['field-missing', /spec\.ports\[0\]\.port is missing\. Add it\. A port/],
       ['field-unknown', /spec\.ports\[0\] has no field "prot"\. Did you mean "port"\?/],
-      ['field-value', /protocol is "TCP", which is none of tcp, udp\. Did you mean "tcp"\?/],
+      ['field-value', /protocol is "TCP", which is none of tcp, udp, sctp\. Did you mean "tcp"\?/],
       ['field-value', /address is no IPv4 or IPv6 address: "10\.0\.0\.256"/],
       ['field-value', /weight must be at least 0, not -1/],
       ['field-type', /drain must be true or false, not "true"\. Write true or false, without quotes/],
@@ -96,8 +96,8 @@ const CASES: readonly Case[] = [
   },
   {
     about: 'what is missing is said of the mapping that misses it',
-    text: 'apiVersion: ballast.dev/v1\nkind: Node\nmetadata: {name: lb-1}\n¦spec: {}\n',
-    expected: [['field-missing', /spec\.interfaces is missing/]],
+    text: 'apiVersion: ballast.dev/v1\nkind: BackendPool\nmetadata: {name: web}\n¦spec: {}\n',
+    expected: [['field-missing', /spec\.backends is missing/]],
   },
   {
     about: 'a prefix of the wrong family, and one that is none, are refused',

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { checkRules } from '../../reconciler/manifest/check-rules.ts'
 import { parseManifests } from '../../reconciler/manifest/parse-manifests.ts'
 import { RULES } from '../../reconciler/manifest/rules/rules.ts'
+import { IPVS_CASES } from './ipvs-cases.ts'
 import { diagnose, placesAndRules, readMarks } from './marked-files.ts'
 
 const document = (kind: string, name: string, spec: string) =>
@@ -170,12 +171,6 @@ const CASES: readonly (readonly [about: string, files: Record<string, string | n
       { 'web.yaml': service(`${V4}\n${PORTS}\n${BACKENDS}\n¦nodes: {matchLabels: {zone: eu}}`) },
       [['selector-empty', /No node serves web/]],
     ],
-    [
-      'a dataplane without a driver is refused, for now',
-      { 'web.yaml': service(`${V4}\n${PORTS}\n${BACKENDS}\ndataplane: ¦ipvs`) },
-      [['dataplane-available', /no driver for the dataplane ipvs yet\. Write xdp/]],
-    ],
-
     [
       'a backend is listed once',
       {
@@ -413,6 +408,7 @@ spec:
       },
       [['tree-empty', /no manifest of Ballast here \(1 documents belong to others\)/]],
     ],
+    ...IPVS_CASES,
   ]
 
 const seen = new Set<string>()

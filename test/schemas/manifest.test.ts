@@ -40,6 +40,7 @@ test('what is left out of a Service gets its default', () => {
     forwarding: 'ipip',
     hashBy: 'flow',
     scheduler: 'maglev',
+    mixedRings: false,
     udpIdleTimeout: 120,
     backends: [{ address: '10.0.0.1', weight: 100, drain: false, labels: {} }],
   })
@@ -60,6 +61,9 @@ test('what is left out of a Node gets its default', () => {
     unmatched: 'drop',
     addresses: [],
     capacity: { flows: 1_000_000, services: 1024, members: 65_536 },
+    ipvs: { interface: 'lo', sync: [], sysctls: {} },
+    drain: { shutdownTime: 2, timeout: 30 },
+    maintenance: false,
   })
 })
 

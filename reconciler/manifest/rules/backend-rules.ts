@@ -2,7 +2,7 @@ import type { BackendPool } from '../../../schemas/manifest/backend-pool.ts'
 import type { Service } from '../../../schemas/manifest/service.ts'
 import { RING_MEMBERS } from '../../../schemas/ring-limits.ts'
 import type { ManifestOf } from '../manifest.ts'
-import type { Rule } from './rule.ts'
+import type { BackendSet, Rule } from './rule.ts'
 
 const BACKENDS = ['spec', 'backends'] as const
 
@@ -31,7 +31,7 @@ const backendPort: Rule = {
   *check({ services, backendsOf }) {
     for (const service of services) {
       const set = backendsOf(service)
-      if (set === null) continue
+      if (set === null || service.spec.forwarding === 'nat') continue
       for (const [backendPort, index] of set.ports) {
         const other = service.spec.ports.find(({ port }) => port !== backendPort)
         if (other === undefined) continue
@@ -42,7 +42,7 @@ const backendPort: Rule = {
               ? service.locate([...BACKENDS, index, 'port'])
               : service.locate(['spec', 'pool']),
           message: `The backend ${address} of ${titleOf(set.owner)} wants port ${backendPort}, and ${service.spec.forwarding} keeps port ${other.port} of Service ${service.metadata.name}.`,
-          hint: `Let the backend listen on ${other.port} and remove its port.`,
+          hint: `Let the backend listen on ${other.port} and remove its port; nat alone can change it.`,
         }
       }
     }
@@ -99,15 +99,29 @@ const familiesMix: Rule = {
   *check({ services, backendsOf }) {
     for (const service of services) {
       const set = backendsOf(service)
-      const index = service.spec.vip.findIndex(vip => vip.includes(':'))
-      if (set === null || set.firstIpv4 === null || index < 0) continue
-      yield {
-        at: service.locate(['spec', 'vip', index]),
-        message: `The VIP ${service.spec.vip[index]} is IPv6 and the backend ${set.backends[set.firstIpv4]!.address} of ${titleOf(set.owner)} is IPv4: ${service.spec.forwarding} does not carry IPv6 over IPv4.`,
-        hint: 'Give the backends IPv6 addresses, which carry both, or make a Service for each family.',
+      if (set === null) continue
+      const { vip: vips, forwarding } = service.spec
+      for (const [index, vip] of vips.entries()) {
+        const other = otherFamily(service, set, vip)
+        if (other === null) continue
+        const [ours, theirs] = vip.includes(':') ? ['IPv6', 'IPv4'] : ['IPv4', 'IPv6']
+        yield {
+          at: service.locate(['spec', 'vip', index]),
+          message: `The VIP ${vip} is ${ours} and the backend ${set.backends[other]!.address} of ${titleOf(set.owner)} is ${theirs}: ${service.spec.dataplane} does not carry ${ours} over ${theirs} by ${forwarding}.`,
+          hint: `Give the backends ${ours} addresses, or make a Service for each family.`,
+        }
       }
     }
   },
+}
+
+/** Where the first backend stands that a packet to the VIP cannot be brought to; null: there is none. */
+function otherFamily({ spec }: ManifestOf<Service>, set: BackendSet, vip: string): number | null {
+  const tunnels = ['ipip', 'gue', 'gre'].includes(spec.forwarding)
+  // The tunnels of the kernel carry either family over either; those of XDP, IPv6 over IPv6 alone.
+  if (tunnels && spec.dataplane === 'ipvs') return null
+  if (vip.includes(':')) return set.firstIpv4
+  return tunnels ? null : set.firstIpv6
 }
 
 const backendIsVip: Rule = {

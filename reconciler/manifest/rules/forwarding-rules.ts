@@ -16,5 +16,21 @@ const gueUnused: Rule = {
   },
 }
 
+const greUnused: Rule = {
+  id: 'gre-unused',
+  severity: 'error',
+  *check({ services }) {
+    for (const service of services) {
+      const { gre, forwarding } = service.spec
+      if (gre === undefined || forwarding === 'gre') continue
+      yield {
+        at: service.locate(['spec', 'gre']),
+        message: `Service ${service.metadata.name} says what GRE looks like, and forwards by ${forwarding}.`,
+        hint: 'Set forwarding: gre, or remove gre.',
+      }
+    }
+  },
+}
+
 /** What the way of forwarding needs, and what it has no use for. */
-export const forwardingRules: readonly Rule[] = [gueUnused]
+export const forwardingRules: readonly Rule[] = [gueUnused, greUnused]

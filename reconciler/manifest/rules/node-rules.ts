@@ -46,9 +46,12 @@ const nodeCapacity: Rule = {
   },
 }
 
+/** Capacity and sources are of the XDP program. */
+const isOfXdp = ({ spec }: Service): boolean => spec.dataplane === 'xdp'
+
 function loadOf({ services, nodesOf, backendsOf }: RuleContext) {
   const loads = new Map<ManifestOf<Node>, { services: number; members: number }>()
-  for (const service of services) {
+  for (const service of services.filter(isOfXdp)) {
     const rows = service.spec.vip.length * service.spec.ports.length
     const backends = backendsOf(service)?.backends.length ?? 0
     for (const node of nodesOf(service)) {
@@ -66,7 +69,7 @@ const sourceMissing: Rule = {
   severity: 'error',
   *check({ services, nodesOf, backendsOf }) {
     const asked = new Set<string>()
-    for (const service of services) {
+    for (const service of services.filter(isOfXdp)) {
       const set = backendsOf(service)
       if (set === null) continue
       for (const node of nodesOf(service)) {

@@ -74,24 +74,4 @@ const selectorEmpty: Rule = {
   },
 }
 
-const dataplaneAvailable: Rule = {
-  id: 'dataplane-available',
-  severity: 'error',
-  *check({ services }) {
-    for (const service of services)
-      if (service.spec.dataplane !== 'xdp')
-        yield {
-          at: service.locate(['spec', 'dataplane']),
-          message: `Ballast has no driver for the dataplane ${service.spec.dataplane} yet.`,
-          hint: 'Write xdp, or leave the field out.',
-        }
-  },
-}
-
-export const referenceRules: readonly Rule[] = [
-  backendsOneSource,
-  poolExists,
-  nodeExists,
-  selectorEmpty,
-  dataplaneAvailable,
-]
+export const referenceRules: readonly Rule[] = [backendsOneSource, poolExists, nodeExists, selectorEmpty]

@@ -1,6 +1,8 @@
 import { addressRules } from './address-rules.ts'
 import { backendRules } from './backend-rules.ts'
+import { dataplaneRules } from './dataplane-rules.ts'
 import { forwardingRules } from './forwarding-rules.ts'
+import { ipvsRules } from './ipvs-rules.ts'
 import { nodeRules } from './node-rules.ts'
 import { referenceRules } from './reference-rules.ts'
 import { rolloutRules } from './rollout-rules.ts'
@@ -14,7 +16,9 @@ export const RULES: readonly Rule[] = [
   ...referenceRules,
   ...vipRules,
   ...backendRules,
+  ...dataplaneRules,
   ...forwardingRules,
+  ...ipvsRules,
   ...nodeRules,
   ...addressRules,
   ...rolloutRules,

@@ -12,8 +12,16 @@ export const TablesChange = z.strictObject({
 })
 export type TablesChange = z.infer<typeof TablesChange>
 
+/** Tables that a change was applied to, and which: what is asked next is mostly what they differ in. */
+const made = new WeakMap<
+  NodeTables,
+  { readonly before: WeakRef<NodeTables>; readonly change: TablesChange }
+>()
+
 /** Rows that are the same object are not looked into. */
 export function findTablesChange(before: NodeTables, after: NodeTables): TablesChange {
+  const known = made.get(after)
+  if (known?.before.deref() === before) return known.change
   const changes = DriverName.options.map(driver => {
     const [was, is]: Record<string, object>[] = [before[driver], after[driver]]
     const put: Record<string, object> = {}
@@ -36,5 +44,7 @@ export function applyTablesChange(tables: NodeTables, change: TablesChange): Nod
     for (const key of removed) delete table[key]
     return [driver, table]
   })
-  return Object.fromEntries(changed) as NodeTables
+  const after = Object.fromEntries(changed) as NodeTables
+  made.set(after, { before: new WeakRef(tables), change })
+  return after
 }

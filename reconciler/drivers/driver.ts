@@ -13,7 +13,7 @@ export interface Capabilities {
 export interface Observation<Row> {
   readonly rows: Table<Row>
   readonly facts: Facts
-  /** SHA-256 of the rows in canonical JSON. */
+  /** SHA-256; equal for equal rows, by the same driver on any node. */
   readonly digest: Digest
 }
 

@@ -28,10 +28,23 @@ export function diffTable<Row>(
 
 export function diffNode(desired: NodeTables, observed: NodeTables): NodeEdits {
   return {
-    xdp: diffTable(desired.xdp, observed.xdp, matchesXdp),
+    xdp: diffXdp(desired.xdp, observed.xdp),
     ipvs: diffTable<Rows['ipvs']>(desired.ipvs, observed.ipvs),
     bgp: diffTable<Rows['bgp']>(desired.bgp, observed.bgp),
   }
+}
+
+type XdpEdits = readonly Edit<Rows['xdp']>[]
+type XdpTable = NodeTables['xdp']
+
+/** Of the tables compared last: a node compares the same two at several steps of its work. */
+let last: { desired: WeakRef<XdpTable>; observed: WeakRef<XdpTable>; edits: XdpEdits } | null = null
+
+function diffXdp(desired: XdpTable, observed: XdpTable): XdpEdits {
+  if (last?.desired.deref() === desired && last.observed.deref() === observed) return last.edits
+  const edits = diffTable(desired, observed, matchesXdp)
+  last = { desired: new WeakRef(desired), observed: new WeakRef(observed), edits }
+  return edits
 }
 
 export const isEmpty = (edits: NodeEdits): boolean =>

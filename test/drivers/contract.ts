@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Driver } from '../../reconciler/drivers/driver.ts'
+import { digestTable } from '../../reconciler/drivers/table-digest.ts'
 import { diffNode } from '../../reconciler/plan/diff.ts'
-import { digestOf } from '../../schemas/digest.ts'
 import type { Edit, EditOutcome } from '../../schemas/edit.ts'
 import { type DriverName, emptyTables, type Rows, type Table } from '../../schemas/node-state.ts'
 
@@ -126,12 +126,12 @@ export function testDriverContract<D extends DriverName>(options: ContractOption
     const driver = open()
     await reach(driver, a)
     const all = await driver.observe()
-    assert.equal(all.digest, digestOf(all.rows))
+    assert.equal(all.digest, digestTable(all.rows))
     const keys = Object.keys(all.rows).slice(0, 2)
     const some = await driver.observe([...keys, absentKey])
     assert.deepEqual(Object.keys(some.rows).sort(), keys.sort())
     for (const key of keys) assert.deepEqual(some.rows[key], all.rows[key])
-    assert.equal(some.digest, digestOf(some.rows))
+    assert.equal(some.digest, digestTable(some.rows))
   })
 
   holds('a change changes the fingerprint', 4, async (a, b) => {

@@ -1,8 +1,8 @@
 import { BallastError } from '../../../schemas/ballast-error.ts'
-import { digestOf } from '../../../schemas/digest.ts'
 import type { Edit } from '../../../schemas/edit.ts'
 import type { IpvsRow } from '../../../schemas/node-state.ts'
 import type { Capabilities, Driver } from '../driver.ts'
+import { digestTable } from '../table-digest.ts'
 import { createTurns } from '../turns.ts'
 import { applyIpvs } from './apply.ts'
 import { readListing, readTimeouts } from './kernel.ts'
@@ -32,7 +32,7 @@ export function createIpvsDriver({ file }: IpvsDriverOptions): IpvsDriver {
         const wanted = new Set(keys)
         const entries = Object.entries(seen.rows).filter(([key]) => keys === undefined || wanted.has(key))
         const rows = Object.fromEntries(entries)
-        return { rows, facts: seen.facts, digest: digestOf(rows) }
+        return { rows, facts: seen.facts, digest: digestTable(rows) }
       }),
     fingerprint: () => inTurn(async () => fingerprintIpvs(await readOwned(file))),
     connections: keys =>

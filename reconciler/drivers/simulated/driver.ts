@@ -1,10 +1,16 @@
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { BallastError } from '../../../schemas/ballast-error.ts'
-import { canonicalJson, sha256 } from '../../../schemas/digest.ts'
+import { sha256 } from '../../../schemas/digest.ts'
 import type { Edit } from '../../../schemas/edit.ts'
-import { type DriverName, NodeTables, type Rows, type Table } from '../../../schemas/node-state.ts'
-import type { Digest } from '../../../schemas/want.ts'
+import {
+  type DriverName,
+  NodeTables,
+  type RowKey,
+  type Rows,
+  type Table,
+} from '../../../schemas/node-state.ts'
 import type { Driver } from '../driver.ts'
+import { createTableDigest, digestTable } from '../table-digest.ts'
 
 export interface SimulatedOptions<D extends DriverName> {
   readonly name: D
@@ -18,6 +24,7 @@ export function createSimulatedDriver<D extends DriverName>({
   file,
 }: SimulatedOptions<D>): Driver<Rows[D]> {
   const store = file === undefined ? keepInMemory<Rows[D]>() : keepInFile(name, file)
+  const digestAll = createTableDigest()
 
   return {
     name,
@@ -28,17 +35,21 @@ export function createSimulatedDriver<D extends DriverName>({
         keys === undefined
           ? all
           : Object.fromEntries(Object.entries(all).filter(([key]) => keys.includes(key)))
-      return { rows, facts: { simulated: true }, digest: digestTable(rows) }
+      return {
+        rows,
+        facts: { simulated: true },
+        digest: keys === undefined ? digestAll(Object.entries<object>(rows)) : digestTable(rows),
+      }
     },
     fingerprint: store.fingerprint,
     async apply(edits: readonly Edit<Rows[D]>[], signal: AbortSignal) {
-      const rows = new Map(Object.entries<Rows[D]>(await store.read()))
+      const rows: Record<RowKey, Rows[D]> = { ...(await store.read()) }
       if (signal.aborted) return edits.map(({ key }) => notTried(key))
       for (const edit of edits) {
-        if (edit.op === 'delete') rows.delete(edit.key)
-        else rows.set(edit.key, edit.after)
+        if (edit.op === 'delete') delete rows[edit.key]
+        else rows[edit.key] = edit.after
       }
-      await store.write(Object.fromEntries(rows))
+      await store.write(rows)
       return edits.map(({ key }) => ({ result: 'applied' as const, key }))
     },
     close: async () => {},
@@ -90,22 +101,6 @@ function keepInFile<D extends DriverName>(name: D, file: string): TableStore<Row
     },
     fingerprint: async () => sha256(await load()),
   }
-}
-
-/** Of rows that are in memory; they are never changed. */
-const rowTexts = new WeakMap<object, string>()
-
-/** `digestOf` a table. */
-function digestTable(rows: Table<object>): Digest {
-  const members = Object.keys(rows)
-    .sort()
-    .map(key => {
-      const row = rows[key]!
-      const text = rowTexts.get(row) ?? canonicalJson(row)
-      rowTexts.set(row, text)
-      return `${JSON.stringify(key)}:${text}`
-    })
-  return sha256(`{${members.join(',')}}`)
 }
 
 const notTried = (key: string) => ({

@@ -5,6 +5,7 @@ import type { XdpRow } from '../../../schemas/node-state.ts'
 import { watchNetwork } from '../../process/watch-network.ts'
 import { createRingCache } from '../../ring/ring-cache.ts'
 import type { Capabilities, Driver } from '../driver.ts'
+import { createTableDigest } from '../table-digest.ts'
 import { applyXdp } from './apply.ts'
 import { createBreather } from './breather.ts'
 import { readXdpCounters, type XdpCounters } from './counters.ts'
@@ -15,7 +16,6 @@ import { nodePins } from './node-pins.ts'
 import { observeXdp } from './observe.ts'
 import { createObjectReader } from './program-object.ts'
 import { createRingStore } from './ring-store.ts'
-import { createTableDigest } from './table-digest.ts'
 
 export interface XdpDriverOptions {
   /** Its pins are under `<bpffs>/ballast/<node>`. */
@@ -67,7 +67,7 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
         return {
           rows: Object.fromEntries(entries),
           facts: seen.facts,
-          digest: await digestRows(entries, breathe),
+          digest: (keys === undefined ? digestRows : createTableDigest())(entries),
         }
       }),
     fingerprint: () => inTurn(() => fingerprintXdp({ ...context, breathe: createBreather() })),

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { digestOf } from '../../../../schemas/digest.ts'
 import type { BgpRow } from '../../../../schemas/node-state.ts'
 import type { Driver, Hint } from '../../driver.ts'
+import { digestTable } from '../../table-digest.ts'
 import { applyAll, createTurns, pick } from '../batch.ts'
 import { applyBird } from './apply.ts'
 import { configFiles } from './config-file.ts'
@@ -31,7 +31,7 @@ export function createBirdDriver({ socket, file, secretsDir }: BirdDriverOptions
       inTurn(async () => {
         const { rows, facts } = await observeBird(place)
         const picked = pick(rows, keys)
-        return { rows: picked, facts, digest: digestOf(picked) }
+        return { rows: picked, facts, digest: digestTable(picked) }
       }),
     fingerprint: () => inTurn(() => fingerprintBird(place)),
     watch: signal => watchBird(socket, signal),

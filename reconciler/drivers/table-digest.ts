@@ -1,0 +1,84 @@
+import { digestOf, sha256 } from '../../schemas/digest.ts'
+import type { RowKey, Table } from '../../schemas/node-state.ts'
+import type { Digest } from '../../schemas/want.ts'
+
+/** A row that is the same object as the last time is not looked into: rows must not be changed. */
+export type TableDigest = (rows: Iterable<readonly [RowKey, object]>) => Digest
+
+/** So many that a table of thousands of rows has a few in each; all nodes must agree. */
+const BUCKETS = 256
+
+interface Bucket {
+  /** Key → digest of the row. */
+  readonly rows: Map<RowKey, Digest>
+  digest: Digest
+}
+
+/**
+ * A digest of a table, equal for equal rows in whatever order: over the digests of buckets, over those of rows. One who
+ * looks at the same table again and again pays for what changed.
+ */
+export function createTableDigest(): TableDigest {
+  const buckets = Array.from({ length: BUCKETS }, (): Bucket => ({ rows: new Map(), digest: '' }))
+  const known = new Map<RowKey, { row: object; bucket: Bucket }>()
+  let whole = digestBuckets(buckets)
+
+  return entries => {
+    const touched = new Set<Bucket>()
+    const seen = new Set<RowKey>()
+    for (const [key, row] of entries) {
+      seen.add(key)
+      const before = known.get(key)
+      if (before?.row === row) continue
+      const bucket = before?.bucket ?? buckets[bucketOf(key)]!
+      known.set(key, { row, bucket })
+      const digest = digestRow(row)
+      if (bucket.rows.get(key) === digest) continue
+      bucket.rows.set(key, digest)
+      touched.add(bucket)
+    }
+    if (known.size > seen.size) {
+      for (const [key, { bucket }] of known) {
+        if (seen.has(key)) continue
+        known.delete(key)
+        bucket.rows.delete(key)
+        touched.add(bucket)
+      }
+    }
+    if (touched.size === 0) return whole
+    for (const bucket of touched) bucket.digest = digestBucket(bucket)
+    whole = digestBuckets(buckets)
+    return whole
+  }
+}
+
+/** Of a table that is looked at once. */
+export const digestTable = (rows: Table<object>): Digest => createTableDigest()(Object.entries(rows))
+
+const digestBuckets = (buckets: readonly Bucket[]): Digest =>
+  sha256(buckets.map(({ digest }) => digest).join())
+
+const digestBucket = ({ rows }: Bucket): Digest =>
+  rows.size === 0
+    ? ''
+    : sha256(
+        Array.from(rows, ([key, digest]) => `${digest} ${key}\n`)
+          .sort()
+          .join(''),
+      )
+
+/** Many drivers of simulated nodes hold the same rows. */
+const rowDigests = new WeakMap<object, Digest>()
+
+function digestRow(row: object): Digest {
+  const digest = rowDigests.get(row) ?? digestOf(row)
+  rowDigests.set(row, digest)
+  return digest
+}
+
+/** FNV-1a, 32 bits, of UTF-16 code units. */
+function bucketOf(key: RowKey): number {
+  let hash = 0x811c9dc5
+  for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193)
+  return (hash >>> 0) % BUCKETS
+}

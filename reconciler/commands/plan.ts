@@ -61,14 +61,14 @@ async function plan(options: PlanOptions, command: Command): Promise<number> {
     if (options.output === undefined) process.stdout.write(text)
     else await writeFile(options.output, text)
     if (record && board !== null) await board.reviews.put(keepPlan(made, 'plan', Date.now()))
-    return isEmpty(made.plan) ? 0 : 2
+    return isEmptyPlan(made.plan) ? 0 : 2
   } finally {
     board?.close()
     await source.close()
   }
 }
 
-const isEmpty = ({ totals, nodes, announcements }: FleetPlan): boolean =>
+export const isEmptyPlan = ({ totals, nodes, announcements }: FleetPlan): boolean =>
   totals.create + totals.update + totals.delete + nodes.length + announcements.length === 0
 
 /** Each is loaded when asked for: the pictures' library takes longer to load than a plan of a small fleet. */

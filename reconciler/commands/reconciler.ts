@@ -9,12 +9,14 @@ import { sampleTraffic } from '../controller/sample-traffic.ts'
 import { createLog, type Log } from '../log/log.ts'
 import { acquireFileLock } from '../process/file-lock.ts'
 import { createLoop } from '../process/loop.ts'
+import { createAlertMemories } from '../queue/alert-memories.ts'
 import { startEmbeddedRedis } from '../queue/embedded-redis.ts'
 import { createFence, holdLease } from '../queue/lease.ts'
 import { createPokes } from '../queue/pokes.ts'
 import { createTrafficHistory } from '../queue/traffic-history.ts'
 import { createWaker } from '../queue/wake.ts'
 import { embeddedRedisDir, openBoardOn, openConnection, REDIS_SETTINGS } from './open-board.ts'
+import { openDriftAlerts } from './open-drift-alerts.ts'
 import { DRIFT_SETTINGS, openDriftLog } from './open-drift-log.ts'
 import { FORGE_SETTINGS } from './open-forge.ts'
 import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
@@ -28,6 +30,7 @@ const SETTINGS = [
   'path',
   'verify',
   ...DRIFT_SETTINGS,
+  'alerts',
   ...FORGE_SETTINGS,
   ...REDIS_SETTINGS,
   ...HTTP_SETTINGS,
@@ -79,6 +82,15 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     log,
     now: Date.now,
   })
+  const alerts = openDriftAlerts({
+    settings: settings.alerts,
+    memories: createAlertMemories(connection, createFence(lease)),
+    readDrift: drift.read,
+    labelsOf: node => controller?.fleet()?.nodes.get(node)?.labels ?? {},
+    epoch: lease.epoch,
+    log,
+    now: Date.now,
+  })
   controller = await startController({
     source,
     path: settings.path,
@@ -94,6 +106,7 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
       if (event.type !== 'reported') return
       drift.reported(event.report)
       driftLog?.look()
+      alerts?.look()
     },
   })
   const traffic = sampleTraffic({
@@ -107,6 +120,7 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
   lease.onChange(leads => {
     if (leads) controller?.lead()
     driftLog?.look()
+    alerts?.look()
   })
   log.info({ repo: source.address, branch: await source.branch() }, 'reconciler started')
 
@@ -119,6 +133,7 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
   await controller.stop()
   await forge?.stop()
   await driftLog?.stop()
+  await alerts?.stop()
   await lease.release()
   await source.close()
   await waker.close()

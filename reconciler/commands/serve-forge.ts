@@ -12,6 +12,7 @@ import type { Source } from '../repo/source.ts'
 import { type OpenBoard, REDIS_SETTINGS } from './open-board.ts'
 import { type ForgeSettings, openConfiguredForge } from './open-forge.ts'
 import { writeFlags } from './options.ts'
+import { reviewProblems } from './review-problems.ts'
 
 export interface ServeForgeOptions {
   readonly settings: ForgeSettings &
@@ -44,7 +45,7 @@ export function serveForge({ settings, source, board, leads, log }: ServeForgeOp
   /** Planned in a process of its own: a great plan keeps neither reconciles nor webhooks waiting. */
   async function review(base: Revision, head: Revision): Promise<Review> {
     const flags = writeFlags({ ...settings, repo: repository.dir }, PLAN_SETTINGS)
-    const args = ['plan', '--json', ...flags, '--from', base, '--to', head, '--live']
+    const args = ['plan', '--json', ...flags, '--from', base, '--to', head, '--live', '--record']
     const { exitCode, stdout, stderr } = await runCommand(process.execPath, [process.argv[1]!, ...args], {
       timeout: PLAN_MS,
       okExitCodes: [0, 1, 2],
@@ -86,19 +87,6 @@ export function serveForge({ settings, source, board, leads, log }: ServeForgeOp
       await reviewer.stop()
       await teller.stop()
     },
-  }
-}
-
-const PROBLEMS_SHOWN = 20_000
-
-/** What a person who proposed something that is no plan is told. */
-function reviewProblems(problems: string): Review {
-  const shown = problems.length > PROBLEMS_SHOWN ? `${problems.slice(0, PROBLEMS_SHOWN)}\n…` : problems
-  const text = shown.trimEnd().replaceAll('```', "'''")
-  return {
-    comment: `${COMMENT_MARKER}\n### 🔴 Ballast: this cannot be merged as it is\n\n\`\`\`\n${text}\n\`\`\`\n`,
-    marker: COMMENT_MARKER,
-    status: { state: 'failure', description: text.split('\n')[0] ?? '', url: null },
   }
 }
 

@@ -1,0 +1,155 @@
+import { appendFile, writeFile } from 'node:fs/promises'
+import { Command, InvalidArgumentError } from 'commander'
+import type { Revision } from '../../schemas/want.ts'
+import { PLAN_CONTEXT } from '../controller/review-pulls.ts'
+import type { CiJob } from '../forge/detect-ci.ts'
+import type { Forge, PullRequest } from '../forge/forge.ts'
+import type { MadePlan } from '../plan/plan-fleet.ts'
+import { keepPlan } from '../plan/reviewed-plan.ts'
+import { COMMENT_MARKER, renderMarkdown } from '../render/render-markdown.ts'
+import type { Source } from '../repo/source.ts'
+import { makePlan } from './make-plan.ts'
+import { openBoard, REDIS_SETTINGS } from './open-board.ts'
+import { detectJob, FORGE_SETTINGS, openForgeOfJob } from './open-forge.ts'
+import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
+import { addSettings, readSettings } from './options.ts'
+import { CommandFailure } from './outcome.ts'
+import { isEmptyPlan } from './plan.ts'
+import { createCommandLog, printJson } from './print.ts'
+import { readObservedFleet } from './read-live-fleet.ts'
+import { reviewProblems } from './review-problems.ts'
+import { VERSION } from './version.ts'
+
+const SETTINGS = [...SOURCE_SETTINGS, 'path', ...FORGE_SETTINGS, ...REDIS_SETTINGS] as const
+
+export const reviewCommand = (): Command =>
+  addSettings(new Command('review'), SETTINGS)
+    .description('Plan a pull request as it would be merged, and say it there: one comment, one status.')
+    .option('--pull <number>', 'the pull request; in a CI job the one that it runs for', toNumber)
+    .option('--from <revision>', 'what it is to be merged into; its target branch when left out')
+    .option('--to <revision>', 'what is proposed; its head when left out')
+    .option('--live', 'say too what it does to the flows that are there (needs --redis)')
+    .option('--record', 'keep the plan as reviewed, for requireReviewedPlan (needs --redis)')
+    .option('--link <url>', 'where the whole plan is, for a comment that must be cut')
+    .option('--sarif <file>', 'write the plan as SARIF, which forges show at the changed lines')
+    .option('--html <file>', 'write the plan as a page with pictures')
+    .option('--dry-run', 'print the comment, and tell the forge nothing')
+    .option('--json', 'print the plan as one JSON value (docs/plan.md)')
+    .addHelpText('after', '\nExit codes, as of plan: 0 nothing to do, 2 changes, 1 the plan cannot be made.')
+    .action(async (options: ReviewOptions, command: Command) => {
+      process.exitCode = await review(options, command)
+    })
+
+interface ReviewOptions {
+  readonly pull?: number
+  readonly from?: string
+  readonly to?: string
+  readonly live?: boolean
+  readonly record?: boolean
+  readonly link?: string
+  readonly sarif?: string
+  readonly html?: string
+  readonly dryRun?: boolean
+  readonly json?: boolean
+}
+
+async function review(options: ReviewOptions, command: Command): Promise<number> {
+  const settings = readSettings(command, SETTINGS, ['repo'])
+  const job = detectJob()
+  const { forge } = options.dryRun === true ? { forge: null } : openForgeOfJob(settings, job)
+  const number = options.pull ?? job?.pull
+  if (forge !== null && number === undefined)
+    throw new CommandFailure('No pull request is known here; say which with --pull.')
+  const pull = forge === null ? null : await forge.readPull(number!)
+  const source = await openConfiguredSource(settings, createCommandLog())
+  const board =
+    options.live === true || options.record === true ? openBoard(settings, createCommandLog()) : null
+  try {
+    await source.pull()
+    const { base, head } = await findSides(options, source, pull, job)
+    const merged = await source.repository.previewMerge(base, head)
+    if ('conflicts' in merged) throw new CommandFailure(`Conflicts in ${merged.conflicts.join(', ')}.`)
+    const made = await makePlan({
+      source,
+      path: settings.path,
+      from: base,
+      to: merged.revision,
+      readObserved:
+        board === null || options.live !== true ? undefined : () => readObservedFleet(board, Date.now()),
+    }).catch(async (error: unknown) => {
+      if (error instanceof CommandFailure) await tell(forge, pull, reviewProblems(error.message), job)
+      throw error
+    })
+    await write(made, options)
+    const comment = renderMarkdown(made.plan, { link: options.link ?? null })
+    const status = { state: 'success', description: made.plan.risk.line, url: options.link ?? null } as const
+    await tell(forge, pull, { comment, status }, job)
+    if (options.record === true && board !== null)
+      await board.reviews.put(keepPlan(made, 'plan', Date.now()))
+    if (options.json === true) printJson(made.plan)
+    else process.stdout.write(comment)
+    return isEmptyPlan(made.plan) ? 0 : 2
+  } finally {
+    board?.close()
+    await source.close()
+  }
+}
+
+async function findSides(
+  options: ReviewOptions,
+  { repository }: Source,
+  pull: PullRequest | null,
+  job: CiJob | null,
+): Promise<{ base: Revision; head: Revision }> {
+  const into = pull?.into ?? job?.into
+  const bases =
+    options.from === undefined ? [`refs/remotes/origin/${into}`, `refs/heads/${into}`] : [options.from]
+  const heads = options.to === undefined ? [pull?.head ?? '', 'HEAD'] : [options.to]
+  const find = async (what: string, names: readonly string[], flag: string): Promise<Revision> => {
+    for (const name of names) {
+      const revision = await repository.resolve(name)
+      if (revision !== null) return revision
+    }
+    throw new CommandFailure(`${what} is not in ${repository.dir}; fetch it, or name it with ${flag}.`)
+  }
+  if (options.from === undefined && into === undefined)
+    throw new CommandFailure('Nobody says what it is to be merged into; name it with --from.')
+  return {
+    base: await find(options.from ?? `The branch ${into}`, bases, '--from'),
+    head: await find(options.to ?? 'What is proposed', heads, '--to'),
+  }
+}
+
+interface Said {
+  readonly comment: string
+  readonly status: {
+    readonly state: 'success' | 'failure'
+    readonly description: string
+    readonly url: string | null
+  }
+}
+
+/** To the forge if it may be told, and beside the job. Without a token, as for a fork, beside the job alone. */
+async function tell(
+  forge: Forge | null,
+  pull: PullRequest | null,
+  said: Said,
+  job: CiJob | null,
+): Promise<void> {
+  if (job?.summaryFile !== undefined) await appendFile(job.summaryFile, `${said.comment}\n`)
+  if (forge === null || pull === null) return
+  await forge.putComment(pull.number, COMMENT_MARKER, said.comment)
+  await forge.putStatus(pull.head, { context: PLAN_CONTEXT, ...said.status })
+}
+
+async function write({ plan }: MadePlan, { sarif, html }: ReviewOptions): Promise<void> {
+  if (sarif !== undefined)
+    await writeFile(sarif, (await import('../render/render-sarif.ts')).renderSarif(plan, VERSION))
+  if (html !== undefined)
+    await writeFile(html, await (await import('../render/render-html.ts')).renderHtml(plan))
+}
+
+function toNumber(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It is a number from 1 on.')
+  return Number(text)
+}

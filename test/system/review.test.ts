@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { runCommand } from '../../reconciler/process/run-command.ts'
+import { FleetPlan } from '../../schemas/plan.ts'
+import { addPull, PROJECT, type StandIn, startStandIn } from '../forge/stand-in.ts'
+import { sendStorm } from '../http/send-storm.ts'
+import { github } from '../http/sign.ts'
+import { serveGit } from '../repo/git-server.ts'
+import { createFleet, makeFiles, type TestFleet, waitFor } from './fleet.ts'
+
+const SECRET = 'a secret of the webhooks'
+const CLI = new URL('../../reconciler/cli.ts', import.meta.url).pathname
+const THREE = makeFiles({ services: { web: { vip: 10, backends: [1, 2, 3] } } })
+
+/** Commits files as a proposal from `base` and gives the ref of a pull request to it. */
+async function propose(
+  fleet: TestFleet,
+  base: string,
+  number: number,
+  files: Readonly<Record<string, string>>,
+): Promise<string> {
+  await fleet.git('checkout', '-q', '--detach', base)
+  for (const [path, text] of Object.entries(files)) await writeFile(join(fleet.dir, 'tree', path), text)
+  await fleet.git('commit', '-qam', `proposal ${number}`)
+  const head = await fleet.git('rev-parse', 'HEAD')
+  await fleet.git('push', '-q', 'origin', `HEAD:refs/pull/${number}/head`)
+  await fleet.git('checkout', '-q', 'main')
+  return head
+}
+
+const stateOf = (forge: StandIn, revision: string, context: string) =>
+  forge.statuses.get(revision)?.get(context)?.state
+
+const tokenFile = async (fleet: TestFleet, forge: StandIn): Promise<string> => {
+  const file = join(fleet.dir, 'forge.token')
+  await writeFile(file, `${forge.token}\n`, { mode: 0o600 })
+  return file
+}
+
+async function startReviewing(t: TestContext) {
+  const fleet = await createFleet(t)
+  const forge = await startStandIn(t, 'github')
+  const git = await serveGit(t, fleet.dir)
+  const base = await fleet.push(makeFiles())
+  const secrets = join(fleet.dir, 'webhook.secret')
+  await writeFile(secrets, `${SECRET}\n`, { mode: 0o600 })
+  await fleet.startReconciler(
+    ...['--repo', `${git.url}/fleet.git`, '--poll-interval', '200', '--listen', '127.0.0.1:0'],
+    ...['--webhook-secret-file', secrets, '--forge', 'github', '--forge-url', forge.url],
+    ...['--forge-project', PROJECT, '--forge-token-file', await tokenFile(fleet, forge)],
+  )
+  await fleet.startWorker('lb-1')
+  await fleet.startWorker('lb-2')
+  const url = () => /answering HTTP.*?(127\.0\.0\.1:\d+)/.exec(fleet.log())?.[1]
+  await waitFor('HTTP is answered', async () => url() !== undefined)
+  const ask = (number: number, times: number) =>
+    sendStorm(
+      `http://${url()}/webhook/github`,
+      Array.from({ length: times }, () =>
+        github(SECRET, JSON.stringify({ action: 'synchronize', number }), 'pull_request'),
+      ),
+    )
+  return { fleet, forge, base, ask }
+}
+
+test('a pull request is planned against the live fleet, said in one comment, merged, and followed to the nodes', async t => {
+  const { fleet, forge, base, ask } = await startReviewing(t)
+  await fleet.untilApplied(base)
+  await waitFor('the first revision is told', async () => stateOf(forge, base, 'ballast/fleet') === 'success')
+  const head = await propose(fleet, base, 1, { 'services/web.yaml': THREE['services/web.yaml']! })
+  addPull(forge, { head })
+  // The branch goes on meanwhile: what is planned is the merge, not the proposal alone.
+  const main = await fleet.push({ ...makeFiles(), 'README.md': 'a fleet\n' })
+  await fleet.untilApplied(main)
+
+  const answers = await ask(1, 300)
+  assert.deepEqual(new Set(answers), new Set([202]))
+  await waitFor('it is planned', async () => stateOf(forge, head, 'ballast/plan') === 'success')
+  const comments = forge.comments.filter(({ body }) => body.includes('<!-- ballast-plan -->'))
+  assert.equal(comments.length, 1)
+  assert.match(comments[0]!.body, /10\.0\.1\.3/)
+
+  await fleet.git('merge', '-q', '--no-edit', head)
+  await fleet.git('push', '-q', 'origin', 'HEAD:main')
+  const merged = await fleet.git('rev-parse', 'HEAD')
+  await fleet.untilApplied(merged)
+  await waitFor('it is followed', async () => stateOf(forge, merged, 'ballast/fleet') === 'success')
+  assert.match(forge.statuses.get(merged)!.get('ballast/fleet')!.description, /^Applied on 2 of 2 nodes/)
+})
+
+test('what cannot be merged is said where it was proposed, and a refused revision where it is', async t => {
+  const { fleet, forge, base, ask } = await startReviewing(t)
+  const broken = THREE['services/web.yaml']!.replace('203.0.113.10', '203.0.113.999')
+  const head = await propose(fleet, base, 1, { 'services/web.yaml': broken })
+  addPull(forge, { head })
+  await fleet.untilApplied(base)
+  await ask(1, 1)
+  await waitFor('it is refused', async () => stateOf(forge, head, 'ballast/plan') === 'failure')
+  assert.match(forge.comments[0]!.body, /services\/web\.yaml:\d+:\d+/)
+  await fleet.git('push', '-q', 'origin', `${head}:main`)
+  await waitFor('the push is refused', async () => stateOf(forge, head, 'ballast/fleet') === 'failure')
+})
+
+test('a job of CI says the same by itself; without a token only beside the job', async t => {
+  const fleet = await createFleet(t)
+  const forge = await startStandIn(t, 'github')
+  const base = await fleet.push(makeFiles())
+  const head = await propose(fleet, base, 4, { 'services/web.yaml': THREE['services/web.yaml']! })
+  for (let number = 1; number <= 4; number += 1) addPull(forge, { head })
+  const summary = join(fleet.dir, 'summary.md')
+  const review = async (env: Record<string, string>, ...args: string[]) =>
+    runCommand(
+      process.execPath,
+      [CLI, 'review', '--repo', join(fleet.dir, 'tree'), '--from', base, '--to', head, ...args],
+      {
+        okExitCodes: [0, 1, 2],
+        timeout: 30_000,
+        env: {
+          PATH: process.env.PATH,
+          GITHUB_ACTIONS: 'true',
+          GITHUB_API_URL: forge.url,
+          GITHUB_REPOSITORY: PROJECT,
+          GITHUB_REF: 'refs/pull/4/merge',
+          GITHUB_BASE_REF: 'main',
+          GITHUB_STEP_SUMMARY: summary,
+          ...env,
+        },
+      },
+    )
+  const fork = await review({})
+  assert.deepEqual([fork.exitCode, forge.requests], [2, []])
+  assert.match(await readFile(summary, 'utf8'), /10\.0\.1\.3/)
+
+  const own = await review({ GITHUB_TOKEN: forge.token }, '--json', '--sarif', join(fleet.dir, 'plan.sarif'))
+  assert.equal(own.exitCode, 2, own.stderr)
+  assert.equal(FleetPlan.parse(JSON.parse(own.stdout)).totals.update, 2)
+  assert.deepEqual(
+    forge.comments.map(({ pull }) => pull),
+    [4],
+  )
+  assert.equal(stateOf(forge, head, 'ballast/plan'), 'success')
+  assert.equal(JSON.parse(await readFile(join(fleet.dir, 'plan.sarif'), 'utf8')).version, '2.1.0')
+  const wrong = await review({ GITHUB_TOKEN: 'stolen' })
+  assert.equal(wrong.exitCode, 1)
+  assert.match(wrong.stderr, /FORGE_UNAUTHORIZED/)
+})

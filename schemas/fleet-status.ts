@@ -1,8 +1,10 @@
 import { z } from 'zod'
 import { EditFailure } from './edit.ts'
+import { Hold } from './hold.ts'
 import { DriverName } from './node-state.ts'
 import { DriftItem, Facts } from './report.ts'
 import { RevisionState } from './revision-state.ts'
+import { Rollout } from './rollout.ts'
 import { Digest, Revision } from './want.ts'
 
 /**
@@ -41,6 +43,10 @@ export type NodeStatus = z.infer<typeof NodeStatus>
 export const FleetStatus = z.strictObject({
   inSync: z.boolean(),
   repository: RevisionState.nullable(),
+  /** How far the revision has come that goes out in waves, or how the last one ended; absent: none ever did. */
+  rollout: Rollout.exactOptional(),
+  /** Absent: nothing is held. */
+  holds: z.array(Hold).exactOptional(),
   nodes: z.array(NodeStatus),
   at: z.int(),
 })

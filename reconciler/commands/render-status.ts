@@ -3,8 +3,10 @@ import Table from 'cli-table3'
 import type { FleetStatus, NodeCondition, NodeStatus } from '../../schemas/fleet-status.ts'
 import type { DriftItem } from '../../schemas/report.ts'
 import type { RevisionState, SourceProblem } from '../../schemas/revision-state.ts'
+import type { Rollout } from '../../schemas/rollout.ts'
 import { renderDiagnostic } from '../manifest/render-diagnostic.ts'
 import { renderAge, shortRevision } from './print.ts'
+import { renderHold } from './render-hold.ts'
 
 const COLORS: { readonly [S in NodeCondition]: Parameters<typeof styleText>[0] } = {
   'in-sync': 'green',
@@ -27,7 +29,7 @@ export function renderStatus(status: FleetStatus, { color }: { color: boolean })
   return `${parts.filter(part => part !== '').join('\n\n')}\n`
 }
 
-function renderRepository({ repository, at }: FleetStatus, paint: Paint): string {
+function renderRepository({ repository, rollout, holds, at }: FleetStatus, paint: Paint): string {
   if (repository === null) return 'No reconciler has written here yet.'
   const lines = [
     `accepted  ${shortRevision(repository.accepted)}   (looked ${renderAge(at - repository.at)} ago)`,
@@ -44,7 +46,25 @@ function renderRepository({ repository, at }: FleetStatus, paint: Paint): string
     )
     lines.push(...diagnostics.map(each => `  ${renderDiagnostic(each)}`))
   }
+  if (rollout !== undefined && rollout.state !== 'done') lines.push(renderRollout(rollout, at, paint))
+  lines.push(...(holds ?? []).map(hold => paint('yellow', `held      ${renderHold(hold)}`)))
   return lines.join('\n')
+}
+
+function renderRollout(
+  { target, state, wave, waves, nodes, bakingSince, bakeMs, failure }: Rollout,
+  at: number,
+  paint: Paint,
+): string {
+  const changed = nodes.filter(
+    ({ side, changingSince }) => side === 'target' && changingSince === null,
+  ).length
+  const head = `rollout   ${shortRevision(target)}  `
+  if (state === 'failed') return paint('red', `${head} stopped, and put back: ${failure?.message}`)
+  const baking =
+    bakingSince === null ? '' : `, baking for another ${renderAge(Math.max(0, bakingSince + bakeMs - at))}`
+  const place = `wave ${wave + 1} of ${waves.length} (${waves[wave]})`
+  return paint('yellow', `${head} ${place}: ${changed} of ${nodes.length} nodes changed${baking}`)
 }
 
 function renderPull(pull: RevisionState['pull'], at: number, paint: Paint): string[] {

@@ -36,11 +36,16 @@ async function read(command: Command, node: string | undefined): Promise<FleetSt
   }
 }
 
-export async function readStatus({ revisions, wants, reports }: OpenBoard): Promise<FleetStatus> {
-  const [revision, wanted, reported] = await Promise.all([
+export async function readStatus({ revisions, wants, reports, rollouts }: OpenBoard): Promise<FleetStatus> {
+  const [revision, wanted, reported, rollout, held] = await Promise.all([
     revisions.read(),
     wants.readAll(),
     reports.readAll(),
+    rollouts.read(),
+    rollouts.readHolds(),
   ])
-  return makeFleetStatus({ revisions: revision, wants: wanted, reports: reported, now: Date.now() })
+  return makeFleetStatus({
+    ...{ revisions: revision, wants: wanted, reports: reported, rollout, holds: held?.holds ?? [] },
+    now: Date.now(),
+  })
 }

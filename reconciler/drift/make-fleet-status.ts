@@ -1,6 +1,8 @@
 import type { FleetStatus, NodeCondition, NodeStatus } from '../../schemas/fleet-status.ts'
+import type { Hold } from '../../schemas/hold.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import type { RevisionState } from '../../schemas/revision-state.ts'
+import type { Rollout } from '../../schemas/rollout.ts'
 import type { Want } from '../../schemas/want.ts'
 
 /** A node that reports every 10 s and has not for this long is silent, ms. */
@@ -10,22 +12,31 @@ export interface FleetView {
   readonly revisions: RevisionState | null
   readonly wants: ReadonlyMap<string, Want>
   readonly reports: ReadonlyMap<string, NodeReport>
+  readonly rollout?: Rollout | null
+  readonly holds?: readonly Hold[]
   /** ms since the epoch. */
   readonly now: number
 }
 
 /** Joins what is wanted with what was reported, node by node. */
-export function makeFleetStatus({ revisions, wants, reports, now }: FleetView): FleetStatus {
+export function makeFleetStatus(view: FleetView): FleetStatus {
+  const { revisions, wants, reports, rollout = null, holds = [], now } = view
   const names = [...new Set([...wants.keys(), ...reports.keys()])].sort()
   const nodes = names.map(name => makeNodeStatus(name, wants.get(name), reports.get(name), now))
   const accepted = revisions === null || (revisions.rejected === null && revisions.problems.length === 0)
   return {
-    inSync: accepted && nodes.every(({ state }) => state === 'in-sync'),
+    inSync: accepted && !isUnderWay(rollout, revisions) && nodes.every(({ state }) => state === 'in-sync'),
     repository: revisions,
+    ...(rollout !== null && { rollout }),
+    ...(holds.length > 0 && { holds: [...holds] }),
     nodes,
     at: now,
   }
 }
+
+/** A record that what is accepted has left behind says nothing any more. */
+const isUnderWay = (rollout: Rollout | null, revisions: RevisionState | null): boolean =>
+  rollout !== null && rollout.state !== 'done' && rollout.base === (revisions?.accepted ?? null)
 
 function makeNodeStatus(
   name: string,

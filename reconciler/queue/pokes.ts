@@ -8,6 +8,11 @@ export interface Pokes {
   close(): void
 }
 
+/** Tells every reconciler to look. Throws as `call` does. */
+export async function pokeAll(connection: RedisConnection): Promise<void> {
+  await connection.call(client => client.publish(POKE_CHANNEL, ''))
+}
+
 /** Calls back whenever another tells. What is told while Redis is away is lost. */
 export function createPokes(connection: RedisConnection, onPoke: () => void): Pokes {
   const redis = connection.openBlocking(true)
@@ -19,9 +24,9 @@ export function createPokes(connection: RedisConnection, onPoke: () => void): Po
   })
   return {
     tell() {
-      connection
-        .call(client => client.publish(POKE_CHANNEL, ''))
-        .catch((error: unknown) => connection.log.debug({ err: error }, 'a poke could not be told'))
+      pokeAll(connection).catch((error: unknown) =>
+        connection.log.debug({ err: error }, 'a poke could not be told'),
+      )
     },
     close: () => redis.disconnect(),
   }

@@ -1,0 +1,130 @@
+import { userInfo } from 'node:os'
+import { Command } from 'commander'
+import { type Hold, type HoldScope, isSameScope, nameScope, nextHolds } from '../../schemas/hold.ts'
+import type { Revision } from '../../schemas/want.ts'
+import { pokeAll } from '../queue/pokes.ts'
+import { type OpenBoard, openBoard, REDIS_SETTINGS } from './open-board.ts'
+import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
+import { addSettings, readSettings } from './options.ts'
+import { CommandFailure } from './outcome.ts'
+import { createCommandLog, printJson } from './print.ts'
+import { renderHold } from './render-hold.ts'
+
+const SETTINGS = ['stateDir', ...REDIS_SETTINGS] as const
+
+interface ScopeOptions {
+  readonly node?: string
+  readonly service?: string
+  readonly json?: boolean
+}
+
+const addScope = (command: Command): Command =>
+  command
+    .option('--node <name>', 'this node; the fleet when neither is given')
+    .option('--service <name>', 'this service, on all nodes')
+    .option('--json', 'print one JSON value: {holds} (schemas/hold.ts)')
+
+export const suspendCommand = (): Command =>
+  addScope(addSettings(new Command('suspend'), SETTINGS))
+    .description('Hold the fleet, a node or a service as it is, whatever is pushed, until resume.')
+    .requiredOption('--reason <text>', 'why, for those who read the status')
+    .addHelpText('after', '\nExit codes: 0 held, 1 not.')
+    .action(async (options: ScopeOptions & { reason: string }, command: Command) => {
+      await change(command, options, async (board, scope, holds) => [
+        ...without(holds, scope),
+        makeHold(scope, await revisionNow(board, scope), options.reason),
+      ])
+    })
+
+export const pinCommand = (): Command =>
+  addScope(addSettings(new Command('pin'), [...SOURCE_SETTINGS, ...REDIS_SETTINGS]))
+    .description('Hold the fleet, a node or a service at a revision, whatever is pushed, until resume.')
+    .argument('<revision>', 'a revision that is valid and, where that is asked for, signed')
+    .requiredOption('--reason <text>', 'why, for those who read the status')
+    .addHelpText(
+      'after',
+      '\nRun it where the reconciler runs, with the same --repo and --state-dir.\n\nExit codes: 0 held, 1 there is no such revision.',
+    )
+    .action(async (name: string, options: ScopeOptions & { reason: string }, command: Command) => {
+      const revision = await resolve(command, name)
+      await change(command, options, async (_board, scope, holds) => [
+        ...without(holds, scope),
+        makeHold(scope, revision, options.reason),
+      ])
+    })
+
+export const resumeCommand = (): Command =>
+  addScope(addSettings(new Command('resume'), SETTINGS))
+    .description('Let the fleet, a node or a service follow the branch again.')
+    .addHelpText('after', '\nExit codes: 0 it is not held any more, 1 it was not.')
+    .action(async (options: ScopeOptions, command: Command) => {
+      await change(command, options, async (_board, scope, holds) => {
+        const left = without(holds, scope)
+        if (left.length === holds.length) throw new CommandFailure(`${nameScope(scope)} is not held.`)
+        return left
+      })
+    })
+
+type Change = (board: OpenBoard, scope: HoldScope, holds: readonly Hold[]) => Promise<Hold[]>
+
+/** Writes what is held, and calls the reconciler, which keeps it on its disk too. */
+async function change(command: Command, options: ScopeOptions, next: Change): Promise<void> {
+  const scope = scopeOf(options)
+  const board = openBoard(readSettings(command, SETTINGS), createCommandLog())
+  try {
+    const known = await board.rollouts.readHolds()
+    const holds = await next(board, scope, known?.holds ?? [])
+    await board.rollouts.writeHolds(nextHolds(holds, known, Date.now()), known)
+    await pokeAll(board.connection)
+    if (options.json === true) printJson({ holds })
+    else
+      process.stdout.write(`${holds.length === 0 ? 'Nothing is held.' : holds.map(renderHold).join('\n')}\n`)
+  } finally {
+    board.close()
+  }
+}
+
+function scopeOf({ node, service }: ScopeOptions): HoldScope {
+  if (node !== undefined && service !== undefined)
+    throw new CommandFailure('Give --node or --service, not both.')
+  if (node !== undefined) return { kind: 'node', name: node }
+  return service === undefined ? { kind: 'fleet' } : { kind: 'service', name: service }
+}
+
+/** The fleet stays as it is, in the middle of a rollout too; a node at what it wants; a service at the last good revision. */
+async function revisionNow(board: OpenBoard, scope: HoldScope): Promise<Revision | null> {
+  if (scope.kind === 'fleet') return null
+  const revision =
+    scope.kind === 'node'
+      ? (await board.wants.read(scope.name))?.revision
+      : (await board.revisions.read())?.accepted
+  if (revision == null)
+    throw new CommandFailure(
+      `Nobody knows at which revision ${nameScope(scope)} is: nothing is wanted of it yet.`,
+    )
+  return revision
+}
+
+async function resolve(command: Command, name: string): Promise<Revision> {
+  const source = await openConfiguredSource(
+    readSettings(command, SOURCE_SETTINGS, ['repo']),
+    createCommandLog(),
+  )
+  try {
+    const revision = await source.repository.resolve(name)
+    if (revision === null)
+      throw new CommandFailure(`${name} is no revision of ${source.address} that was fetched.`)
+    return revision
+  } finally {
+    await source.close()
+  }
+}
+
+const without = (holds: readonly Hold[], scope: HoldScope): Hold[] =>
+  holds.filter(hold => !isSameScope(hold.scope, scope))
+
+const makeHold = (scope: HoldScope, revision: Revision | null, reason: string): Hold => ({
+  ...{ scope, revision, reason },
+  by: userInfo().username,
+  at: Date.now(),
+})

@@ -114,6 +114,9 @@ export const Settings = z.strictObject({
     description: 'Who is told of drift, and of which; in the file of --config alone.',
   }),
   stateDir: z.string().min(1).meta({ description: 'Where this machine keeps what must survive a restart.' }),
+  runtimeDir: z.string().min(1).meta({
+    description: 'Where a worker keeps what a boot must forget, with a folder for each node: on a tmpfs.',
+  }),
   redis: z
     .string()
     .check(({ value, issues }) => {

@@ -18,6 +18,7 @@ const DEFAULTS = {
   driftAuthor: 'ballast <ballast@localhost>',
   driftSubjectSuffix: '[skip ci]',
   stateDir: '/var/lib/ballast',
+  runtimeDir: '/run/ballast',
   driver: 'kernel',
   bpffs: '/sys/fs/bpf',
   scanInterval: 2000,

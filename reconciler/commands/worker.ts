@@ -17,6 +17,7 @@ import { VERSION } from './version.ts'
 const SETTINGS = [
   'node',
   'stateDir',
+  'runtimeDir',
   ...REDIS_SETTINGS,
   'driver',
   'bpffs',
@@ -92,17 +93,20 @@ interface OpenDrivers {
 
 async function openDrivers(settings: WorkerSettings, stateDir: string): Promise<OpenDrivers> {
   if (settings.driver === 'simulated') {
-    const xdp = createSimulatedDriver({ name: 'xdp', file: join(stateDir, 'simulated-xdp.json') })
-    return { drivers: { xdp }, readCounters: null }
+    const simulate = <D extends 'xdp' | 'ipvs'>(name: D) =>
+      createSimulatedDriver({ name, file: join(stateDir, `simulated-${name}.json`) })
+    return { drivers: { xdp: simulate('xdp'), ipvs: simulate('ipvs') }, readCounters: null }
   }
   // Only now: a laptop has no libbpf.
   const { createXdpDriver } = await import('../drivers/xdp/driver.ts')
-  const { node, bpffs, bpfObject: objectFile, fleetKeyFile } = settings
+  const { createIpvsDriver } = await import('../drivers/ipvs/driver.ts')
+  const { node, runtimeDir, bpffs, bpfObject: objectFile, fleetKeyFile } = settings
   const xdp = createXdpDriver({
     node,
     bpffs,
     objectFile,
     ...(fleetKeyFile === undefined ? {} : { fleetKeyFile }),
   })
-  return { drivers: { xdp }, readCounters: xdp.readCounters }
+  const ipvs = createIpvsDriver({ file: join(runtimeDir, node, 'ipvs.json') })
+  return { drivers: { xdp, ipvs }, readCounters: xdp.readCounters }
 }

@@ -39,6 +39,10 @@ missing_packages() {
   [ "$want" != test ] || have gobgpd || echo gobgpd
   # Checks the units of a release; it is not started where it does not run.
   [ "$want" != test ] || have systemd-analyze || echo systemd
+  # A kernel with IPVS, to run its driver in: this one may lack it.
+  [ "$want" != test ] || have ipvsadm || echo ipvsadm
+  [ "$want" != test ] || have linux.uml || echo user-mode-linux
+  [ "$want" != test ] || have modprobe || echo kmod
   [ "$want" != check ] || have clang-format-19 || echo clang-format-19
 }
 

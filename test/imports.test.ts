@@ -16,7 +16,7 @@ const PURE = [
   ['reconciler/render'],
 ]
 /** Touch the world. They may import what is pure and what is shared, never each other. */
-const EDGES = ['repo', 'queue', 'drivers', 'http', 'lab', 'build', 'config', 'forge'].map(
+const EDGES = ['repo', 'queue', 'drivers', 'http', 'lab', 'build', 'config', 'forge', 'alerts'].map(
   name => `reconciler/${name}`,
 )
 const SHARED = ['reconciler/process', 'reconciler/log', 'reconciler/metrics']
@@ -56,6 +56,7 @@ const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
   'isomorphic-git': ['reconciler/repo/'],
   jose: ['reconciler/repo/'],
   koffi: ['reconciler/drivers/xdp/libbpf/native.ts', 'reconciler/process/file-lock.ts'],
+  'p-retry': ['reconciler/alerts/'],
   pino: ['reconciler/log/'],
   'prom-client': ['reconciler/metrics/'],
   'rate-limiter-flexible': ['reconciler/http/'],

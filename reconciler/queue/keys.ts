@@ -25,6 +25,9 @@ export const EPOCH_KEY = `${KEY_PREFIX}:epoch`
 /** Told by a reconciler to the others; nothing is kept. */
 export const POKE_CHANNEL = `${KEY_PREFIX}:poke`
 
+/** What a receiver of alerts was told. */
+export const alertsKey = (receiver: string): string => `${KEY_PREFIX}:alerts:${receiver}`
+
 export const REVISION_KEY = `${KEY_PREFIX}:revision`
 
 /** The record of the rollout that is under way, or was last. */

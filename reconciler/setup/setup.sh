@@ -37,6 +37,8 @@ missing_packages() {
   [ "$want" != test ] || have sshd || echo openssh-server
   [ "$want" != test ] || have openssl || echo openssl
   [ "$want" != test ] || have gobgpd || echo gobgpd
+  # Drift is told to a real one.
+  [ "$want" != test ] || have prometheus-alertmanager || echo prometheus-alertmanager
   # Checks the units of a release; it is not started where it does not run.
   [ "$want" != test ] || have systemd-analyze || echo systemd
   # A kernel with IPVS, to run its driver in: this one may lack it.
@@ -80,6 +82,7 @@ install_packages() {
   case " $* " in *' bird2 '*) as_root systemctl disable --quiet --now bird.service || true ;; esac
   case " $* " in *' gobgpd '*) as_root systemctl disable --quiet --now gobgpd.service || true ;; esac
   case " $* " in *' openssh-server '*) as_root systemctl disable --quiet --now ssh.service || true ;; esac
+  case " $* " in *' prometheus-alertmanager '*) as_root systemctl disable --quiet --now prometheus-alertmanager.service || true ;; esac
 }
 
 set_up_packages() {

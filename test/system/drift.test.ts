@@ -3,7 +3,9 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { runCommand } from '../../reconciler/process/run-command.ts'
+import { Notification } from '../../schemas/alert.ts'
 import type { NodeTables } from '../../schemas/node-state.ts'
+import { listen, startAlertmanager } from '../alerts/alertmanager.ts'
 import { createFleet, makeFiles, type TestFleet, waitFor } from './fleet.ts'
 
 const BRANCH = 'ballast/drift'
@@ -66,4 +68,48 @@ test('drift that is held is committed when it lasts, and another reconciler goes
     /^drift healed: lb-1 lost backend 10\.0\.1\.2 of web .* after [\d.]+ s/,
   )
   assert.equal(await inRepo(fleet, 'ls-tree', '-r', BRANCH), '')
+})
+
+test('drift is told to Alertmanager and to a webhook that was away when the reconciler was started anew', async t => {
+  const fleet = await createFleet(t)
+  const [people, hook] = [await listen(t), await listen(t)]
+  const receivers = [
+    { type: 'alertmanager', name: 'ops', url: await startAlertmanager(t, people.url) },
+    { type: 'webhook', name: 'hook', url: hook.url },
+  ]
+  const config = join(fleet.dir, 'ballast.yaml')
+  await writeFile(config, JSON.stringify({ alerts: { receivers } }))
+  await fleet.startRedis()
+  const first = await fleet.startReconciler('--config', config)
+  await fleet.startWorker('lb-1')
+  await fleet.untilApplied(await fleet.push(makeFiles({ nodes: ['lb-1'], drift: 'hold' })))
+  const file = join(fleet.stateDir, 'nodes/lb-1/simulated-xdp.json')
+  const whole = await readFile(file, 'utf8')
+  hook.status = 503
+  await loseBackend(fleet, 'lb-1')
+  const summaries = () =>
+    people.requests.flatMap(({ body }) =>
+      (JSON.parse(body) as { alerts: { status: string; annotations: { summary: string } }[] }).alerts.map(
+        ({ status, annotations }) => `${status}: ${annotations.summary}`,
+      ),
+    )
+  const fires = 'firing: lb-1 lost backend 10.0.1.2 of web (50% of its flows)'
+  await waitFor('people are told', async () => summaries().includes(fires))
+  await first.stop()
+  await writeFile(file, whole)
+  hook.status = 200
+  await fleet.startReconciler('--config', config)
+  await waitFor('people are told of the end', async () =>
+    summaries().some(each => each.startsWith('resolved: ')),
+  )
+  await waitFor('the webhook is told', async () => hook.requests.length > 0)
+  const told = hook.requests.flatMap(({ body }) => Notification.parse(JSON.parse(body)).alerts)
+  assert.deepEqual(
+    told.map(({ status, count }) => [status, count]),
+    [['passed', 1]],
+  )
+  const tried = await fleet.ballast('alerts', 'test', 'hook', '--config', config, '--json')
+  assert.deepEqual(JSON.parse(tried.stdout), [{ receiver: 'hook', taken: true }])
+  hook.status = 500
+  assert.equal((await fleet.ballast('alerts', 'test', 'hook', '--config', config)).exitCode, 1)
 })

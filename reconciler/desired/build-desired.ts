@@ -8,11 +8,14 @@ import type { Service } from '../../schemas/manifest/service.ts'
 import {
   emptyTables,
   type Gue,
+  type IpvsRow,
+  type IpvsServiceRow,
   NODE_STATE_VERSION,
   type NodeState,
   type RowBackend,
   type RowKey,
   type XdpInterfaceRow,
+  type XdpRow,
   type XdpServiceRow,
   type XdpSettingsRow,
 } from '../../schemas/node-state.ts'
@@ -21,6 +24,7 @@ import type { Handover, Want } from '../../schemas/want.ts'
 import { selectNodes } from '../manifest/select-nodes.ts'
 import { fleetKeyFingerprint, fleetKeyFromName } from '../ring/flow-hash.ts'
 import { type Policy, readPolicy } from './read-policy.ts'
+import { ipvsNodeRows, ipvsServiceRows } from './rows-of-ipvs.ts'
 
 /** What the manifests of one revision ask of every node. Rows and lists of backends are shared: do not change them. */
 export interface DesiredFleet {
@@ -50,18 +54,27 @@ export function buildDesired(manifests: readonly Resource[]): DesiredFleet {
   const nodes = sorted.filter(each => each.kind === 'Node')
   const built = new Map(nodes.map(node => [node.metadata.name, startNode(node, fleet)]))
   const backendsOf = createExpander(sorted.filter(each => each.kind === 'BackendPool'))
+  const ofIpvs = new Map(nodes.map(node => [node, [] as Service[]]))
 
   for (const service of sorted.filter(each => each.kind === 'Service')) {
     const rows = rowsOf(service, backendsOf(service))
-    for (const { metadata } of selectNodes(service.spec.nodes, nodes)) {
-      const { state, names } = built.get(metadata.name)!
+    for (const node of selectNodes(service.spec.nodes, nodes)) {
+      const { state, names } = built.get(node.metadata.name)!
+      const table: Record<RowKey, XdpRow | IpvsRow> = state.tables[service.spec.dataplane]
+      if (service.spec.dataplane === 'ipvs') ofIpvs.get(node)!.push(service)
       for (const [key, row] of rows) {
-        state.tables.xdp[key] = row
+        table[key] = row
         names[key] = service.metadata.name
       }
     }
   }
-  return { nodes: built, fleet: { name: fleet.metadata.name, drift: fleet.spec.drift }, policy: readPolicy(fleet, sorted) }
+  for (const [node, services] of ofIpvs)
+    Object.assign(built.get(node.metadata.name)!.state.tables.ipvs, ipvsNodeRows(node, services))
+  return {
+    nodes: built,
+    fleet: { name: fleet.metadata.name, drift: fleet.spec.drift },
+    policy: readPolicy(fleet, sorted),
+  }
 }
 
 /** A node before it has services. */
@@ -78,7 +91,8 @@ function startNode(node: Node, fleet: Fleet): DesiredNode & { names: Record<RowK
     capacity: { ...spec.capacity },
   }
   const tables = emptyTables()
-  tables.xdp.settings = settings
+  // Without an interface for XDP, a node has nothing of XDP.
+  if (spec.interfaces.length > 0) tables.xdp.settings = settings
   for (const { name, attach } of spec.interfaces)
     tables.xdp[`interface/${name}`] = { kind: 'interface', name, attach } satisfies XdpInterfaceRow
   const { shutdownTime, timeout: drainTimeout } = spec.drain
@@ -90,52 +104,59 @@ function startNode(node: Node, fleet: Fleet): DesiredNode & { names: Record<RowK
   }
 }
 
-type ServiceRows = readonly (readonly [RowKey, XdpServiceRow])[]
+type ServiceRows = readonly (readonly [RowKey, XdpServiceRow | IpvsServiceRow])[]
 
 /** What did not change since an earlier revision is the same object, and so are its rows: a diff need not look into them. */
-const knownRows = new WeakMap<Service['spec'], { backends: RowBackend[]; rows: ServiceRows }>()
+const knownRows = new WeakMap<Service['spec'], { backends: readonly Backend[]; rows: ServiceRows }>()
 
-function rowsOf(service: Service, backends: RowBackend[]): ServiceRows {
+function rowsOf(service: Service, backends: readonly Backend[]): ServiceRows {
   const known = knownRows.get(service.spec)
   if (known?.backends === backends) return known.rows
-  const rows = serviceRows(service, backends)
+  const rows =
+    service.spec.dataplane === 'ipvs'
+      ? ipvsServiceRows(service, backends)
+      : xdpServiceRows(service, rowBackends(backends))
   knownRows.set(service.spec, { backends, rows })
   return rows
 }
 
-const DEFAULT_GUE: Gue = { port: 6080, variant: 1 }
-
 /** One row for every VIP, port and protocol. */
-function serviceRows(service: Service, backends: RowBackend[]): ServiceRows {
-  const { spec, metadata } = service
-  if (spec.dataplane !== 'xdp')
-    throw new TypeError(`Service ${metadata.name} asks for ${spec.dataplane}, which has no rows`)
+function xdpServiceRows({ spec, metadata }: Service, backends: RowBackend[]): ServiceRows {
+  const { forwarding } = spec
+  if (forwarding !== 'ipip' && forwarding !== 'gue') throw cannot(metadata.name, forwarding)
+  const gue: Gue = { port: spec.gue?.port ?? 6080, variant: spec.gue?.variant ?? 1 }
   return spec.vip.flatMap(vip =>
-    spec.ports.map(({ port, protocol }): [RowKey, XdpServiceRow] => [
-      `service/${serviceId(vip, port, protocol)}`,
-      {
-        kind: 'service',
-        vip,
-        port,
-        protocol,
-        encapsulation: spec.forwarding,
-        ...(spec.hashBy !== 'flow' && { hashBy: spec.hashBy }),
-        ...(spec.forwarding === 'gue' && { gue: spec.gue ?? DEFAULT_GUE }),
-        ring: { slots: RING_SLOTS, differing: 0 },
-        idleTimeout: spec.udpIdleTimeout,
-        backends,
-      },
-    ]),
+    spec.ports.map(({ port, protocol }): [RowKey, XdpServiceRow] => {
+      if (protocol === 'sctp') throw cannot(metadata.name, protocol)
+      return [
+        `service/${serviceId(vip, port, protocol)}`,
+        {
+          kind: 'service',
+          vip,
+          port,
+          protocol,
+          encapsulation: forwarding,
+          ...(spec.hashBy !== 'flow' && { hashBy: spec.hashBy }),
+          ...(forwarding === 'gue' && { gue }),
+          ring: { slots: RING_SLOTS, differing: 0 },
+          idleTimeout: spec.udpIdleTimeout,
+          backends,
+        },
+      ]
+    }),
   )
 }
 
+const cannot = (service: string, what: string): TypeError =>
+  new TypeError(`Service ${service} asks XDP for ${what}`)
+
 /** Gives the backends of a service. Services of one pool share one list. */
-function createExpander(pools: readonly BackendPool[]): (service: Service) => RowBackend[] {
+function createExpander(pools: readonly BackendPool[]): (service: Service) => readonly Backend[] {
   const byName = new Map(pools.map(pool => [pool.metadata.name, pool]))
   return ({ spec, metadata }) => {
     const backends = spec.backends ?? byName.get(spec.pool ?? '')?.spec.backends
     if (backends === undefined) throw new TypeError(`Service ${metadata.name} has no backends`)
-    return rowBackends(backends)
+    return backends
   }
 }
 

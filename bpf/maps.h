@@ -15,7 +15,7 @@
 #define DEFAULT_FLOW_BUCKETS 1024
 
 /* Of the maps that have the same size on every node. */
-#define ACCESS_PREFIXES (1 << 20)
+#define ACCESS_PREFIXES (1 << 18)
 #define QUIC_SERVERS (1 << 17)
 #define FLOW_LIMITS (1 << 16)
 #define FRAGMENTS (1 << 14)

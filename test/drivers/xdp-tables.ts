@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { fleetKeyFingerprint, fleetKeyFromName } from '../../reconciler/ring/flow-hash.ts'
 import { addressFamily, compareAddresses, serviceId } from '../../schemas/address.ts'
 import type {
+  Access,
   RowBackend,
   RowKey,
   Table,
@@ -42,7 +43,7 @@ export const serviceRow = (
 export const keyOfRow = (row: XdpRow): RowKey => {
   if (row.kind === 'settings') return 'settings'
   if (row.kind === 'interface') return `interface/${row.name}`
-  return `service/${serviceId(row.vip, row.port, row.protocol)}`
+  return `service/${serviceId(row.vip, row.port, row.protocol, row.endPort)}`
 }
 
 export const tableOf = (...rows: readonly XdpRow[]): Table<XdpRow> =>
@@ -55,11 +56,21 @@ export const backendsOf = (...texts: readonly string[]): RowBackend[] =>
     .map(([address, weight]) => ({ address: address!, weight: Number(weight ?? 1) }))
     .sort((a, b) => compareAddresses(a.address, b.address))
 
+/** A field that is often absent. */
+const optional = <Name extends string, T>(name: Name, value: fc.Arbitrary<T>) =>
+  ({ [name]: fc.option(value, { nil: undefined }) }) as Record<Name, fc.Arbitrary<T | undefined>>
+
+const withoutUndefined = <T extends object>(fields: T) =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>
+  }
+
 const settings = fc
   .record({
     mtu: fc.constantFrom(1500, 9000),
     egress: fc.constantFrom('hairpin', 'fib'),
     unmatched: fc.constantFrom('drop', 'pass'),
+    ...optional('fragments', fc.constant('drop')),
     sources: fc.record({
       ipv4: fc.constantFrom('', '10.64.0.0/16', '10.64.0.7/32'),
       ipv6: fc.constantFrom('', '2001:db8:64::/64'),
@@ -70,7 +81,7 @@ const settings = fc
       members: fc.constantFrom(96, 200),
     }),
   })
-  .map(settingsRow)
+  .map(fields => settingsRow(withoutUndefined(fields)))
 
 const backends = (vip: string) =>
   fc
@@ -93,10 +104,43 @@ const backends = (vip: string) =>
     )
     .map(list => list.sort((a, b) => compareAddresses(a.address, b.address)))
 
+const PREFIXES = ['0.0.0.0/0', '10.0.0.0/8', '10.1.2.3/32', '2001:db8::/32', '::/0'] as const
+
+const access = fc
+  .record({
+    otherwise: fc.constantFrom('allow', 'deny'),
+    allowed: fc.uniqueArray(fc.constantFrom(...PREFIXES), { minLength: 1 }),
+    denied: fc.uniqueArray(fc.constantFrom(...PREFIXES)),
+  })
+  .map(
+    ({ otherwise, allowed, denied }): Access => ({
+      otherwise,
+      allow: allowed.toSorted(),
+      deny: denied.filter(prefix => !allowed.includes(prefix)).toSorted(),
+    }),
+  )
+
+const flowLimit = fc.record({
+  perSecond: fc.constantFrom(1, 1_000_000),
+  burst: fc.constantFrom(1, 77),
+  ipv4Bits: fc.constantFrom(0, 24, 32),
+  ipv6Bits: fc.constantFrom(0, 56, 128),
+})
+
 const service = fc
   .record({
     vip: fc.constantFrom('203.0.113.1', '203.0.113.2', '2001:db8:f::1'),
-    port: fc.constantFrom(80, 443),
+    ports: fc.constantFrom<Pick<XdpServiceRow, 'port' | 'endPort'>[]>(
+      { port: 80 },
+      { port: 443 },
+      { port: 80, endPort: 90 },
+      { port: 8000, endPort: 8999 },
+      { port: 1, endPort: 65535 },
+    ),
+    ...optional('access', access),
+    ...optional('flowLimit', flowLimit),
+    ...optional('quic', fc.record({ configId: fc.integer({ min: 0, max: 6 }) })),
+    idBytes: fc.integer({ min: 1, max: 8 }),
     protocol: fc.constantFrom('tcp', 'udp'),
     idleTimeout: fc.constantFrom(30, 300),
     way: fc.constantFrom<Pick<XdpServiceRow, 'encapsulation' | 'gue' | 'hashBy'>[]>(
@@ -105,9 +149,21 @@ const service = fc
       { encapsulation: 'gue', gue: { variant: 0, port: 666 }, hashBy: 'source' },
     ),
   })
-  .map(({ way, ...fields }) => ({ ...fields, ...way }))
-  .chain(fields => fc.record({ ...mapConstants(fields), backends: backends(fields.vip) }))
-  .map(serviceRow)
+  .map(({ way, ports, ...fields }) => ({ ...fields, ...way, ...ports }))
+  .chain(({ idBytes, ...fields }) =>
+    fc.record({
+      ...mapConstants(fields),
+      backends: backends(fields.vip).map(list => (fields.quic ? withServerIds(list, idBytes) : list)),
+    }),
+  )
+  .map(fields => serviceRow(withoutUndefined(fields)))
+
+/** Ids of one length, each its own: the last byte tells. */
+const withServerIds = (list: readonly RowBackend[], bytes: number): RowBackend[] =>
+  list.map((backend, i) => ({
+    ...backend,
+    serverId: `${'c5'.repeat(bytes - 1)}${i.toString(16).padStart(2, '0')}`,
+  }))
 
 const mapConstants = <T extends object>(fields: T) =>
   Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, fc.constant(value)])) as {

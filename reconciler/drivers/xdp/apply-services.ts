@@ -8,10 +8,13 @@ import { aborted, type Failures } from './failures.ts'
 import { knowServices } from './known-services.ts'
 import { encodeIndex, encodeRing, encodeServiceKey, RING_MEMBERS } from './layout.ts'
 import type { Descriptor } from './libbpf/descriptor.ts'
+import { writeEntries } from './map-entries.ts'
 import { assignMembers } from './members.ts'
+import { encodePortRanges } from './port-ranges.ts'
 import { createRingMap } from './ring-map.ts'
 import type { KnownRing, RingStore } from './ring-store.ts'
-import { readTables, serviceRowKey, settleTables, type Tables, writeEntries } from './tables.ts'
+import { readTables, type ServiceEntry, serviceRowKey, settleTables, type Tables } from './tables.ts'
+import { createFeatureWriter, type FeatureWriter } from './write-features.ts'
 
 export interface ServiceContext {
   readonly dataplane: Dataplane
@@ -35,9 +38,16 @@ export async function putServices(
   const tables = await readTables(context.dataplane)
   const known = await knowServices(context, tables)
   const allocation = await allocate(context.dataplane, { tables, known, breathe: context.breathe })
+  const present: Present = {
+    known,
+    tables,
+    allocation,
+    features: createFeatureWriter(context, tables),
+    services: new Map(tables.services),
+  }
   for (let from = 0; from < rows.length; from += BATCH) {
     const batch = rows.slice(from, from + BATCH)
-    for (const [key, error] of await putBatch(context, { known, tables, allocation }, batch)) {
+    for (const [key, error] of await putBatch(context, present, batch)) {
       failures.set(key, error)
     }
   }
@@ -54,6 +64,9 @@ interface Present {
   readonly tables: Tables
   readonly known: ReadonlyMap<RowKey, KnownRing>
   readonly allocation: Allocation
+  readonly features: FeatureWriter
+  /** Those of `tables`, and what was added since. */
+  readonly services: Map<RowKey, ServiceEntry>
 }
 
 interface PreparedRing {
@@ -83,7 +96,7 @@ async function putBatch(
       }
     }
     if (context.signal.aborted) return new Map(rows.map(row => [serviceRowKey(row), aborted()]))
-    await installRings(context.dataplane, present.allocation, prepared)
+    await installRings(context.dataplane, present, prepared)
   } catch (error) {
     if (!(error instanceof BallastError)) throw error
     for (const { rowKey } of prepared) failures.set(rowKey, error)
@@ -95,7 +108,7 @@ async function putBatch(
 
 function prepareRing(
   { store }: ServiceContext,
-  { tables, known, allocation }: Present,
+  { tables, known, allocation, features }: Present,
   row: XdpServiceRow,
 ): PreparedRing {
   refuseUnfit(row)
@@ -108,6 +121,7 @@ function prepareRing(
     encapsulation: row.encapsulation,
     ...(row.gue && { gue: row.gue }),
     ...(row.hashBy && { hashBy: row.hashBy }),
+    ...features.featuresOf(row, members),
     idleTimeout: row.idleTimeout,
     key: row,
     members,
@@ -119,18 +133,26 @@ function prepareRing(
 
 async function installRings(
   { maps }: Dataplane,
-  allocation: Allocation,
+  { allocation, features, services }: Present,
   prepared: readonly PreparedRing[],
 ): Promise<void> {
   await allocation.commit()
+  await features.commit()
   await writeEntries(
     maps.rings,
     prepared.map(({ id, map }) => [encodeIndex(id), encodeIndex(map.fd)]),
   )
+  const fresh = prepared.filter(({ isNew }) => isNew)
   await writeEntries(
     maps.services,
-    prepared.filter(({ isNew }) => isNew).map(({ row, id }) => [encodeServiceKey(row), encodeIndex(id)]),
+    fresh
+      .filter(({ row }) => row.endPort === undefined)
+      .map(({ row, id }) => [encodeServiceKey(row), encodeIndex(id)]),
   )
+  for (const { row, rowKey, id } of fresh) services.set(rowKey, { key: row, id })
+  if (fresh.some(({ row }) => row.endPort !== undefined)) {
+    await writeEntries(maps.port_ranges, [...encodePortRanges(services.values()).values()])
+  }
 }
 
 function refuseUnfit({ vip, backends }: XdpServiceRow): void {

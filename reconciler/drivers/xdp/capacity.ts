@@ -8,6 +8,8 @@ export interface MapSizes {
   readonly vips: number
   readonly services: number
   readonly rings: number
+  /** Entries of one VIP and protocol each. */
+  readonly port_ranges: number
   readonly member_counters: number
   /** Buckets, a power of two. */
   readonly flows: number
@@ -28,6 +30,7 @@ export function sizeMaps({ flows, services, members }: Capacity): MapSizes {
     vips: 2 * services,
     services: 2 * services,
     rings: 2 * services,
+    port_ranges: 2 * services,
     member_counters: 2 * members,
     flows: Math.max(LEAST_BUCKETS, 2 ** Math.ceil(Math.log2(flows / FLOW_LOAD / FLOW_WAYS))),
   }

@@ -6,9 +6,11 @@ import { decodeRing, encodeIndex, encodeRing, encodeServiceKey, type Ring, struc
 import type { Descriptor } from './libbpf/descriptor.ts'
 import { openMapById } from './libbpf/info.ts'
 import { lookupEntry } from './libbpf/maps.ts'
+import { writeEntries } from './map-entries.ts'
 import { copyCounters } from './member-counters.ts'
+import { encodePortRanges } from './port-ranges.ts'
 import { createRingMap } from './ring-map.ts'
-import { countVips, readTables, type ServiceEntry, writeEntries } from './tables.ts'
+import { countVips, readTables, type ServiceEntry } from './tables.ts'
 
 /**
  * Fills the vips, services, rings and member counters of a dataplane that carries no traffic yet with those
@@ -45,8 +47,11 @@ export async function copyTables(from: Dataplane, to: Dataplane): Promise<void> 
   }
   await writeEntries(
     to.maps.services,
-    copied.map(({ key, id }) => [encodeServiceKey(key), encodeIndex(id)]),
+    copied
+      .filter(({ key }) => key.endPort === undefined)
+      .map(({ key, id }) => [encodeServiceKey(key), encodeIndex(id)]),
   )
+  await writeEntries(to.maps.port_ranges, [...encodePortRanges(copied).values()])
   const vips = countVips(copied)
   await writeEntries(
     to.maps.vips,

@@ -22,8 +22,13 @@ export const PROGRAM_NAME = 'lb'
 export const MAP_NAMES = [
   'vips',
   'services',
+  'port_ranges',
   'rings',
+  'access_prefixes',
+  'quic_servers',
+  'flow_limits',
   'flows',
+  'fragments',
   'member_counters',
   'reason_counters',
   'control',
@@ -89,9 +94,11 @@ export function readPinnedLinks(pins: NodePins): PinnedLink[] {
   })
 }
 
-export function readControl({ maps }: Pick<Dataplane, 'maps'>): Control {
+export const readControl = ({ maps }: Pick<Dataplane, 'maps'>): Control => readControlMap(maps.control)
+
+function readControlMap({ fd }: OpenMap): Control {
   const bytes = Buffer.alloc(structs.control.size)
-  lookupEntry(maps.control.fd, encodeIndex(0), bytes)
+  lookupEntry(fd, encodeIndex(0), bytes)
   return decodeControl(bytes)
 }
 
@@ -107,8 +114,9 @@ function openProgram(program: Descriptor): Dataplane | undefined {
   })
   const maps = Object.fromEntries(MAP_NAMES.map(name => [name, opened.find(map => map.info.name === name)]))
   const constants = opened.find(map => map.info.name.endsWith('.rodata'))
+  // Another layout may have other maps.
+  if (maps.control !== undefined) refuseOtherLayout(maps.control)
   if (!hasAll(maps)) return undefined
-  refuseOtherLayout(maps)
   const config = constants && readConfig(info, constants)
   const kept = stack.move()
   return { fd: program.fd, program: info, maps, config, [Symbol.dispose]: () => kept.dispose() }
@@ -126,8 +134,8 @@ function readConfig(program: ProgramInfo, { fd, info }: OpenMap): Required<Progr
 }
 
 /** Better to stop than to misread maps that carry traffic (rule 1). */
-function refuseOtherLayout(maps: Record<MapName, OpenMap>): void {
-  const { layoutVersion } = readControl({ maps })
+function refuseOtherLayout(control: OpenMap): void {
+  const { layoutVersion } = readControlMap(control)
   if (layoutVersion === LAYOUT_VERSION) return
   throw new BallastError({
     code: 'XDP_OTHER_LAYOUT',

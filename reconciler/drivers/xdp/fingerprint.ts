@@ -5,7 +5,7 @@ import { readEntries } from './libbpf/maps.ts'
 import type { ObserveContext } from './observe.ts'
 import { isPinned } from './pin-dataplane.ts'
 
-const TABLES = ['vips', 'services', 'rings'] as const
+const TABLES = ['vips', 'services', 'port_ranges', 'rings', 'access_prefixes', 'quic_servers'] as const
 
 /** Ids and small tables; no ring is read that is frozen. */
 export async function fingerprintXdp({ pins, store, readObject }: ObserveContext): Promise<string> {

@@ -11,10 +11,10 @@ import { openObject } from './libbpf/object.ts'
 /** At most 15 characters with `.rodata` behind it. */
 const OBJECT_NAME = 'ballast'
 
-const SIZED_MAPS = ['vips', 'services', 'rings', 'member_counters', 'flows'] as const
+const SIZED_MAPS = ['vips', 'services', 'port_ranges', 'rings', 'member_counters', 'flows'] as const
 
 /** Change together: a service's number is an index into rings, a ring names counters. */
-const TABLES: readonly MapName[] = ['vips', 'services', 'rings', 'member_counters']
+const TABLES: readonly MapName[] = ['vips', 'services', 'port_ranges', 'rings', 'member_counters']
 
 /**
  * Loads a program with other constants, other sizes of maps, or other code than the present one, and gives it
@@ -59,8 +59,9 @@ export const fitsSizes = ({ maps }: Dataplane, sizes: MapSizes): boolean =>
 
 function fits(present: Dataplane, name: MapName, sizes: MapSizes): boolean {
   const hasSize = (map: MapName): boolean => {
-    const wanted = { ...sizes, reason_counters: reasons.length, control: 1 }[map]
-    return present.maps[map].info.maxEntries === wanted
+    const wanted: Partial<Record<MapName, number>> = { ...sizes, reason_counters: reasons.length }
+    // The others have one size, which belongs to the layout.
+    return (wanted[map] ?? present.maps[map].info.maxEntries) === present.maps[map].info.maxEntries
   }
   return TABLES.includes(name) ? TABLES.every(hasSize) : hasSize(name)
 }

@@ -6,6 +6,7 @@ import { fleetKeyFingerprint } from '../../ring/flow-hash.ts'
 import { type Attachment, readAttachments } from './attachments.ts'
 import type { Breathe } from './breather.ts'
 import { sizeMaps } from './capacity.ts'
+import { completeRow } from './complete-row.ts'
 import { readReasons } from './counters.ts'
 import { type Dataplane, openDataplane } from './dataplane.ts'
 import { knowServices } from './known-services.ts'
@@ -44,8 +45,7 @@ export async function observeXdp(context: ObserveContext): Promise<Seen> {
   const attachments = readAttachments(pins, dataplane)
   for (const { row } of attachments) rows.set(`interface/${row.name}`, row)
   for (const [rowKey, entry] of tables.services) {
-    const isComplete = tables.vips.has(entry.key.vip)
-    rows.set(rowKey, observeService(entry, known.get(rowKey), isComplete))
+    rows.set(rowKey, observeService(entry, known.get(rowKey), tables))
   }
   return { rows, facts: describe(dataplane, store, { tables, known, attachments }) }
 }
@@ -78,16 +78,13 @@ const capacityOf = ({ maps }: Dataplane): XdpSettingsRow['capacity'] => ({
  * A service that is not whole has a ring of 0 slots: one without a ring, or whose VIP is missing. How many
  * services a VIP is said to have moves no packet, and is put right with the next change.
  */
-function observeService(
-  { key }: ServiceEntry,
-  ring: KnownRing | undefined,
-  isComplete: boolean,
-): XdpServiceRow {
+function observeService({ key }: ServiceEntry, ring: KnownRing | undefined, tables: Tables): XdpServiceRow {
   if (ring === undefined) {
     const none = { slots: 0, differing: 0 }
     return { kind: 'service', ...key, encapsulation: 'ipip', ring: none, idleTimeout: 1, backends: [] }
   }
-  return isComplete ? ring.row : { ...ring.row, ring: { ...ring.row.ring, slots: 0 } }
+  const row = completeRow(ring, tables)
+  return tables.vips.has(key.vip) ? row : { ...row, ring: { ...row.ring, slots: 0 } }
 }
 
 interface Parts {

@@ -13,7 +13,7 @@ import { membersIn } from './members.ts'
 
 /** A ring as it was read, less its slots. */
 export interface KnownRing extends Omit<Ring, 'slots'> {
-  /** What it makes of a service. */
+  /** What it makes of a service, less what lists say: see complete-row.ts. */
   readonly row: XdpServiceRow
   /** Of slot -> backend. */
   readonly digest: Digest
@@ -66,7 +66,7 @@ export function createRingStore(ringOf: BuildRing): RingStore {
   }
 
   function know({ slots, ...ring }: Ring): KnownRing {
-    const { members, key, encapsulation, gue, hashBy, idleTimeout } = ring
+    const { members, key, encapsulation, gue, hashBy, flowLimit, idleTimeout } = ring
     const digest = digestSlots(members, slots)
     const isExpected = digest === expected.get(nameBackends(members))
     const differing = isExpected ? 0 : countDiffering(slots, computeSlots(members, ringOf))
@@ -81,6 +81,7 @@ export function createRingStore(ringOf: BuildRing): RingStore {
         encapsulation,
         ...(gue && { gue }),
         ...(hashBy && { hashBy }),
+        ...(flowLimit && { flowLimit }),
         ring: shape,
         idleTimeout,
         backends,

@@ -1,5 +1,6 @@
 import { addressToBytes, serviceId } from '../../../schemas/address.ts'
 import type { RowKey } from '../../../schemas/node-state.ts'
+import { accessCodec } from './access-lists.ts'
 import type { Dataplane, OpenMap } from './dataplane.ts'
 import {
   decodeServiceKey,
@@ -10,11 +11,15 @@ import {
   type ServiceKey,
   structs,
 } from './layout.ts'
-import { deleteEntries, type Entries, readEntries, updateEntries } from './libbpf/maps.ts'
+import { type Entries, readEntries } from './libbpf/maps.ts'
+import { dropLists, readLists } from './lists.ts'
+import { deleteKeys, writeEntries } from './map-entries.ts'
+import { decodePortRanges, encodePortRanges } from './port-ranges.ts'
+import { quicCodec } from './quic-lists.ts'
 import { createRingMap } from './ring-map.ts'
 import type { RingStore } from './ring-store.ts'
 
-/** What `services`, `vips` and `rings` hold. */
+/** What `services`, `port_ranges`, `vips` and `rings` hold, and the lists that rings name. */
 export interface Tables {
   readonly services: ReadonlyMap<RowKey, ServiceEntry>
   /** Keys in `services` that Ballast does not write. */
@@ -23,7 +28,14 @@ export interface Tables {
   readonly vips: ReadonlyMap<string, number>
   /** Ids of inner maps by ring. */
   readonly rings: ReadonlyMap<number, number>
+  /** Entries of port_ranges, by their keys in hex. */
+  readonly ranges: ReadonlyMap<string, readonly [key: Buffer, value: Buffer]>
+  readonly accessLists: ReadonlyMap<number, AccessPrefixes>
+  readonly serverIds: ReadonlyMap<number, ServerIds>
 }
+
+type AccessPrefixes = ReturnType<typeof accessCodec.decode>
+type ServerIds = ReturnType<typeof quicCodec.decode>
 
 export interface ServiceEntry {
   readonly key: ServiceKey
@@ -31,12 +43,12 @@ export interface ServiceEntry {
   readonly id: number
 }
 
-export const serviceRowKey = ({ vip, port, protocol }: ServiceKey): RowKey =>
-  `service/${serviceId(vip, port, protocol)}`
+export const serviceRowKey = ({ vip, port, endPort, protocol }: ServiceKey): RowKey =>
+  `service/${serviceId(vip, port, protocol, endPort)}`
 
 export async function readTables({ maps }: Dataplane): Promise<Tables> {
-  const [services, vips, rings] = await Promise.all(
-    [maps.services, maps.vips, maps.rings].map(({ fd, info }) => readEntries(fd, info)),
+  const [services, vips, rings, ranged] = await Promise.all(
+    [maps.services, maps.vips, maps.rings, maps.port_ranges].map(({ fd, info }) => readEntries(fd, info)),
   )
   const entries = new Map<RowKey, ServiceEntry>()
   const aliens: Buffer[] = []
@@ -45,9 +57,53 @@ export async function readTables({ maps }: Dataplane): Promise<Tables> {
     if (known === undefined) aliens.push(bytes)
     else entries.set(known.rowKey, { key: known.key, id: value })
   }
+  const ranges = readRanges(ranged!)
+  for (const [key, value] of ranges.values()) {
+    for (const entry of decodePortRanges(key, value) ?? []) entries.set(serviceRowKey(entry.key), entry)
+  }
   const counts = [...eachEntry(vips!, 16)].map(([vip, count]) => [readAddress(vip, 0), count] as const)
   const ids = [...eachEntry(rings!, 4)].map(([id, mapId]) => [id.readUInt32LE(), mapId] as const)
-  return { services: entries, aliens, vips: new Map(counts), rings: new Map(ids) }
+  const [accessLists, serverIds] = await Promise.all([
+    readLists(maps, accessCodec),
+    readLists(maps, quicCodec),
+  ])
+  return {
+    services: entries,
+    aliens,
+    vips: new Map(counts),
+    rings: new Map(ids),
+    ranges,
+    accessLists,
+    serverIds,
+  }
+}
+
+function readRanges({ count, keys, values }: Entries): Tables['ranges'] {
+  const [keySize, valueSize] = [structs.service_key.size, structs.port_ranges.size]
+  return new Map(
+    Array.from({ length: count }, (_, i) => {
+      const key = keys.subarray(i * keySize, (i + 1) * keySize)
+      return [key.toString('hex'), [key, values.subarray(i * valueSize, (i + 1) * valueSize)]]
+    }),
+  )
+}
+
+/** The numbers of the lists that the rings of these services name. */
+export function namedLists(
+  services: Iterable<ServiceEntry>,
+  { rings }: Pick<Tables, 'rings'>,
+  store: Pick<RingStore, 'read'>,
+): { access: ReadonlySet<number>; quic: ReadonlySet<number> } {
+  const access = new Set<number>()
+  const quic = new Set<number>()
+  for (const { id } of services) {
+    const mapId = rings.get(id)
+    const ring = mapId === undefined ? 'unreadable' : store.read(mapId)
+    if (typeof ring !== 'object') continue
+    if (ring.access !== undefined) access.add(ring.access.list)
+    if (ring.quic !== undefined) quic.add(ring.quic.list)
+  }
+  return { access, quic }
 }
 
 /** How many services each VIP has. */
@@ -75,13 +131,37 @@ export async function settleTables(
   )
   await deleteKeys(maps.vips, [...tables.vips.keys()].filter(vip => !counts.has(vip)).map(addressToBytes))
 
-  const goneKeys = [...tables.services].filter(([rowKey]) => gone.has(rowKey)).map(([, { key }]) => key)
+  const goneKeys = [...tables.services]
+    .filter(([rowKey, { key }]) => gone.has(rowKey) && key.endPort === undefined)
+    .map(([, { key }]) => key)
   await deleteKeys(maps.services, [...goneKeys.map(encodeServiceKey), ...tables.aliens])
+  await settleRanges(maps.port_ranges, tables.ranges, staying)
 
   const used = new Set(staying.map(({ id }) => id))
   await blankRings(
     maps.rings,
     findOrphanRings(tables, used, store).map(([id]) => id),
+  )
+  const named = namedLists(staying, tables, store)
+  if (tables.accessLists.size > 0) await dropLists(maps, accessCodec, named.access)
+  if (tables.serverIds.size > 0) await dropLists(maps, quicCodec, named.quic)
+}
+
+async function settleRanges(
+  map: OpenMap,
+  present: Tables['ranges'],
+  staying: readonly ServiceEntry[],
+): Promise<void> {
+  const wanted = encodePortRanges(staying)
+  await writeEntries(
+    map,
+    [...wanted]
+      .filter(([name, [, value]]) => !present.get(name)?.[1].equals(value))
+      .map(([, entry]) => entry),
+  )
+  await deleteKeys(
+    map,
+    [...present].filter(([name]) => !wanted.has(name)).map(([, [key]]) => key),
   )
 }
 
@@ -106,20 +186,6 @@ async function blankRings(rings: OpenMap, ids: readonly number[]): Promise<void>
     ids.map(id => [encodeIndex(id), encodeIndex(blank.fd)]),
   )
 }
-
-export async function writeEntries(
-  { fd, info }: OpenMap,
-  entries: readonly (readonly [key: Uint8Array, value: Uint8Array])[],
-): Promise<void> {
-  await updateEntries(fd, info, {
-    count: entries.length,
-    keys: Buffer.concat(entries.map(([key]) => key)),
-    values: Buffer.concat(entries.map(([, value]) => value)),
-  })
-}
-
-const deleteKeys = ({ fd, info }: OpenMap, keys: readonly Uint8Array[]): Promise<void> =>
-  deleteEntries(fd, info, keys)
 
 /** Entries whose value is one `__u32`. */
 function* eachEntry({ count, keys, values }: Entries, keySize: number): Generator<[Buffer, number]> {

@@ -8,6 +8,8 @@ export const MapFlag = { mmapable: 1 << 10 } as const
 
 /** A hash is read by whole buckets: room for one that is longer than what should be left. */
 const BUCKET_ROOM = 64
+/** Entries read at a time: most maps have room for far more than is in them. */
+const READ_CHUNK = 16_384
 
 /**
  * All entries of a map, packed; values of per-CPU maps as one value per possible CPU, each a multiple of 8
@@ -51,31 +53,38 @@ export const freezeMap = (fd: number): void => {
 
 /** Every entry that there is; of a map of maps the ids of the inner maps. */
 export async function readEntries(fd: number, map: MapInfo, valueBytes = map.valueSize): Promise<Entries> {
-  const room = map.maxEntries + BUCKET_ROOM
-  const keys = Buffer.alloc(map.keySize * room)
-  const values = Buffer.alloc(valueBytes * room)
+  const room = Math.min(map.maxEntries, READ_CHUNK) + BUCKET_ROOM
+  const chunks: Entries[] = []
   let cursor: Buffer | null = null
-  let read = 0
   for (;;) {
     const next: Buffer = Buffer.alloc(Math.max(map.keySize, 8))
     const count = Buffer.alloc(4)
-    count.writeUInt32LE(room - read)
-    const keysRest = keys.subarray(read * map.keySize)
-    const valuesRest = values.subarray(read * valueBytes)
+    count.writeUInt32LE(room)
+    const keys = Buffer.alloc(map.keySize * room)
+    const values = Buffer.alloc(valueBytes * room)
     const call = loadLibbpf().bpf_map_lookup_batch
-    const result = await callAside(call, fd, cursor, next, keysRest, valuesRest, count, null)
+    const result = await callAside(call, fd, cursor, next, keys, values, count, null)
     if (result === -EOPNOTSUPP || result === -ENOTSUPP) return readOneByOne(fd, map, valueBytes)
     if (result < 0 && result !== -ENOENT) throw bpfFault(`reading ${map.name}`, -result)
-    read += count.readUInt32LE()
-    if (result === -ENOENT) break
+    const read = count.readUInt32LE()
+    chunks.push({
+      count: read,
+      keys: keys.subarray(0, read * map.keySize),
+      values: values.subarray(0, read * valueBytes),
+    })
+    if (result === -ENOENT) return joinChunks(chunks)
     cursor = next
   }
-  return {
-    count: read,
-    keys: keys.subarray(0, read * map.keySize),
-    values: values.subarray(0, read * valueBytes),
-  }
 }
+
+const joinChunks = (chunks: readonly Entries[]): Entries =>
+  chunks.length === 1
+    ? chunks[0]!
+    : {
+        count: chunks.reduce((sum, { count }) => sum + count, 0),
+        keys: Buffer.concat(chunks.map(({ keys }) => keys)),
+        values: Buffer.concat(chunks.map(({ values }) => values)),
+      }
 
 /**
  * Makes or replaces many entries in one call, on another thread: a map of maps waits for its readers, once

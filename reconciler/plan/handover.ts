@@ -138,7 +138,7 @@ class Departure {
       this.#target.ipvs[key] = { ...row, backends: row.backends.map(drained) }
   }
 
-  /** What the rest needs stays as long as that: sessions for routes, the program and the addresses for services. */
+  /** What the rest needs stays as long as that: sessions for routes, the program, the addresses and sysctls for services. */
   finish(): Step {
     const { observed } = this.#input
     const { xdp, ipvs, bgp } = this.#target
@@ -151,8 +151,10 @@ class Departure {
         row.kind === 'service' && row.match.by === 'address' ? [row.match.vip] : [],
       ),
     )
+    const isForwarding = Object.values(ipvs).some(row => row.kind === 'service')
     for (const [key, row] of Object.entries(observed.ipvs))
-      if (row.kind === 'vip' && vips.has(row.address)) ipvs[key] ??= row
+      if (row.kind === 'vip' ? vips.has(row.address) : row.kind !== 'service' && isForwarding)
+        ipvs[key] ??= row
     return { target: this.#target, pending: this.#pending, leaving: this.#leaving }
   }
 

@@ -9,8 +9,6 @@ import type { Drivers } from './converge.ts'
 export interface Departures {
   /** What the node should hold now. */
   plan(wanted: NodeTables, observed: NodeTables, handover: Handover | undefined): Promise<Step>
-  /** Something was on its way out when this process began. */
-  readonly resumed: boolean
 }
 
 const NO_WAIT: Handover = { shutdownTime: 0, drainTimeout: 0 }
@@ -18,7 +16,6 @@ const NO_WAIT: Handover = { shutdownTime: 0, drainTimeout: 0 }
 /** A file that cannot be read is no reason to stop: then the time begins anew. */
 export async function openDepartures(file: string, drivers: Drivers, now: () => number): Promise<Departures> {
   let leaving = await readLeaving(file)
-  const resumed = Object.keys(leaving).length > 0
 
   async function plan(wanted: NodeTables, observed: NodeTables, handover: Handover = NO_WAIT): Promise<Step> {
     const { xdp, ipvs } = findLeaving(wanted, observed)
@@ -36,7 +33,7 @@ export async function openDepartures(file: string, drivers: Drivers, now: () => 
     return step
   }
 
-  return { plan, resumed }
+  return { plan }
 }
 
 const Stored = z.record(z.string(), z.int())

@@ -63,7 +63,7 @@ export function createNode(options: NodeOptions): Node {
     drift: [],
     seen: null,
   }
-  /** What the node was last brought to for this want; null: not yet by this process. */
+  /** What the node was last brought to on its way to this want; null: not yet by this process. */
   let reached: NodeTables | null = null
   /** There is nothing to do about what was seen last. */
   let settled = false
@@ -115,15 +115,18 @@ export function createNode(options: NodeOptions): Node {
     let seen = before
     let edits: Convergence['edits'] = { create: 0, update: 0, delete: 0 }
     for (;;) {
-      const { target, pending } = await options.departures.plan(wanted, seen.tables, want.handover)
+      // What is there beyond a state that was reached is drift, and nothing that was on its way out.
+      const { target, pending } = isApplied()
+        ? { target: wanted, pending: [] }
+        : await options.departures.plan(wanted, seen.tables, want.handover)
       if (isEmpty(diffNode(target, seen.tables))) {
         reached = target
         await finish(pending)
         return
       }
-      const since = reached ?? (options.departures.resumed ? null : target)
-      if (seen === before && isApplied() && since !== null) {
-        const drift = findDrift(since, seen.tables, now())
+      const should = isApplied() ? wanted : reached
+      if (seen === before && should !== null) {
+        const drift = findDrift(should, seen.tables, now())
         if (drift.length > 0) await noticeDrift(drift)
         if (drift.length > 0 && want.drift === 'hold') {
           const outcomeAt = status.outcome === 'held' ? status.outcomeAt : now()
@@ -153,7 +156,8 @@ export function createNode(options: NodeOptions): Node {
 
   /** The node is as wanted, but for what must wait: remembers that, and what healed by it. */
   async function finish(pending: readonly string[]): Promise<void> {
-    if (lastGood !== null && !isApplied()) await keep({ ...lastGood, appliedInBoot: options.bootId })
+    if (lastGood !== null && !isApplied() && pending.length === 0)
+      await keep({ ...lastGood, appliedInBoot: options.bootId })
     const drift = trackDrift(status.drift, [], now())
     for (const item of drift.filter(({ healedAt, key }) => healedAt !== null && isOpen(status.drift, key))) {
       log.info({ key: item.key, driver: item.driver, afterMs: item.healedAt! - item.since }, 'drift healed')

@@ -12,6 +12,7 @@
 #include "flow_table.h"
 #include "hash.h"
 #include "maps.h"
+#include "next_hop.h"
 #include "parse.h"
 #include "quic.h"
 
@@ -95,7 +96,7 @@ static __always_inline struct flow *find_place(const struct attempt *attempt)
 /* The member of the flow's slot, which gets an entry if it can; NULL: there is none. */
 static __noinline struct member *start_flow(struct ring *ring, struct attempt *attempt)
 {
-	__u32 index = ring->slots[ring_slot(attempt->slot_hash)];
+	__u32 index = slot_member(ring, attempt->slot_hash);
 	struct flow *place = attempt->place;
 	struct member *member;
 	__u64 data;
@@ -144,7 +145,7 @@ static __always_inline struct member *peek_member(struct ring *ring, const struc
 		if (member)
 			return member;
 	}
-	index = ring->slots[ring_slot(hash_for_slot(ring, key, packet, hash))];
+	index = slot_member(ring, hash_for_slot(ring, key, packet, hash));
 	if (index >= RING_MEMBERS || !ring->members[index].generation)
 		return NULL;
 	return &ring->members[index];

@@ -6,6 +6,7 @@
 #include "choose.h"
 #include "egress.h"
 #include "encap.h"
+#include "gue_sum.h"
 #include "maps.h"
 
 static __always_inline struct ring *find_ring(__u32 service)
@@ -21,6 +22,8 @@ static __always_inline __u32 outer_bytes(const struct member *member)
 {
 	__u32 header = member->flags & MEMBER_IPV6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 
+	if (member->flags & MEMBER_L2)
+		return 0;
 	return header + shim_bytes(member->flags);
 }
 
@@ -52,6 +55,8 @@ static __always_inline struct outer wrap_in_gue(struct xdp_md *ctx, const struct
 	if (!outer.eth || (void *)udp + shim > end)
 		return (struct outer){};
 	write_gue(udp, packet, shim, port, hash);
+	if (member->flags & MEMBER_CHECKSUM)
+		write_gue_sum(ctx, packet->family, shim);
 	return outer;
 }
 
@@ -68,16 +73,50 @@ static __always_inline struct outer encapsulate(struct xdp_md *ctx, const struct
 			   sizeof(struct udphdr) + sizeof(__u32));
 }
 
+/*
+ * An action; XDP_DROP: the link address is not known. length: of the IP packet.
+ * A function of its own, out of the way of what is encapsulated.
+ */
+static __noinline int send_to_next_hop(struct xdp_md *ctx, const struct member *member,
+				       __u32 length, __u32 new_flows)
+{
+	struct next_hop *hop = bpf_map_lookup_elem(&next_hops, &member->address);
+	struct ethhdr *eth = (void *)(long)ctx->data;
+
+	if (!hop || (void *)(eth + 1) > (void *)(long)ctx->data_end)
+		return XDP_DROP;
+	store_link_address(eth->h_dest, load_link_address(hop->to));
+	store_link_address(eth->h_source, load_link_address(hop->from));
+	count_member(member->counter, length, new_flows);
+	return hop->ifindex == ctx->ingress_ifindex ? XDP_TX : (int)bpf_redirect(hop->ifindex, 0);
+}
+
+static __always_inline struct verdict forward_l2(struct xdp_md *ctx, const struct packet *packet,
+						 struct choice choice, __u32 bytes)
+{
+	enum xdp_action action;
+
+	if (bytes - ETH_HLEN > config.mtu)
+		return (struct verdict){ XDP_DROP, REASON_TOO_BIG };
+	action = send_to_next_hop(ctx, choice.member, packet->length,
+				  choice.reason == REASON_FORWARDED_RING);
+	return (struct verdict){ action,
+				 action == XDP_DROP ? REASON_DROP_NO_NEXT_HOP : choice.reason };
+}
+
 /* Encapsulates and sends. bytes: of the frame. REASON_TOO_BIG: the frame is as it was, and not counted yet. */
 static __always_inline struct verdict deliver(struct xdp_md *ctx, const struct packet *packet,
 					      const struct ring *ring, struct choice choice,
 					      __u64 hash, __u32 bytes)
 {
 	const struct member *member = choice.member;
-	enum reason obstacle = check_encapsulation(member, bytes - ETH_HLEN);
+	enum reason obstacle;
 	struct verdict verdict;
 	struct outer outer;
 
+	if (member->flags & MEMBER_L2)
+		return forward_l2(ctx, packet, choice, bytes);
+	obstacle = check_encapsulation(member, bytes - ETH_HLEN);
 	if (obstacle != REASON_NONE)
 		return (struct verdict){ XDP_DROP, obstacle };
 	outer = encapsulate(ctx, packet, ring, member, hash);

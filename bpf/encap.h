@@ -2,7 +2,8 @@
 /*
  * IP in IP: RFC 2003 (4in4), RFC 2473 (4in6, 6in6), RFC 4213 (6in4).
  * GUE (draft-ietf-intarea-gue): the same with UDP in between, whose source
- * port varies with the flow; its checksum is 0, over IPv6 too (RFC 6935).
+ * port varies with the flow; its checksum is 0, over IPv6 too (RFC 6935)
+ * unless the service asks for one (gue_sum.h).
  *
  * The inner packet is not touched, its TTL neither: the balancer is a point
  * of its path that clients do not see. Type of service or traffic class are
@@ -80,16 +81,20 @@ static __always_inline struct outer push_header(struct xdp_md *ctx, int bytes)
 	return (struct outer){ .eth = eth, .ip = (word32 *)(eth + 1) };
 }
 
-/* RFC 1071, over a header whose checksum field is 0. */
-static __always_inline __u32 ipv4_checksum(const __u32 words[5])
+/* RFC 1071: the complement of a sum of 32-bit words in their order of the network. */
+static __always_inline __u32 fold(__u64 sum)
 {
-	__u64 sum = (__u64)words[0] + words[1] + words[2] + words[3] + words[4];
-
 	sum = (sum >> 32) + (__u32)sum;
 	sum = (sum >> 16) + (sum & 0xffff);
 	sum = (sum >> 16) + (sum & 0xffff);
 	sum = (sum >> 16) + (sum & 0xffff);
 	return ~sum & 0xffff;
+}
+
+/* Over a header whose checksum field is 0. */
+static __always_inline __u32 ipv4_checksum(const __u32 words[5])
+{
+	return fold((__u64)words[0] + words[1] + words[2] + words[3] + words[4]);
 }
 
 static __always_inline struct outer encapsulate_ipv4(struct xdp_md *ctx,

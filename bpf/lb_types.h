@@ -67,6 +67,8 @@ enum member_flags {
 	MEMBER_GUE = 1 << 1,
 	MEMBER_GUE_HEADER = 1 << 2, /* and not variant 1, which has no header */
 	MEMBER_ACCESS = 1 << 3,	    /* RING_ACCESS */
+	MEMBER_L2 = 1 << 4,
+	MEMBER_CHECKSUM = 1 << 5, /* of GUE over IPv6 */
 };
 
 struct member {
@@ -81,6 +83,10 @@ enum encapsulation {
 	ENCAP_IPIP = 1,	 /* 4in4, 6in6, 4in6: protocol 4 (RFC 2003) or 41 (RFC 2473) */
 	ENCAP_GUE = 2,	 /* UDP, and directly in it the IP packet: GUE's variant 1 */
 	ENCAP_GUE_0 = 3, /* UDP, a header of 4 bytes, the IP packet: variant 0 */
+	ENCAP_L2 = 4,	 /* none: only the link addresses change */
+	/* The same as 2 and 3, over IPv6 with a UDP checksum. */
+	ENCAP_GUE_SUM = 5,
+	ENCAP_GUE_0_SUM = 6,
 };
 
 /* What of a packet chooses the slot of its flow; what flow entries are told apart by is always all of it. */
@@ -247,6 +253,13 @@ struct member_counters {
 	__u64 new_flows; /* flow entries made; a repeated SYN makes its entry again */
 };
 
+/* next_hops: a hash from a backend's address, of services with ENCAP_L2. */
+struct next_hop {
+	__u8 to[6];   /* link address of the backend */
+	__u8 from[6]; /* that of the interface */
+	__u32 ifindex;
+};
+
 /*
  * Why a packet was passed or dropped, or how it was forwarded. The names in
  * lower case, less the prefix, are those of metrics and documents.
@@ -279,9 +292,10 @@ enum reason {
 	REASON_DROP_NO_BACKEND,	      /* every member is drained, or the ring is missing */
 	REASON_DROP_TOO_BIG, /* would exceed the MTU after encapsulation, and the sender was not told */
 	REASON_DROP_TOO_BIG_NO_DF, /* the same, of a packet that asks for fragments, which are not made */
-	REASON_DROP_ICMP_LIMIT, /* an echo request, above the limit of answers */
-	REASON_DROP_NO_SOURCE,	/* no outer source address of the member's family */
-	REASON_DROP_NO_ROUTE,	/* egress by FIB, and the FIB has no next hop */
+	REASON_DROP_ICMP_LIMIT,	 /* an echo request, above the limit of answers */
+	REASON_DROP_NO_SOURCE,	 /* no outer source address of the member's family */
+	REASON_DROP_NO_ROUTE,	 /* egress by FIB, and the FIB has no next hop */
+	REASON_DROP_NO_NEXT_HOP, /* L2: the backend's link address is not known */
 	REASON_COUNT,
 };
 

@@ -32,15 +32,6 @@ struct error6 {
 	struct icmp_header icmp;
 } __attribute__((packed));
 
-static __always_inline __u32 fold(__u64 sum)
-{
-	sum = (sum >> 32) + (__u32)sum;
-	sum = (sum >> 16) + (sum & 0xffff);
-	sum = (sum >> 16) + (sum & 0xffff);
-	sum = (sum >> 16) + (sum & 0xffff);
-	return ~sum & 0xffff;
-}
-
 /* Makes room for the headers, of which the Ethernet header is there already, and cuts what is not quoted. */
 static __always_inline int resize(struct xdp_md *ctx, __u32 headers, __u32 quoted)
 {

@@ -12,16 +12,27 @@
 #define TAG_BYTES 4
 #define TYPE_OFFSET 12 /* of the EtherType, or of the first tag */
 
-/* As in the frame, type first. bytes: of all of them; 0: there was none. */
+/* words: both, as in the frame; of one tag the second is what happened to follow. bytes: of all of them; 0: none. */
 struct tags {
-	__u32 outer;
-	__u32 inner;
+	__u64 words;
 	__u32 bytes;
 };
 
-static __always_inline bool is_tag(__be16 type)
+/*
+ * 1 or 0, by arithmetic: to the verifier a number that is not known. Of known
+ * ones, from branches, it would look at the whole program once for each.
+ */
+static __always_inline __u32 is_type(__be16 type, __be16 wanted)
 {
-	return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
+	__u32 difference = type ^ wanted;
+
+	asm volatile("" : "+r"(difference));
+	return (difference - 1) >> 31;
+}
+
+static __always_inline __u32 is_tag(__be16 type)
+{
+	return is_type(type, bpf_htons(ETH_P_8021Q)) | is_type(type, bpf_htons(ETH_P_8021AD));
 }
 
 /* Moves the Ethernet addresses, which stand before the tags. False: there is no room, and the frame is as it was. */
@@ -47,20 +58,22 @@ static __always_inline bool move_addresses(struct xdp_md *ctx, int by)
 static __always_inline struct tags peel_tags(struct xdp_md *ctx)
 {
 	void *frame = (void *)(long)ctx->data;
-	void *end = (void *)(long)ctx->data_end;
 	struct tags tags = {};
+	__u32 first, both, bytes;
 
-	if (frame + ETH_HLEN + TAG_BYTES > end || !is_tag(load16(frame + TYPE_OFFSET)))
+	/* What is shorter holds no IP header behind a tag. */
+	if (frame + ETH_HLEN + 2 * TAG_BYTES > (void *)(long)ctx->data_end)
 		return tags;
-	tags.outer = load32(frame + TYPE_OFFSET);
-	tags.bytes = TAG_BYTES;
-	if (frame + ETH_HLEN + 2 * TAG_BYTES <= end &&
-	    is_tag(load16(frame + TYPE_OFFSET + TAG_BYTES))) {
-		tags.inner = load32(frame + TYPE_OFFSET + TAG_BYTES);
-		tags.bytes = 2 * TAG_BYTES;
-	}
-	if (!move_addresses(ctx, tags.bytes))
-		tags.bytes = 0;
+	first = is_tag(load16(frame + TYPE_OFFSET));
+	both = first & is_tag(load16(frame + TYPE_OFFSET + TAG_BYTES));
+	tags.words = load64(frame + TYPE_OFFSET);
+	bytes = (first + both) * TAG_BYTES;
+	/* Another number than the one that the branch is about to make known. */
+	tags.bytes = bytes ^ 1;
+	asm volatile("" : "+r"(tags.bytes));
+	if (bytes && !move_addresses(ctx, bytes))
+		return (struct tags){};
+	tags.bytes ^= 1;
 	return tags;
 }
 
@@ -80,9 +93,9 @@ static __always_inline enum xdp_action put_tags_back(struct xdp_md *ctx, struct 
 	frame = (void *)(long)ctx->data;
 	if (frame + ETH_HLEN + 2 * TAG_BYTES > (void *)(long)ctx->data_end)
 		return XDP_DROP;
-	*(word32 *)(frame + TYPE_OFFSET) = tags.outer;
+	*(word32 *)(frame + TYPE_OFFSET) = tags.words;
 	if (tags.bytes == 2 * TAG_BYTES)
-		*(word32 *)(frame + TYPE_OFFSET + TAG_BYTES) = tags.inner;
+		*(word32 *)(frame + TYPE_OFFSET + TAG_BYTES) = tags.words >> 32;
 	return action;
 }
 

@@ -39,12 +39,9 @@ export const AlertReceiver = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('command'),
     name,
-    command: z
-      .array(z.string().min(1))
-      .min(1)
-      .meta({
-        description: 'A program and its arguments; gets each notification as JSON on standard input.',
-      }),
+    command: z.array(z.string().min(1)).min(1).meta({
+      description: 'A program and its arguments; gets each notification as JSON on standard input.',
+    }),
   }),
 ])
 export type AlertReceiver = z.infer<typeof AlertReceiver>
@@ -60,14 +57,9 @@ export const AlertRule = z
       .min(1)
       .optional()
       .meta({ description: 'Names of Services; all drift when left out.' }),
-    minShare: z
-      .number()
-      .min(0)
-      .max(1)
-      .default(0)
-      .meta({
-        description: 'The smallest share of flows affected, from 0 to 1. What is not known counts as 1.',
-      }),
+    minShare: z.number().min(0).max(1).default(0).meta({
+      description: 'The smallest share of flows affected, from 0 to 1. What is not known counts as 1.',
+    }),
     after: z
       .int()
       .min(0)
@@ -80,11 +72,8 @@ export type AlertRule = z.infer<typeof AlertRule>
 
 export const AlertSettings = z.strictObject({
   receivers: z.array(AlertReceiver),
-  rules: z
-    .array(AlertRule)
-    .default([])
-    .meta({
-      description: 'The first that matches counts, for each receiver. Without any, all drift is told to all.',
-    }),
+  rules: z.array(AlertRule).default([]).meta({
+    description: 'The first that matches counts, for each receiver. Without any, all drift is told to all.',
+  }),
 })
 export type AlertSettings = z.infer<typeof AlertSettings>

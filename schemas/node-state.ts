@@ -27,8 +27,15 @@ export const RowBackend = z.strictObject({
 })
 export type RowBackend = z.infer<typeof RowBackend>
 
-/** Generic UDP encapsulation. Variant 1 has the IP packet directly in UDP, variant 0 a header of 4 bytes before it. */
-export const Gue = z.strictObject({ variant: z.union([z.literal(0), z.literal(1)]), port: Port })
+/**
+ * Generic UDP encapsulation. Variant 1 has the IP packet directly in UDP, variant 0 a header of 4 bytes before it.
+ * `checksum`: of the UDP header over IPv6; absent: 0 (RFC 6935). Over IPv4 it is 0.
+ */
+export const Gue = z.strictObject({
+  variant: z.union([z.literal(0), z.literal(1)]),
+  port: Port,
+  checksum: z.literal('computed').exactOptional(),
+})
 export type Gue = z.infer<typeof Gue>
 
 /** What of a packet chooses the backend of a new flow, when that is not all of its 5-tuple. */
@@ -67,7 +74,8 @@ export const XdpServiceRow = z.strictObject({
   /** The last of its ports, when it has more than one. */
   endPort: Port.exactOptional(),
   protocol: Protocol,
-  encapsulation: z.enum(['ipip', 'gue']),
+  /** `l2`: none; the packet goes to the link address of the backend. */
+  encapsulation: z.enum(['ipip', 'gue', 'l2']),
   /** With the encapsulation `gue`, and only then. */
   gue: Gue.exactOptional(),
   /** Absent: by the 5-tuple. */

@@ -163,6 +163,7 @@ function renderEncapsulation({
 }: NonNullable<Explanation['encapsulation']>): string {
   const end = (address: string, port: number | undefined): string =>
     port === undefined ? address : `${address.includes(':') ? `[${address}]` : address}:${port}`
+  if (kind === 'l2') return `none, to the link address of ${destination}`
   return `${kind}, ${end(source, ports?.source)} -> ${end(destination, ports?.destination)}`
 }
 

@@ -84,8 +84,7 @@ async function review(options: ReviewOptions, command: Command): Promise<number>
     const comment = renderMarkdown(made.plan, { link: options.link ?? null })
     const status = { state: 'success', description: made.plan.risk.line, url: options.link ?? null } as const
     await tell(forge, pull, { comment, status }, job)
-    if (options.record === true && board !== null)
-      await board.reviews.put(keepPlan(made, 'plan', Date.now()))
+    if (options.record === true && board !== null) await board.reviews.put(keepPlan(made, 'plan', Date.now()))
     if (options.json === true) printJson(made.plan)
     else process.stdout.write(comment)
     return isEmptyPlan(made.plan) ? 0 : 2

@@ -5,6 +5,7 @@ import type { NodeReport } from '../../schemas/report.ts'
 import { createSimulatedDriver } from '../drivers/simulated/driver.ts'
 import { allHealthy } from '../effective/effective-tables.ts'
 import { createLog } from '../log/log.ts'
+import { createLoop } from '../process/loop.ts'
 import { listenForCalls, listenForWakes } from '../queue/wake.ts'
 import type { Drivers } from '../worker/converge.ts'
 import { startWorker } from '../worker/worker.ts'
@@ -48,7 +49,7 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
   const stateDir = join(settings.stateDir, 'nodes', node)
   await mkdir(stateDir, { recursive: true })
   const board = openBoard(settings, log)
-  const { drivers, readCounters } = await openDrivers(settings, stateDir)
+  const { drivers, readCounters, refreshNextHops } = await openDrivers(settings, stateDir)
   let lastReport: NodeReport | null = null
   const worker = await startWorker({
     node,
@@ -74,10 +75,14 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
   const { listen, counterInterval } = settings
   const report = () => lastReport
   const served = await serveWorker({ node, listen, counterInterval, board, report, readCounters, log })
+  const refreshed = repeat(refreshNextHops, error =>
+    log.warn({ err: error }, 'link addresses of backends not looked up; trying again'),
+  )
   log.info({ node, driver: settings.driver }, 'worker started')
 
   await untilAskedToStop()
   log.info({}, 'stopping; the dataplane stays as it is')
+  await refreshed.stop()
   await served.stop()
   calls.close()
   await wakes.close()
@@ -89,13 +94,29 @@ interface OpenDrivers {
   readonly drivers: Drivers
   /** Null: nothing is counted. */
   readonly readCounters: ServeWorkerOptions['readCounters']
+  readonly refreshNextHops: () => Promise<void>
+}
+
+/** As often as a neighbour that vanished is asked for again by the kernel. */
+const REFRESH_MS = 1_000
+
+function repeat(work: () => Promise<void>, onError: (error: unknown) => void): { stop(): Promise<void> } {
+  const loop = createLoop(work, onError)
+  const timer = setInterval(() => loop.trigger('time'), REFRESH_MS)
+  return {
+    stop() {
+      clearInterval(timer)
+      return loop.stop()
+    },
+  }
 }
 
 async function openDrivers(settings: WorkerSettings, stateDir: string): Promise<OpenDrivers> {
   if (settings.driver === 'simulated') {
     const simulate = <D extends 'xdp' | 'ipvs'>(name: D) =>
       createSimulatedDriver({ name, file: join(stateDir, `simulated-${name}.json`) })
-    return { drivers: { xdp: simulate('xdp'), ipvs: simulate('ipvs') }, readCounters: null }
+    const drivers = { xdp: simulate('xdp'), ipvs: simulate('ipvs') }
+    return { drivers, readCounters: null, refreshNextHops: async () => {} }
   }
   // Only now: a laptop has no libbpf.
   const { createXdpDriver } = await import('../drivers/xdp/driver.ts')
@@ -108,5 +129,6 @@ async function openDrivers(settings: WorkerSettings, stateDir: string): Promise<
     ...(fleetKeyFile === undefined ? {} : { fleetKeyFile }),
   })
   const ipvs = createIpvsDriver({ file: join(runtimeDir, node, 'ipvs.json') })
-  return { drivers: { xdp, ipvs }, readCounters: xdp.readCounters }
+  const { readCounters, refreshNextHops } = xdp
+  return { drivers: { xdp, ipvs }, readCounters, refreshNextHops }
 }

@@ -123,8 +123,12 @@ function rowsOf(service: Service, backends: readonly Backend[]): ServiceRows {
 /** One row for every VIP, port and protocol. */
 function xdpServiceRows({ spec, metadata }: Service, backends: RowBackend[]): ServiceRows {
   const { forwarding } = spec
-  if (forwarding !== 'ipip' && forwarding !== 'gue') throw cannot(metadata.name, forwarding)
-  const gue: Gue = { port: spec.gue?.port ?? 6080, variant: spec.gue?.variant ?? 1 }
+  if (forwarding === 'gre' || forwarding === 'nat') throw cannot(metadata.name, forwarding)
+  const gue: Gue = {
+    port: spec.gue?.port ?? 6080,
+    variant: spec.gue?.variant ?? 1,
+    ...(spec.gue?.checksum === 'full' && { checksum: 'computed' as const }),
+  }
   return spec.vip.flatMap(vip =>
     spec.ports.map(({ port, protocol }): [RowKey, XdpServiceRow] => {
       if (protocol === 'sctp') throw cannot(metadata.name, protocol)

@@ -7,6 +7,7 @@ import { buildRing, SLOT_NONE } from './maglev.ts'
 /** The headers that would be put in front of the packet. */
 export interface ExplainedEncapsulation {
   readonly kind: XdpServiceRow['encapsulation']
+  /** '' of l2, which has no outer header. */
   readonly source: string
   readonly destination: string
   /** UDP ports, of GUE. */
@@ -32,7 +33,10 @@ export interface Explanation {
 const GUE_FIRST_PORT = 0xc000
 const GUE_PORT_MASK = 0x3fffn
 
-/** Works out what the program of bpf/lb.bpf.c does for a node with these rows (rule 4). Addresses are canonical text. */
+/**
+ * Works out what the program of bpf/lb.bpf.c does for a node with these rows (rule 4); of l2, for one that knows the
+ * link address of every backend. Addresses are canonical text.
+ */
 export function explainFlow(rows: NodeTables['xdp'], key: FleetKey, tuple: FlowTuple): Explanation {
   const { vip, port, protocol } = tuple
   const settings = Object.values(rows).find(row => row.kind === 'settings')
@@ -59,6 +63,7 @@ function explainEncapsulation(
   backend: string,
   hash: bigint,
 ): ExplainedEncapsulation | null {
+  if (encapsulation === 'l2') return { kind: encapsulation, source: '', destination: backend, ports: null }
   const prefix = settings?.sources[addressFamily(backend) === 4 ? 'ipv4' : 'ipv6'] ?? ''
   if (prefix === '') return null
   const source = GUE_FIRST_PORT | Number((hash >> 16n) & GUE_PORT_MASK)

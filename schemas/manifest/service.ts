@@ -60,7 +60,7 @@ const ServiceSpec = z.strictObject({
         .enum(['none', 'full', 'remote'])
         .optional()
         .describe(
-          'ipvs: the checksum of the outer UDP header. remote: the receiver completes the inner one.',
+          'The checksum of the outer UDP header. none: 0, which backends must allow over IPv6 (RFC 6935). full: of xdp, over IPv6 alone. remote, of ipvs: the receiver completes the inner one.',
         ),
     })
     .optional()

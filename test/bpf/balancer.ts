@@ -22,6 +22,8 @@ import {
 } from '../../reconciler/drivers/xdp/libbpf/maps.ts'
 import { openObject } from '../../reconciler/drivers/xdp/libbpf/object.ts'
 import { runProgram } from '../../reconciler/drivers/xdp/libbpf/test-run.ts'
+import type { NextHop } from '../../reconciler/drivers/xdp/next-hops/choose-next-hops.ts'
+import { encodeNextHop } from '../../reconciler/drivers/xdp/next-hops/refresh-next-hops.ts'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import { addressToBytes } from '../../schemas/address.ts'
 import type { Gue, HashBy, Protocol, XdpSettingsRow } from '../../schemas/node-state.ts'
@@ -54,6 +56,7 @@ export interface ServiceFields {
   readonly idleTimeout?: number
   /** Its encapsulation; IPIP when left out. */
   readonly gue?: Gue
+  readonly encapsulation?: Ring['encapsulation']
   readonly hashBy?: HashBy
 }
 
@@ -80,6 +83,8 @@ export interface Balancer extends Disposable {
   swapRing(service: number, fields: ServiceFields): Promise<void>
   removeService(fields: ServiceFields): void
   removeRing(service: number): void
+  /** Of L2; null: it is not known. */
+  setNextHop(backend: string, hop: NextHop | null): void
   flows(): FlowEntry[]
   writeFlow(entry: FlowEntry): void
 }
@@ -171,6 +176,11 @@ export async function openBalancer(fields: BalancerFields): Promise<Balancer> {
     },
     swapRing: (service, row) => installRings([[service, row]]),
     removeService: service => void deleteEntry(services, encodeServiceKey(service)),
+    setNextHop(backend, hop) {
+      const key = addressToBytes(backend)
+      if (hop === null) deleteEntry(object.mapFd('next_hops'), key)
+      else updateEntry(object.mapFd('next_hops'), key, encodeNextHop(hop))
+    },
     removeRing: service => void deleteEntry(rings, encodeIndex(service)),
     flows() {
       return Array.from({ length: flowBuckets }, (_, bucket) => {
@@ -197,6 +207,7 @@ function createRing({
   slots,
   idleTimeout,
   gue,
+  encapsulation,
   hashBy,
 }: ServiceFields): Descriptor {
   const ring = createMap({
@@ -209,7 +220,7 @@ function createRing({
   })
   const bytes = encodeRing({
     generation: 1,
-    encapsulation: gue === undefined ? 'ipip' : 'gue',
+    encapsulation: encapsulation ?? (gue === undefined ? 'ipip' : 'gue'),
     ...(gue && { gue }),
     ...(hashBy && { hashBy }),
     idleTimeout: idleTimeout ?? 60,

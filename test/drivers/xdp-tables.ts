@@ -147,6 +147,8 @@ const service = fc
       { encapsulation: 'ipip' },
       { encapsulation: 'gue', gue: { variant: 1, port: 6080 } },
       { encapsulation: 'gue', gue: { variant: 0, port: 666 }, hashBy: 'source' },
+      { encapsulation: 'gue', gue: { variant: 1, port: 6080, checksum: 'computed' } },
+      { encapsulation: 'l2' },
     ),
   })
   .map(({ way, ports, ...fields }) => ({ ...fields, ...way, ...ports }))

@@ -51,14 +51,14 @@ export const IPVS_CASES: readonly Case[] = [
     {
       'web.yaml': service(`${IPVS}\nhashBy: ¦source\nforwarding: gue\ngue: {variant: ¦1}`),
       'xdp.yaml': service(
-        `vip: 203.0.113.11\n${PORTS}\n${BACKENDS}\nforwarding: gue\ngue: {checksum: ¦full}`,
+        `vip: 203.0.113.11\n${PORTS}\n${BACKENDS}\nforwarding: gue\ngue: {checksum: ¦remote}`,
         'xdp',
       ),
     },
     [
       ['dataplane-feature', /chooses backends by source, which ipvs cannot do/],
       ['dataplane-feature', /The kernel sends variant 0/],
-      ['dataplane-feature', /says what checksum GUE has, which xdp cannot do/],
+      ['dataplane-feature', /leaves checksums to the receiver, which xdp cannot do/],
     ],
   ],
   [

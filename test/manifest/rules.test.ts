@@ -53,6 +53,16 @@ const CASES: readonly (readonly [about: string, files: Record<string, string | n
     ],
 
     [
+      'L2 needs no source prefix, and takes IPv6 VIPs with IPv4 backends',
+      {
+        'lb-2.yaml': document('Node', 'lb-2', 'interfaces: [{name: eth0}]'),
+        'web.yaml': service(`${V4}\n${PORTS}\n${BACKENDS}\nnodes: {names: [lb-1]}`),
+        'a.yaml': service(`${V6}\n${PORTS}\n${BACKENDS}\nforwarding: l2\nnodes: {names: [lb-2]}`, 'a'),
+      },
+      [],
+    ],
+
+    [
       'two services cannot have one VIP, port and protocol on one node',
       {
         'web2.yaml': service(

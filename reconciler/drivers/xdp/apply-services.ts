@@ -155,7 +155,7 @@ async function installRings(
   }
 }
 
-function refuseUnfit({ vip, backends }: XdpServiceRow): void {
+function refuseUnfit({ vip, encapsulation, backends }: XdpServiceRow): void {
   if (backends.length > RING_MEMBERS) {
     throw new BallastError({
       code: 'XDP_TOO_MANY_BACKENDS',
@@ -164,7 +164,9 @@ function refuseUnfit({ vip, backends }: XdpServiceRow): void {
     })
   }
   const narrow =
-    addressFamily(vip) === 6 ? backends.find(({ address }) => addressFamily(address) === 4) : undefined
+    addressFamily(vip) === 6 && encapsulation !== 'l2'
+      ? backends.find(({ address }) => addressFamily(address) === 4)
+      : undefined
   if (narrow === undefined) return
   throw new BallastError({
     code: 'XDP_FAMILIES_MIXED',

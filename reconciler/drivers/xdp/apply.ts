@@ -6,6 +6,7 @@ import { dropServices, putServices, type ServiceContext } from './apply-services
 import { dropSettings, putSettings, type SettingsContext } from './apply-settings.ts'
 import { openDataplane } from './dataplane.ts'
 import { aborted, type Failures, noSettings, outcomeOf } from './failures.ts'
+import { resolveNextHops } from './next-hops/keep-next-hops.ts'
 
 export type ApplyContext = SettingsContext & Omit<ServiceContext, 'dataplane'>
 
@@ -34,6 +35,13 @@ export async function applyXdp(
     await attempt([key], () => putSettings(context, row))
   }
   const services = pick(edits, 'service', 'made')
+  const l2 = services.filter(({ row }) => row.encapsulation === 'l2')
+  await attempt(keysOf(l2), () =>
+    resolveNextHops(
+      context,
+      l2.map(({ row }) => row),
+    ),
+  )
   await attempt(keysOf(services), async () => {
     using dataplane = openDataplane(pins)
     if (dataplane === undefined) throw noSettings()

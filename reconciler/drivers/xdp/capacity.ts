@@ -11,6 +11,7 @@ export interface MapSizes {
   /** Entries of one VIP and protocol each. */
   readonly port_ranges: number
   readonly member_counters: number
+  readonly next_hops: number
   /** Buckets, a power of two. */
   readonly flows: number
 }
@@ -32,6 +33,7 @@ export function sizeMaps({ flows, services, members }: Capacity): MapSizes {
     rings: 2 * services,
     port_ranges: 2 * services,
     member_counters: 2 * members,
+    next_hops: 2 * members,
     flows: Math.max(LEAST_BUCKETS, 2 ** Math.ceil(Math.log2(flows / FLOW_LOAD / FLOW_WAYS))),
   }
 }

@@ -29,6 +29,7 @@ export const MAP_NAMES = [
   'flow_limits',
   'flows',
   'fragments',
+  'next_hops',
   'member_counters',
   'reason_counters',
   'control',

@@ -12,6 +12,7 @@ import { readXdpCounters, type XdpCounters } from './counters.ts'
 import { fingerprintXdp } from './fingerprint.ts'
 import { findMissingFeature } from './libbpf/features.ts'
 import { isBpfFileSystem } from './libbpf/pins.ts'
+import { keepNextHops } from './next-hops/keep-next-hops.ts'
 import { nodePins } from './node-pins.ts'
 import { observeXdp } from './observe.ts'
 import { createObjectReader } from './program-object.ts'
@@ -34,6 +35,8 @@ export interface XdpDriver extends Driver<XdpRow> {
    * table.
    */
   readCounters(): Promise<XdpCounters>
+  /** Looks up the link addresses of backends with `forwarding: l2` again; cheap when there are none. */
+  refreshNextHops(): Promise<void>
 }
 
 /** Rings remembered so that services with the same backends, and looks at the same rings, compute one. */
@@ -87,6 +90,7 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
     async *watch(signal) {
       for await (const _ of watchNetwork(['link'], signal)) yield { reason: 'an interface changed' }
     },
+    refreshNextHops: () => inTurn(() => keepNextHops({ ...context, breathe: createBreather() })),
     close: async () => {},
   }
 }

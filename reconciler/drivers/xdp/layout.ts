@@ -2,6 +2,7 @@ import { addressFromBytes } from '../../../schemas/address.ts'
 import type { FlowLimit, Gue, HashBy, Protocol, XdpServiceRow } from '../../../schemas/node-state.ts'
 import { RING_SLOTS } from '../../../schemas/ring-limits.ts'
 import { identify } from '../../ring/identity.ts'
+import { decodeEncapsulation, encodeEncapsulation, memberFlagsOf } from './encapsulation.ts'
 import { decodeFeatures, encodeFeatures } from './ring-features.ts'
 
 /**
@@ -59,6 +60,7 @@ export const structs = {
   flow_limit: { size: 8, fields: { paid_until: 0 } },
   fragment_key: { size: 40, fields: { source: 0, vip: 16, id: 32, protocol: 36 } },
   fragment: { size: 24, fields: { hash: 0, service: 8, tick: 12, index: 16, generation: 20 } },
+  next_hop: { size: 16, fields: { to: 0, from: 6, ifindex: 12 } },
   member_counters: { size: 24, fields: { packets: 0, bytes: 8, new_flows: 16 } },
   reason_counters: { size: 16, fields: { packets: 0, bytes: 8 } },
   control: { size: 16, fields: { layout_version: 0, next_generation: 4, bucket_key: 8 } },
@@ -114,16 +116,12 @@ export const reasons = [
   'drop_icmp_limit',
   'drop_no_source',
   'drop_no_route',
+  'drop_no_next_hop',
 ] as const
 
 const MEMBER_IPV6 = 1 << 0
-const MEMBER_GUE = 1 << 1
-const MEMBER_GUE_HEADER = 1 << 2
 const MEMBER_ACCESS = 1 << 3
 const PROTOCOLS: Readonly<Record<Protocol, number>> = { tcp: 6, udp: 17 }
-const ENCAP_IPIP = 1
-const ENCAP_GUE = 2
-const ENCAP_GUE_0 = 3
 /** `enum hash_by`, by value. */
 const HASH_BYS = ['flow', 'all-but-source-port', 'addresses', 'source'] as const
 
@@ -212,17 +210,15 @@ export function encodeRing(ring: Ring): Buffer {
   const { size, fields } = structs.ring
   const bytes = Buffer.alloc(size)
   bytes.writeUInt32LE(ring.generation >>> 0, fields.generation)
-  const { gue, access } = ring
-  bytes.writeUInt32LE(encapsulationOf(gue), fields.encapsulation)
-  bytes.writeUInt16BE(gue?.port ?? 0, fields.gue_port)
+  bytes.writeUInt32LE(encodeEncapsulation(ring), fields.encapsulation)
+  bytes.writeUInt16BE(ring.gue?.port ?? 0, fields.gue_port)
   bytes.writeUInt8(ring.hashBy === undefined ? 0 : HASH_BYS.indexOf(ring.hashBy), fields.hash_by)
   bytes.writeUInt32LE(ring.members.length, fields.members_used)
   bytes.writeUInt32LE(ring.idleTimeout, fields.idle_timeout)
   bytes.set(encodeServiceKey(ring.key), fields.key)
   encodeFeatures(bytes, ring)
-  const ways = (access === undefined ? 0 : MEMBER_ACCESS) | wayOf(gue)
   for (const [index, member] of ring.members.entries()) {
-    if (member !== undefined) writeMember(bytes, fields.members + index * structs.member.size, member, ways)
+    if (member !== undefined) writeMember(bytes, fields.members + index * structs.member.size, member, ring)
   }
   bytes.set(new Uint8Array(ring.slots.buffer, ring.slots.byteOffset, ring.slots.byteLength), fields.slots)
   return bytes
@@ -245,7 +241,10 @@ export function decodeRing(bytes: Uint8Array): Ring | undefined {
   const key = decodeServiceKey(ring.subarray(fields.key))
   const used = ring.readUInt32LE(fields.members_used)
   if (key === undefined || used > RING_MEMBERS) return undefined
-  const encapsulation = decodeEncapsulation(ring)
+  const encapsulation = decodeEncapsulation(
+    ring.readUInt32LE(fields.encapsulation),
+    ring.readUInt16BE(fields.gue_port),
+  )
   if (encapsulation === undefined) return undefined
   const hashBy = HASH_BYS[ring.readUInt8(fields.hash_by)]
   if (hashBy === undefined) return undefined
@@ -262,26 +261,6 @@ export function decodeRing(bytes: Uint8Array): Ring | undefined {
       readMember(ring, fields.members + i * structs.member.size),
     ),
     slots,
-  }
-}
-
-const encapsulationOf = (gue: Gue | undefined): number => {
-  if (gue === undefined) return ENCAP_IPIP
-  return gue.variant === 1 ? ENCAP_GUE : ENCAP_GUE_0
-}
-
-function decodeEncapsulation(ring: Buffer): Pick<Ring, 'encapsulation' | 'gue'> | undefined {
-  const { fields } = structs.ring
-  const port = ring.readUInt16BE(fields.gue_port)
-  switch (ring.readUInt32LE(fields.encapsulation)) {
-    case ENCAP_IPIP:
-      return { encapsulation: 'ipip' }
-    case ENCAP_GUE:
-      return { encapsulation: 'gue', gue: { variant: 1, port } }
-    case ENCAP_GUE_0:
-      return { encapsulation: 'gue', gue: { variant: 0, port } }
-    default:
-      return undefined
   }
 }
 
@@ -309,18 +288,16 @@ export function decodeControl(bytes: Buffer): Control {
   }
 }
 
-const wayOf = (gue: Gue | undefined): number =>
-  gue === undefined ? 0 : MEMBER_GUE | (gue.variant === 0 ? MEMBER_GUE_HEADER : 0)
-
-/** `ways`: the flags that all members of a ring have. */
-function writeMember(bytes: Buffer, at: number, member: Member, ways: number): void {
+function writeMember(bytes: Buffer, at: number, member: Member, ring: Ring): void {
   const { fields } = structs.member
   const { bytes: address, family } = identify(member.address)
   bytes.set(address, at + fields.address)
   bytes.writeUInt32LE(member.generation, at + fields.generation)
   bytes.writeUInt32LE(member.counter, at + fields.counter)
   bytes.writeUInt32LE(member.weight, at + fields.weight)
-  bytes.writeUInt32LE((family === 6 ? MEMBER_IPV6 : 0) | ways, at + fields.flags)
+  const ipv6 = family === 6
+  const access = ring.access === undefined ? 0 : MEMBER_ACCESS
+  bytes.writeUInt32LE((ipv6 ? MEMBER_IPV6 : 0) | access | memberFlagsOf(ring, ipv6), at + fields.flags)
 }
 
 function readMember(bytes: Buffer, at: number): Member | undefined {

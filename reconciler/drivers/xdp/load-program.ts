@@ -11,7 +11,15 @@ import { openObject } from './libbpf/object.ts'
 /** At most 15 characters with `.rodata` behind it. */
 const OBJECT_NAME = 'ballast'
 
-const SIZED_MAPS = ['vips', 'services', 'port_ranges', 'rings', 'member_counters', 'flows'] as const
+const SIZED_MAPS = [
+  'vips',
+  'services',
+  'port_ranges',
+  'rings',
+  'member_counters',
+  'next_hops',
+  'flows',
+] as const
 
 /** Change together: a service's number is an index into rings, a ring names counters. */
 const TABLES: readonly MapName[] = ['vips', 'services', 'port_ranges', 'rings', 'member_counters']

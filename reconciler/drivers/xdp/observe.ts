@@ -12,6 +12,7 @@ import { type Dataplane, openDataplane } from './dataplane.ts'
 import { knowServices } from './known-services.ts'
 import { FLOW_WAYS } from './layout.ts'
 import { fitsSizes } from './load-program.ts'
+import { l2Backends, readNextHopState } from './next-hops/refresh-next-hops.ts'
 import type { NodePins } from './node-pins.ts'
 import { isPinned } from './pin-dataplane.ts'
 import type { KnownRing, RingStore } from './ring-store.ts'
@@ -47,7 +48,14 @@ export async function observeXdp(context: ObserveContext): Promise<Seen> {
   for (const [rowKey, entry] of tables.services) {
     rows.set(rowKey, observeService(entry, known.get(rowKey), tables))
   }
-  return { rows, facts: describe(dataplane, store, { tables, known, attachments }) }
+  const l2 = l2Backends(known)
+  return {
+    rows,
+    facts: {
+      ...describe(dataplane, store, { tables, known, attachments }),
+      ...(l2.size > 0 && { nextHops: { ...(await readNextHopState(dataplane, l2)) } }),
+    },
+  }
 }
 
 /** Absent when a pin is missing, or when the program is another version's: creating them mends that. */

@@ -120,6 +120,8 @@ function otherFamily({ spec }: ManifestOf<Service>, set: BackendSet, vip: string
   const tunnels = ['ipip', 'gue', 'gre'].includes(spec.forwarding)
   // The tunnels of the kernel carry either family over either; those of XDP, IPv6 over IPv6 alone.
   if (tunnels && spec.dataplane === 'ipvs') return null
+  // By its link address a backend gets packets of either family.
+  if (spec.forwarding === 'l2' && spec.dataplane === 'xdp') return null
   if (vip.includes(':')) return set.firstIpv4
   return tunnels ? null : set.firstIpv6
 }

@@ -13,7 +13,7 @@ interface Unable {
 const TO_IPVS = 'Set dataplane: ipvs, or remove it.'
 
 /** The ways of forwarding of the XDP program. */
-const XDP_FORWARDING: ReadonlySet<string> = new Set(['ipip', 'gue'])
+const XDP_FORWARDING: ReadonlySet<string> = new Set(['ipip', 'gue', 'l2'])
 
 function* askedOfXdp({ spec }: Service): Iterable<Unable> {
   if (!XDP_FORWARDING.has(spec.forwarding))
@@ -32,8 +32,8 @@ function* askedOfXdp({ spec }: Service): Iterable<Unable> {
     if (protocol === 'sctp')
       yield { path: ['spec', 'ports', index, 'protocol'], asks: 'serves sctp', hint: TO_IPVS }
   if (spec.ipvs !== undefined) yield { path: ['spec', 'ipvs'], asks: 'has settings of ipvs', hint: TO_IPVS }
-  if (spec.gue?.checksum !== undefined)
-    yield { path: ['spec', 'gue', 'checksum'], asks: 'says what checksum GUE has', hint: TO_IPVS }
+  if (spec.gue?.checksum === 'remote')
+    yield { path: ['spec', 'gue', 'checksum'], asks: 'leaves checksums to the receiver', hint: TO_IPVS }
 }
 
 function* askedOfIpvs({ spec }: Service): Iterable<Unable> {

@@ -71,7 +71,7 @@ const sourceMissing: Rule = {
     const asked = new Set<string>()
     for (const service of services.filter(isOfXdp)) {
       const set = backendsOf(service)
-      if (set === null) continue
+      if (set === null || service.spec.forwarding === 'l2') continue
       for (const node of nodesOf(service)) {
         if (set.firstIpv4 !== null && node.spec.sources.ipv4 === undefined)
           yield* ask(asked, node, service, 'ipv4')

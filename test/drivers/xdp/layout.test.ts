@@ -100,7 +100,9 @@ test('a service key, a ring and the control record come back as they were writte
   })
   const encapsulation = fc.oneof(
     fc.constant({ encapsulation: 'ipip' as const }),
+    fc.constant({ encapsulation: 'l2' as const }),
     gue.map(each => ({ encapsulation: 'gue' as const, gue: each })),
+    gue.map(each => ({ encapsulation: 'gue' as const, gue: { ...each, checksum: 'computed' as const } })),
     gue.map(each => ({ encapsulation: 'gue' as const, gue: each, hashBy: 'source' as const })),
   )
   const bareRing = record({

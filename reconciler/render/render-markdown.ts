@@ -1,5 +1,6 @@
 import type { FleetPlan, ServicePlan } from '../../schemas/plan.ts'
 import { explainRisk } from '../plan/assess-risk.ts'
+import { describePreview } from '../rollout/preview-rollout.ts'
 import {
   changedServices,
   describeDuration,
@@ -51,6 +52,7 @@ export function renderMarkdown(plan: FleetPlan, { link, limit = LIMIT }: Markdow
     '',
     `${code(shortRevision(plan.base))} → ${code(shortRevision(plan.head))}: ${describeTotals(plan)}`,
     ...describeLive(plan).map(note => `\n> ⚠️ ${text(note)}`),
+    ...describePreview(plan).map(note => `\n> ${text(note)}`),
     '',
   ].join('\n')
   const foot = [
@@ -114,7 +116,7 @@ function renderRow(plan: ServicePlan, others: readonly string[]): string {
     plan.risk.join(', ') || (change === 'unchanged' ? 'no traffic effect' : ''),
     text(describeNodes(plan.nodes, plan.node_count, others)),
   ]
-  return `| ${cells.join(' | ')} |`
+  return `| ${cells.map(cell => cell.replaceAll(/(?<!\\)\|/g, '\\|')).join(' | ')} |`
 }
 
 function renderDetails(plan: ServicePlan): string {
@@ -193,7 +195,7 @@ function renderObjects({ objects }: FleetPlan): string[] {
 
 /** Between backquotes, one more of them than the text has in a row (CommonMark, 6.1). */
 function code(value: string): string {
-  const flat = value.replaceAll(/[\r\n]+/g, ' ').replaceAll('|', '\\|')
+  const flat = value.replaceAll(/[\r\n]+/g, ' ')
   const longest = [...flat.matchAll(/`+/g)].reduce((most, [run]) => Math.max(most, run.length), 0)
   const fence = '`'.repeat(longest + 1)
   const space = longest > 0 ? ' ' : ''
@@ -205,4 +207,6 @@ const text = (value: string): string =>
   value
     .replaceAll(/[\r\n]+/g, ' ')
     .replaceAll(/[&<>]/g, char => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;' })[char]!)
-    .replaceAll(/[\\`*_[\]|@#~]/g, '\\$&')
+    .replaceAll(/[\\`*_[\]|~]/g, '\\$&')
+    // Forges look for these in what is already rendered: a space without width is between.
+    .replaceAll(/[@#]|:(?=\/\/)/g, '$&\u200b')

@@ -1,6 +1,7 @@
 import { styleText } from 'node:util'
 import type { AnnouncementPlan, BackendShare, FleetPlan, ServicePlan } from '../../schemas/plan.ts'
 import { explainRisk } from '../plan/assess-risk.ts'
+import { describePreview } from '../rollout/preview-rollout.ts'
 import {
   changedServices,
   describeDuration,
@@ -52,6 +53,7 @@ export function renderTerminal(plan: FleetPlan, { color }: { color: boolean }): 
       paint('gray', `${MARKS[change]} ${kind} ${name}  ${at.file}:${at.line}  no traffic effect`),
     ),
     ...describeLive(plan).map(text => `! ${text}`),
+    ...describePreview(plan),
     '',
     `Plan: ${describeTotals(plan)}`,
     `Takes: ${describeDuration(plan)}.`,

@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { planFleet } from '../../reconciler/plan/plan-fleet.ts'
+import { renderHtml } from '../../reconciler/render/render-html.ts'
+import { renderJunit } from '../../reconciler/render/render-junit.ts'
+import { COMMENT_MARKER, renderMarkdown } from '../../reconciler/render/render-markdown.ts'
+import { renderSarif } from '../../reconciler/render/render-sarif.ts'
+import { renderTerminal } from '../../reconciler/render/render-terminal.ts'
+import type { NodeTables, RowBackend } from '../../schemas/node-state.ts'
+import { FleetPlan } from '../../schemas/plan.ts'
+import { backend, serviceRow, settingsRow, tablesOf } from '../plan/rows.ts'
+import { arbitraryOf } from '../schemas/arbitrary-of.ts'
+
+const hosts = (list: readonly number[], weight = 100): RowBackend[] =>
+  list.map(host => backend(`10.0.1.${host}`, weight))
+const web = (list: readonly number[], weight?: number) => serviceRow('203.0.113.1', hosts(list, weight))
+const node = (index: number): string => `lb-${String(index).padStart(2, '0')}`
+
+/** 40 nodes, of which two change otherwise. */
+function samplePlan(): FleetPlan {
+  const before = new Map<string, NodeTables>()
+  const after = new Map<string, NodeTables>()
+  for (let index = 1; index <= 40; index++) {
+    const isOdd = index === 7 || index === 31
+    before.set(node(index), tablesOf(settingsRow(), web([1, 2]), serviceRow('203.0.113.2', hosts([1]))))
+    after.set(
+      node(index),
+      tablesOf(settingsRow({ mtu: isOdd ? 1400 : 9000 }), isOdd ? web([1, 2, 3]) : web([1])),
+    )
+  }
+  const names = { 'service/203.0.113.1:80/tcp': 'web', 'service/203.0.113.2:80/tcp': 'api' }
+  return planFleet({ base: '1'.repeat(40), head: '2'.repeat(40), before, after, names })
+}
+
+/** With everything in it that people could have written. */
+function hostilePlan(): FleetPlan {
+  const plan = samplePlan()
+  const text = '<script>alert(1)</script> | `x` @everyone [a](http://b) & "q" \n## h \u0000'
+  return {
+    ...plan,
+    risk: { ...plan.risk, line: text },
+    services: plan.services.map(service => ({
+      ...service,
+      details: [text],
+      at: { file: 'a b/<c>.yaml', line: 3, column: 5 },
+    })),
+    nodes: plan.nodes.map(each => ({ ...each, details: [text] })),
+    objects: [
+      {
+        kind: 'Service',
+        name: 'web',
+        change: 'update',
+        renamed_from: null,
+        effect: 'none',
+        fields: [],
+        at: { file: 'a b/<c>.yaml', line: 3, column: 5 },
+      },
+    ],
+  }
+}
+
+const anyPlan = arbitraryOf(FleetPlan) as fc.Arbitrary<FleetPlan>
+
+test('the plan for a terminal', () => {
+  assert.equal(
+    renderTerminal(samplePlan(), { color: false }).replace(/Digest: .*/, 'Digest: …'),
+    `high risk: service-removed (api), backend-share-removed (web)
+111111111111 → 222222222222
+
+- api  203.0.113.2:80/tcp  on all 40 nodes
+    ! service-removed: the VIP and port stop being served; live connections end
+    - 10.0.1.1                 100.0 % → 0.0 %
+
+~ web  203.0.113.1:80/tcp  same on 38 of 40; lb-07 and lb-31 differ
+    ! backend-share-removed: a third or more of the traffic loses its backend in one step
+    moves 50.0 % of new flows (unavoidable: 50.0 %)
+    ~ 10.0.1.1                 50.0 % → 100.0 %
+    - 10.0.1.2                 50.0 % → 0.0 %
+    10.0.1.2 → 10.0.1.1: 50.0 %
+
+~ web  203.0.113.1:80/tcp  on 2 of 40: lb-07 and lb-31
+    moves 33.4 % of new flows (unavoidable: 33.3 %)
+    ~ 10.0.1.1                 50.0 % → 33.3 %
+    ~ 10.0.1.2                 50.0 % → 33.3 %
+    + 10.0.1.3                 0.0 % → 33.3 %
+    10.0.1.2 → 10.0.1.3: 16.7 %
+    10.0.1.1 → 10.0.1.3: 16.6 %
+    10.0.1.1 → 10.0.1.2: 0.066 %
+    10.0.1.2 → 10.0.1.1: 0.024 %
+
+~ xdp settings  same on 38 of 40; lb-07 and lb-31 differ
+    mtu: 1500 → 9000
+~ xdp settings  on 2 of 40: lb-07 and lb-31
+    mtu: 1500 → 1400
+
+Plan: 0 to create, 40 to change, 40 to delete, 0 unchanged; 40 other changes on nodes.
+Takes: 402 ms to the last node (by the number of edits); then services that go, until their flows have ended or the drain is over.
+Way back: git restore --source=1111111111111111111111111111111111111111 --staged --worktree -- . && git commit -m 'Back to 111111111111' && git push
+Digest: …
+`,
+  )
+})
+
+test('a comment has its marker first, risks on top and the way back, and is never longer than the limit', () => {
+  const plan = samplePlan()
+  const limits = fc.integer({ min: 6_000, max: 65_536 })
+  fc.assert(
+    fc.property(limits, fc.integer({ min: 0, max: 300 }), (limit, copies) => {
+      const services = Array.from({ length: copies }, (_, index) =>
+        plan.services.map(each => ({
+          ...each,
+          service: `${each.service}-${index}`,
+          vip: `10.9.${index >> 8}.${index & 255}`,
+        })),
+      ).flat()
+      const text = renderMarkdown({ ...plan, services }, { link: 'https://ci.example.org/1', limit })
+      assert.ok(Buffer.byteLength(text) <= limit)
+      assert.ok(text.startsWith(`${COMMENT_MARKER}\n### 🔴 Ballast plan: high risk`))
+      assert.match(text, /git restore/)
+      assert.match(text, /https:\/\/ci\.example\.org\/1/)
+      assert.equal(text.includes('left out'), copies > 0 && !text.includes(`>web-${copies - 1}<`))
+      // A table or a fold that was begun is ended.
+      assert.equal(text.split('<details>').length, text.split('</details>').length)
+    }),
+    { numRuns: 15 },
+  )
+})
+
+test('what people wrote is no markup in a comment, mentions nobody, and breaks no table', () => {
+  const text = renderMarkdown(hostilePlan(), { link: null })
+  const outside = text.replaceAll(/(`+)[^\n]*?[^`]\1(?!`)/g, '')
+  assert.doesNotMatch(outside, /<script>|@everyone|http:\/\//)
+  assert.doesNotMatch(text, /^## h/m)
+  for (const row of text.split('\n').filter(line => /^\| (✏️|➕|➖)/u.test(line)))
+    assert.equal(row.replaceAll('\\|', '').split('|').length, 10, row)
+})
+
+test('a page is whole: no script, nothing from elsewhere, two pictures for a change of shares', async () => {
+  for (const plan of [samplePlan(), hostilePlan()]) {
+    const page = await renderHtml(plan)
+    assert.doesNotMatch(page, /<script|<link|<img|@import|url\(|\bsrc=/i)
+    assert.match(page, /Content-Security-Policy/)
+    assert.equal(page.split('<svg').length - 1, 5, 'api has no pair that moves')
+    for (const opened of ['svg', 'section', 'table', 'ul', 'div'])
+      assert.equal(page.split(`<${opened}`).length, page.split(`</${opened}>`).length, opened)
+    assert.match(page, /10\.0\.1\.3/)
+  }
+})
+
+test('JUnit fails the changes that have a risk worth failing, and is XML whatever the texts', () => {
+  const text = renderJunit(hostilePlan())
+  assert.match(text, /<testsuites name="ballast plan" tests="5" failures="2">/)
+  assert.equal(text.split('<failure ').length - 1, 2)
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+  assert.doesNotMatch(text, /\u0000|<script>/)
+  assert.match(text, /file="a b\/&lt;c&gt;\.yaml" line="3"/)
+  assert.equal(text.split('<testcase ').length, text.split('</testcase>').length)
+})
+
+test('SARIF names a rule that it describes, a level, and the changed line', () => {
+  const sarif = JSON.parse(renderSarif(hostilePlan(), '1.2.3'))
+  const [run] = sarif.runs
+  const rules = new Map(run.tool.driver.rules.map((rule: { id: string }) => [rule.id, rule]))
+  assert.equal(run.results.length, 4)
+  for (const { ruleId, level, locations, message } of run.results) {
+    assert.ok(rules.has(ruleId))
+    assert.match(level, /^(error|warning|note|none)$/)
+    assert.ok(message.text.length > 0)
+    assert.deepEqual(locations[0].physicalLocation, {
+      artifactLocation: { uri: 'a%20b/%3Cc%3E.yaml', uriBaseId: 'SRCROOT' },
+      region: { startLine: 3, startColumn: 5 },
+    })
+  }
+  const again = JSON.parse(renderSarif({ ...hostilePlan(), head: '3'.repeat(40) }, '1.2.3')).runs[0].results
+  const fingerprints = (list: { partialFingerprints: unknown }[]) =>
+    list.map(each => each.partialFingerprints)
+  assert.deepEqual(fingerprints(again), fingerprints(run.results), 'the same finding on the next push')
+})
+
+test('every plan of the schema can be shown in every form', async () => {
+  const plans = fc.sample(anyPlan, 15)
+  for (const sample of plans) {
+    const plan = { ...sample, services: sample.services.map(each => ({ ...each, vip: '2001:db8::1' })) }
+    const drawn = { ...plan, services: plan.services.slice(0, 2) }
+    for (const text of [
+      renderTerminal(plan, { color: true }),
+      renderMarkdown(plan, { link: null }),
+      renderJunit(plan),
+      renderSarif(plan, '1'),
+      await renderHtml(drawn),
+    ])
+      assert.ok(text.length > 50)
+  }
+})

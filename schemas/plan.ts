@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { Position } from './diagnostic.ts'
 import { DriverName, IpvsProtocol, RowKey } from './node-state.ts'
+import { RolloutPreview } from './rollout.ts'
 import { Digest, Revision } from './want.ts'
 
 /** Why a reviewer should look twice; docs/plan.md explains each, and so does `explainRisk`. */
@@ -198,5 +199,7 @@ export const FleetPlan = z.strictObject({
   duration: Duration,
   /** A command that undoes it, for a shell in a clone of the repository; null: there is nothing to go back to. */
   revert: z.string().nullable(),
+  /** What guards, waves and freeze windows make of it; absent: it is not known what is accepted. */
+  rollout: RolloutPreview.exactOptional(),
 })
 export type FleetPlan = z.infer<typeof FleetPlan>

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { Diagnostic } from './diagnostic.ts'
 import { Gates } from './manifest/rollout.ts'
 import { Revision } from './want.ts'
 
@@ -86,3 +87,33 @@ export const Rollout = z.strictObject({
   reverted: z.string().nullable(),
 })
 export type Rollout = z.infer<typeof Rollout>
+
+/** How a revision would go out, said beforehand. */
+export const RolloutPreview = z.strictObject({
+  /** Why it would be refused, beside what is not valid; empty: it would not. */
+  refusals: z.array(Diagnostic),
+  /** In their order; one: all nodes at once. Nodes that do not change are not in it. */
+  waves: z.array(z.strictObject({ name: z.string(), nodes: z.array(z.string()) })),
+  bake_ms: z.int().min(0),
+  /** Nodes that serve one VIP and may be in change at a time; null: any number. */
+  max_in_change: z.int().nullable(),
+  /**
+   * VIPs of which a wave changes some nodes and not the others, for as long as it bakes. `at_risk`: of the flows that
+   * routers move to another node in that time, the share that meets another backend there, 0 to 1.
+   */
+  splits: z.array(
+    z.strictObject({
+      service: z.string(),
+      vip: z.string(),
+      wave: z.string(),
+      changed: z.int(),
+      announcers: z.int(),
+      at_risk: z.number().min(0).max(1),
+    }),
+  ),
+  /** Nodes that may not change now, and when they may, ms since the epoch; null: the windows leave no gap. */
+  frozen: z.array(z.strictObject({ nodes: z.array(z.string()), until: z.int().nullable() })),
+  /** Why windows do not count, as a commit says; null: they do. */
+  freeze_override: z.string().nullable(),
+})
+export type RolloutPreview = z.infer<typeof RolloutPreview>

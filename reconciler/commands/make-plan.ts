@@ -1,8 +1,15 @@
+import type { FleetPlan } from '../../schemas/plan.ts'
+import type { RolloutPreview } from '../../schemas/rollout.ts'
+import { FREEZE_OVERRIDE } from '../controller/drive-rollout.ts'
 import { createEvaluator } from '../controller/evaluate.ts'
+import { describeRewind, findShrunken } from '../controller/guards.ts'
 import { sideOf } from '../controller/plan-side.ts'
 import type { ObservedFleet } from '../plan/compare-live.ts'
 import { type MadePlan, makeFleetPlan, type PlanSide } from '../plan/plan-fleet.ts'
 import type { Source } from '../repo/source.ts'
+import { findGuarded } from '../rollout/find-guarded.ts'
+import { previewRollout } from '../rollout/preview-rollout.ts'
+import type { Candidate } from '../rollout/start-rollout.ts'
 import { CommandFailure } from './outcome.ts'
 import { renderDiagnostics } from './print.ts'
 
@@ -24,18 +31,44 @@ export async function makePlan({ source, path, from, to, readObserved }: PlanReq
   if (head === null) throw new CommandFailure(`${source.address} names no branch; say which with --branch.`)
   const readRevision = createRevisionReader(source, path)
   const observed = (await readObserved?.()) ?? null
-  const before: PlanSide =
+  const before: PlanSide & { readonly candidate: Candidate | null } =
     from === undefined
-      ? { revision: null, nodes: observed?.nodes ?? new Map(), names: {}, manifests: null }
+      ? { revision: null, nodes: observed?.nodes ?? new Map(), names: {}, manifests: null, candidate: null }
       : await readRevision(from)
   const after = await readRevision(head)
-  return makeFleetPlan({ before, after, observed, path })
+  const made = makeFleetPlan({ before, after, observed, path })
+  const accepted = from ?? (await source.repository.accepted())
+  const base = before.candidate ?? (accepted === null ? null : (await readRevision(accepted)).candidate)
+  if (base === null) return made
+  const rollout = await preview({ source, base, target: after.candidate, plan: made.plan })
+  return { ...made, plan: { ...made.plan, rollout } }
+}
+
+interface Previewed {
+  readonly source: Source
+  readonly base: Candidate
+  readonly target: Candidate
+  readonly plan: FleetPlan
+}
+
+/** What the reconciler would make of it: by the guards, waves and windows of what is accepted. */
+async function preview({ source: { repository }, base, target, plan }: Previewed): Promise<RolloutPreview> {
+  const head = target.revision
+  const isAhead = await repository.isAncestor(base.revision, head)
+  const overrides = await repository.trailers({ key: FREEZE_OVERRIDE, base: base.revision, head })
+  const now = Date.now()
+  const refusals = [
+    ...(isAhead ? [] : [describeRewind(head, base.revision)]),
+    ...findShrunken(head, base.fleet, target.fleet),
+    ...findGuarded({ before: base.fleet, after: target.fleet, counters: [], now }),
+  ]
+  return previewRollout({ base, target, plan, refusals, freezeOverride: overrides[0] ?? null, now })
 }
 
 /** Reads one revision after the other; what they share is read once. */
 function createRevisionReader({ repository }: Source, path: string) {
   const evaluate = createEvaluator(repository, path)
-  return async (name: string): Promise<PlanSide> => {
+  return async (name: string): Promise<PlanSide & { readonly candidate: Candidate }> => {
     const revision = await repository.resolve(name)
     if (revision === null) throw new CommandFailure(`${name} is no revision of ${repository.dir}.`)
     const { fleet, manifests, diagnostics } = await evaluate(revision)
@@ -44,6 +77,6 @@ function createRevisionReader({ repository }: Source, path: string) {
         `${name} (${revision.slice(0, 12)}) is not valid:\n${renderDiagnostics(diagnostics)}`,
       )
     }
-    return sideOf({ revision, fleet, manifests })
+    return { ...sideOf({ revision, fleet, manifests }), candidate: { revision, fleet } }
   }
 }

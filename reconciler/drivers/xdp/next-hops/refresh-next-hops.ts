@@ -3,10 +3,10 @@ import type { RowKey } from '../../../../schemas/node-state.ts'
 import { runCommand } from '../../../process/run-command.ts'
 import type { Dataplane } from '../dataplane.ts'
 import { readAddress, structs } from '../layout.ts'
-import { deleteEntries, readEntries } from '../libbpf/maps.ts'
+import { readEntries } from '../libbpf/maps.ts'
+import { deleteKeys, writeEntries } from '../map-entries.ts'
 import { membersIn } from '../members.ts'
 import type { KnownRing } from '../ring-store.ts'
-import { writeEntries } from '../tables.ts'
 import { chooseNextHops, type NextHop } from './choose-next-hops.ts'
 import { parseDirectRoutes, parseLinks, parseNeighbours } from './parse-neighbours.ts'
 
@@ -61,7 +61,7 @@ export async function refreshNextHops(
     changed.map(([address, hop]) => [addressToBytes(address), encodeNextHop(hop)]),
   )
   const gone = [...present.keys()].filter(address => !chosen.known.has(address))
-  await deleteEntries(maps.next_hops.fd, maps.next_hops.info, gone.map(addressToBytes))
+  await deleteKeys(maps.next_hops, gone.map(addressToBytes))
   await askFor(chosen.ask)
   return {
     resolved: chosen.known.size,

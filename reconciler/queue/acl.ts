@@ -50,7 +50,7 @@ function rightsOf(who: Role): string[] {
     case 'reconciler':
       return [`~${KEY_PREFIX}:*`, `&${KEY_PREFIX}:*`, ...allow([...DATA, ...LISTEN, 'scan', 'publish'])]
     case 'status':
-      return [`%R~${KEY_PREFIX}:*`, ...allow(['get', 'mget', 'smembers', 'exists'])]
+      return [`%R~${KEY_PREFIX}:*`, ...allow(['get', 'mget', 'hgetall', 'smembers', 'exists'])]
     case 'worker':
       return [
         `&${callChannel(who.node)}`,
@@ -59,9 +59,12 @@ function rightsOf(who: Role): string[] {
           [wantKey(who.node), STATE_KEYS, LEADER_KEY].map(key => `%R~${key}`),
           ['get', 'mget', 'exists'],
         ),
+        selector([`%W~${countersKey(who.node)}`], ['set']),
+        selector([`~${reportKey(who.node)}`], ['hget', 'hset', 'del']),
+        // What a script does with its keys is checked command by command.
         selector(
-          [reportKey(who.node), countersKey(who.node)].map(key => `%W~${key}`),
-          ['set'],
+          [reportKey(who.node), REPORTERS_KEY, REPORT_STREAM_KEY].map(key => `~${key}`),
+          ['eval', 'evalsha'],
         ),
         selector([`%W~${REPORTERS_KEY}`], ['sadd']),
         selector([`%W~${REPORT_STREAM_KEY}`], ['xadd']),

@@ -1,8 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { NodeReport } from '../../schemas/report.ts'
+import type { NodeReport } from '../../schemas/report.ts'
 import { answersOf, type Redis, type RedisConnection } from './connection.ts'
-import { decode } from './decode.ts'
 import { REPORT_STREAM_KEY, REPORTERS_KEY, reportKey } from './keys.ts'
+import { evalFenced } from './lease.ts'
+import {
+  applyNews,
+  fieldsOf,
+  findNews,
+  flatten,
+  type ReportFields,
+  type ReportNews,
+  readFields,
+  unflatten,
+} from './report-news.ts'
 
 /** What the nodes say of themselves; the latest of each. */
 export interface Reports {
@@ -18,21 +28,57 @@ export interface Reports {
   remove(node: string): Promise<void>
 }
 
-/** The stream holds names and no reports, so that many entries are small, and a reader that is late misses nothing. */
+/** Of the stream. Its entries are small: news that is not is read from the report itself. */
 const STREAM_LENGTH = 10_000
+const NEWS_BYTES = 1_024
 /** ms that a read waits for news. */
 const BLOCK_MS = 5_000
 const RETRY_MS = 250
 
+/**
+ * Writes what is new in a report, on top of the one that it follows, or a whole one. Gives 0, having written nothing,
+ * when another stands there. KEYS: the report, the set of nodes, the stream. ARGV: the node, `since`, whether the stream
+ * takes the news; then names and values of fields.
+ */
+const PUBLISH = `
+if ARGV[2] == '' then redis.call('DEL', KEYS[1])
+elseif redis.call('HGET', KEYS[1], 'at') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV, 4))
+redis.call('SADD', KEYS[2], ARGV[1])
+local entry = { 'node', ARGV[1] }
+if ARGV[3] == '1' then entry = { 'node', ARGV[1], 'since', ARGV[2], unpack(ARGV, 4) } end
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', ${STREAM_LENGTH}, '*', unpack(entry))
+return 1
+`
+
 export function createReports(connection: RedisConnection): Reports {
-  async function readOf(nodes: readonly string[]): Promise<NodeReport[]> {
-    if (nodes.length === 0) return []
-    const texts = await connection.call(redis => redis.mget(nodes.map(reportKey)))
-    return nodes.flatMap((node, index) => {
-      const text = texts[index] ?? null
-      if (text === null) return []
+  /** Of this process's own nodes: what was published last, and when that is done. */
+  const published = new Map<string, ReportFields>()
+  const turns = new Map<string, Promise<unknown>>()
+
+  async function readOf(nodes: readonly string[]): Promise<Map<string, ReportFields>> {
+    if (nodes.length === 0) return new Map()
+    const answers = await connection.call(redis => {
+      const pipeline = redis.pipeline()
+      for (const node of nodes) pipeline.hgetall(reportKey(node))
+      return pipeline.exec()
+    })
+    const found = new Map<string, ReportFields>()
+    for (const [index, node] of nodes.entries()) {
+      const [error, fields] = answers?.[index] ?? []
+      if (error?.message.startsWith('WRONGTYPE')) {
+        connection.log.warn({ node, err: error }, 'a report cannot be read')
+      } else if (error != null) throw error
+      else found.set(node, new Map(Object.entries(fields as Record<string, string>)))
+    }
+    return found
+  }
+
+  function readable(fields: ReadonlyMap<string, ReportFields>): NodeReport[] {
+    return [...fields].flatMap(([node, each]) => {
+      if (each.size === 0) return []
       try {
-        return [decode(NodeReport, reportKey(node), text)]
+        return [readFields(reportKey(node), each)]
       } catch (error) {
         connection.log.warn({ node, err: error }, 'a report cannot be read')
         return []
@@ -40,8 +86,32 @@ export function createReports(connection: RedisConnection): Reports {
     })
   }
 
-  const readEvery = async (): Promise<NodeReport[]> =>
+  const readEvery = async (): Promise<Map<string, ReportFields>> =>
     readOf(await connection.call(redis => redis.smembers(REPORTERS_KEY)))
+
+  async function write(node: string, { since, fields }: ReportNews): Promise<boolean> {
+    const list = flatten(fields)
+    const isSmall = list.reduce((sum, text) => sum + text.length, 0) <= NEWS_BYTES
+    const answer = await evalFenced({
+      connection,
+      fence: undefined,
+      script: PUBLISH,
+      keys: [reportKey(node), REPORTERS_KEY, REPORT_STREAM_KEY],
+      args: [node, since, isSmall ? 1 : 0, ...list],
+    })
+    return answer === 1
+  }
+
+  async function publishNext(report: NodeReport): Promise<void> {
+    const { node } = report
+    const fields = fieldsOf(report)
+    const before = published.get(node)
+    // Of a call that fails nobody knows what it did.
+    published.delete(node)
+    const isThere = await write(node, findNews(before, fields))
+    if (!isThere) await write(node, findNews(undefined, fields))
+    published.set(node, fields)
+  }
 
   const lastEntry = async (): Promise<string> => {
     const entries = await connection.call(redis => redis.xrevrange(REPORT_STREAM_KEY, '+', '-', 'COUNT', 1))
@@ -52,7 +122,8 @@ export function createReports(connection: RedisConnection): Reports {
   async function* follow(reader: Redis, signal: AbortSignal): AsyncGenerator<NodeReport> {
     // First the place in the stream, then everything: what comes between is given twice rather than never.
     let seen = await lastEntry()
-    yield* await readEvery()
+    const held = await readEvery()
+    yield* readable(held)
     while (!signal.aborted) {
       const news = await reader.xread('COUNT', 1_000, 'BLOCK', BLOCK_MS, 'STREAMS', REPORT_STREAM_KEY, seen)
       const entries = news?.[0]?.[1] ?? []
@@ -61,7 +132,25 @@ export function createReports(connection: RedisConnection): Reports {
         continue
       }
       seen = entries.at(-1)![0]
-      yield* await readOf([...new Set(entries.map(([, fields]) => fields[1]!))])
+      const latest = new Map<string, ReportFields>()
+      const unknown = new Set<string>()
+      for (const [, [, node = '', , since, ...list]] of entries) {
+        const news = { since: since ?? '', fields: unflatten(list) }
+        const fields = since === undefined ? null : applyNews(held.get(node), news)
+        // Later news cannot be put on top of what was not understood.
+        if (fields === null) held.delete(node)
+        else held.set(node, fields)
+        if (fields === null) unknown.add(node)
+        else {
+          unknown.delete(node)
+          latest.set(node, fields)
+        }
+      }
+      for (const [node, fields] of await readOf([...unknown])) {
+        held.set(node, fields)
+        latest.set(node, fields)
+      }
+      yield* readable(latest)
     }
   }
 
@@ -85,20 +174,15 @@ export function createReports(connection: RedisConnection): Reports {
 
   return {
     async publish(report) {
-      const { node } = report
-      const text = JSON.stringify(NodeReport.parse(report))
-      await connection.call(redis =>
-        answersOf(
-          redis
-            .multi()
-            .set(reportKey(node), text)
-            .sadd(REPORTERS_KEY, node)
-            .xadd(REPORT_STREAM_KEY, 'MAXLEN', '~', STREAM_LENGTH, '*', 'node', node),
-        ),
+      const turn = (turns.get(report.node) ?? Promise.resolve()).then(() => publishNext(report))
+      turns.set(
+        report.node,
+        turn.catch(() => {}),
       )
+      await turn
     },
     async readAll() {
-      return new Map((await readEvery()).map(report => [report.node, report]))
+      return new Map(readable(await readEvery()).map(report => [report.node, report]))
     },
     stream,
     async remove(node) {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
+import type { RedisConnection } from '../../reconciler/queue/connection.ts'
 import { REPORT_STREAM_KEY, reportKey } from '../../reconciler/queue/keys.ts'
 import { createReports, type Reports } from '../../reconciler/queue/reports.ts'
 import { createRevisions } from '../../reconciler/queue/revisions.ts'
@@ -41,6 +43,12 @@ function follow(redis: TestRedis): string[] {
   return given
 }
 
+/** That Redis has received, with the question for it. */
+async function inputBytes(connection: RedisConnection): Promise<number> {
+  const info = await connection.call(client => client.info('stats'))
+  return Number(/total_net_input_bytes:(\d+)/.exec(info)?.[1])
+}
+
 const published = (reports: Reports, next: NodeReport) => () =>
   reports.publish(next).then(
     () => true,
@@ -74,9 +82,7 @@ suite('reports of nodes', () => {
     const connection = redis.connect()
     const reports = createReports(connection)
     for (const node of ['lb1', 'lb2', 'lb3']) await reports.publish(report(node, 1))
-    await connection.call(client =>
-      client.set(reportKey('lb2'), JSON.stringify({ ...report('lb2', 1), version: 99 })),
-    )
+    await connection.call(client => client.hset(reportKey('lb2'), 'version', '99'))
     assert.deepEqual([...(await reports.readAll()).keys()].sort(), ['lb1', 'lb3'])
     await reports.remove('lb3')
     await reports.remove('lb3')
@@ -96,6 +102,48 @@ suite('reports of nodes', () => {
       await reports.publish(report('lb1', at))
       await until(`lb1@${at} came`, () => given.at(-1) === `lb1@${at}`)
     }
+  })
+
+  test('send what is new in them alone, small or large, and all of it where another one stands', async t => {
+    const redis = await makeRedis(t)
+    const connection = redis.connect()
+    const reports = createReports(connection)
+    const seen = new Map<string, NodeReport>()
+    const abort = new AbortController()
+    const following = (async () => {
+      for await (const each of createReports(redis.connect()).stream(abort.signal)) seen.set(each.node, each)
+    })()
+    redis.beforeItEnds(async () => {
+      abort.abort()
+      await following
+    })
+    const field = fc.record({
+      pending: fc.array(fc.string({ maxLength: 600 }), { maxLength: 3 }),
+      outcome: fc.constantFrom('applied', 'failed', null),
+      facts: fc.constantFrom({}, { xdp: { a: 1 } }),
+    })
+    const disturb = fc.constantFrom('no', 'no', 'no', 'other', 'remove', 'string', 'empty')
+    let at = 1
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.tuple(field, disturb), { minLength: 1, maxLength: 6 }), async rounds => {
+        for (const [change, disturbed] of rounds) {
+          if (disturbed === 'other') await createReports(connection).publish(report('lb1', at++))
+          else if (disturbed === 'remove') await reports.remove('lb1')
+          else if (disturbed === 'empty') await redis.empty()
+          else if (disturbed === 'string')
+            await connection.call(client => client.set(reportKey('lb1'), 'of an older version'))
+          const next: NodeReport = { ...report('lb1', at++), ...change }
+          await reports.publish(next).catch(() => reports.publish(next))
+          assert.deepEqual((await reports.readAll()).get('lb1'), next)
+          await until('it was streamed', () => isDeepStrictEqual(seen.get('lb1'), next))
+        }
+      }),
+      { numRuns: 15 },
+    )
+    await reports.publish(report('lb1', at++))
+    const before = await inputBytes(connection)
+    await reports.publish(report('lb1', at++))
+    assert.ok((await inputBytes(connection)) - before < 400, 'a report without news is small')
   })
 
   test('that come all at once from many nodes are all seen, each node at its latest', async t => {

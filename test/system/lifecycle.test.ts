@@ -28,7 +28,7 @@ test('SIGTERM ends the reconciler after its round and without its lease, the wor
   assert.equal(stopped.repository?.accepted, revision, 'a round that began was finished')
 
   assert.equal((await worker.stop(15_000)).exitCode, 0)
-  const report = JSON.parse(await server.cli('get', '{ballast}:report:lb-1'))
+  const report = await readReport(server)
   const kept = JSON.parse(await readFile(inNode(fleet, 'last-good.json'), 'utf8'))
   assert.ok(report.want.generation >= kept.want.generation, 'the last report is of the last want')
   const table = await tableOf(fleet)
@@ -69,7 +69,7 @@ test('a want of another version is refused once, until the reconciler writes one
     await server.cli('publish', '{ballast}:call:lb-1', String(want.generation + 10))
     await server.cli('publish', '{ballast}:call:lb-1', String(want.generation + 11))
     await waitFor(`version ${version} is refused`, async () => {
-      const { outcome, failures } = JSON.parse(await server.cli('get', '{ballast}:report:lb-1'))
+      const { outcome, failures } = await readReport(server)
       return outcome === 'refused' && failures[0].code === 'QUEUE_VALUE_UNREADABLE'
     })
   }
@@ -100,7 +100,7 @@ test('a last good file of another version keeps its place until the want in Redi
     const said = fleet.log().length
     worker = await fleet.startWorker('lb-1')
     await waitFor('it says so', async () => {
-      const { outcome, failures } = JSON.parse(await server.cli('get', '{ballast}:report:lb-1'))
+      const { outcome, failures } = await readReport(server)
       return outcome === 'refused' && failures[0].code === 'LAST_GOOD_OF_ANOTHER_VERSION'
     })
     await waitFor('the older want is refused', async () =>
@@ -114,3 +114,10 @@ test('a last good file of another version keeps its place until the want in Redi
     assert.equal(await tableOf(fleet), table)
   }
 })
+
+/** What the node says of itself, as Redis holds it. */
+async function readReport(server: Awaited<ReturnType<typeof startServer>>) {
+  const names = ['want', 'outcome', 'failures']
+  const values = (await server.cli('hmget', '{ballast}:report:lb-1', ...names)).split('\n')
+  return Object.fromEntries(names.map((name, at) => [name, JSON.parse(values[at] || 'null')]))
+}

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { BackendPool } from './manifest/backend-pool.ts'
+import { BgpPeer } from './manifest/bgp-peer.ts'
 import { Fleet } from './manifest/fleet.ts'
 import { Node } from './manifest/node.ts'
 import { Resource } from './manifest/resource.ts'
@@ -10,6 +11,7 @@ const SCHEMAS = {
   service: Service,
   'backend-pool': BackendPool,
   node: Node,
+  'bgp-peer': BgpPeer,
   fleet: Fleet,
 } as const
 

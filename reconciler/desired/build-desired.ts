@@ -24,6 +24,7 @@ import type { Handover, Want } from '../../schemas/want.ts'
 import { selectNodes } from '../manifest/select-nodes.ts'
 import { fleetKeyFingerprint, fleetKeyFromName } from '../ring/flow-hash.ts'
 import { type Policy, readPolicy } from './read-policy.ts'
+import { bgpTables } from './rows-of-bgp.ts'
 import { ipvsNodeRows, ipvsServiceRows } from './rows-of-ipvs.ts'
 
 /** What the manifests of one revision ask of every node. Rows and lists of backends are shared: do not change them. */
@@ -70,6 +71,13 @@ export function buildDesired(manifests: readonly Resource[]): DesiredFleet {
   }
   for (const [node, services] of ofIpvs)
     Object.assign(built.get(node.metadata.name)!.state.tables.ipvs, ipvsNodeRows(node, services))
+  for (const [name, rows] of bgpTables({
+    nodes,
+    services: sorted.filter(each => each.kind === 'Service'),
+    peers: sorted.filter(each => each.kind === 'BgpPeer'),
+    keysOf: service => rowsOf(service, backendsOf(service)).map(([key]) => key),
+  }))
+    Object.assign(built.get(name)!.state.tables.bgp, rows)
   return {
     nodes: built,
     fleet: { name: fleet.metadata.name, drift: fleet.spec.drift },

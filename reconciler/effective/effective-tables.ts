@@ -1,5 +1,6 @@
 import { serviceId } from '../../schemas/address.ts'
 import type { IpvsRow, IpvsServiceRow, NodeTables, XdpRow, XdpServiceRow } from '../../schemas/node-state.ts'
+import { announcedRoutes } from './announced-routes.ts'
 
 /**
  * Share of its weight that a backend deserves by its health, 0 to 1. Health is not policy (rule 6): it
@@ -12,7 +13,7 @@ export const allHealthy: HealthView = () => 1
 
 /** Desired × health: what the drivers are asked for. Drain is policy, already a weight of 0 in `desired`. */
 export function effectiveTables(desired: NodeTables, health: HealthView): NodeTables {
-  if (health === allHealthy) return desired
+  if (health === allHealthy) return decideRoutes(desired)
   const xdp: Record<string, XdpRow> = {}
   for (const [key, row] of Object.entries(desired.xdp)) {
     xdp[key] = row.kind === 'service' ? effectiveService(row, health) : row
@@ -21,7 +22,12 @@ export function effectiveTables(desired: NodeTables, health: HealthView): NodeTa
   for (const [key, row] of Object.entries(desired.ipvs)) {
     ipvs[key] = row.kind === 'service' ? effectiveIpvsService(key, row, health) : row
   }
-  return { ...desired, xdp, ipvs }
+  return decideRoutes({ ...desired, xdp, ipvs })
+}
+
+function decideRoutes(tables: NodeTables): NodeTables {
+  const bgp = announcedRoutes(tables)
+  return bgp === tables.bgp ? tables : { ...tables, bgp }
 }
 
 function effectiveService(row: XdpServiceRow, health: HealthView): XdpServiceRow {

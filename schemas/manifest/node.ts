@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { Address, Prefix4, Prefix6 } from './fields.ts'
 import { NodeIpvs } from './ipvs.ts'
 import { ApiVersion, Metadata } from './metadata.ts'
+import { NodeBgp } from './node-bgp.ts'
 
 const NodeInterface = z
   .strictObject({
@@ -105,6 +106,7 @@ const NodeSpec = z.strictObject({
     .describe("The node's own addresses. None of them may be a VIP: the node would lose it."),
   capacity: Capacity.prefault({}),
   ipvs: NodeIpvs.prefault({}),
+  bgp: NodeBgp.optional(),
   drain: Drain.prefault({}),
   maintenance: z
     .boolean()

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { HashBy, IpvsProtocol } from '../node-state.ts'
+import { Announce } from './announce.ts'
 import { Backends } from './backend.ts'
 import { Address, Labels, Name, Port } from './fields.ts'
 import { ServiceGuards } from './guards.ts'
@@ -93,6 +94,7 @@ const ServiceSpec = z.strictObject({
     .max(86_400)
     .default(120)
     .describe('Seconds without a packet after which xdp forgets a UDP flow; for ipvs the Node says it.'),
+  announce: Announce.optional(),
   backends: Backends.optional().describe('The servers that share the flows, by weight. Either this or pool.'),
   pool: Name.optional().describe(
     'The name of the BackendPool that holds the backends. Either this or backends.',

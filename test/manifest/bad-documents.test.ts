@@ -116,7 +116,7 @@ const CASES: readonly Case[] = [
   {
     about: 'a missing kind is said',
     text: '¦apiVersion: ballast.dev/v1\nmetadata: {name: web}\n',
-    expected: [['kind', /The kind is missing\. .*Service, BackendPool, Node, Fleet/]],
+    expected: [['kind', /The kind is missing\. .*Service, BackendPool, Node, BgpPeer, Fleet/]],
   },
   {
     about: 'a version that is not known is an error and not a document of others',

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { checkRules } from '../../reconciler/manifest/check-rules.ts'
 import { parseManifests } from '../../reconciler/manifest/parse-manifests.ts'
 import { RULES } from '../../reconciler/manifest/rules/rules.ts'
+import { BGP_CASES } from './bgp-cases.ts'
 import { IPVS_CASES } from './ipvs-cases.ts'
 import { diagnose, placesAndRules, readMarks } from './marked-files.ts'
 
@@ -418,6 +419,7 @@ spec:
       },
       [['tree-empty', /no manifest of Ballast here \(1 documents belong to others\)/]],
     ],
+    ...BGP_CASES,
     ...IPVS_CASES,
   ]
 

@@ -1,5 +1,7 @@
 import { addressRules } from './address-rules.ts'
+import { announceRules } from './announce-rules.ts'
 import { backendRules } from './backend-rules.ts'
+import { bgpPeerRules } from './bgp-peer-rules.ts'
 import { dataplaneRules } from './dataplane-rules.ts'
 import { forwardingRules } from './forwarding-rules.ts'
 import { ipvsRules } from './ipvs-rules.ts'
@@ -21,5 +23,7 @@ export const RULES: readonly Rule[] = [
   ...ipvsRules,
   ...nodeRules,
   ...addressRules,
+  ...bgpPeerRules,
+  ...announceRules,
   ...rolloutRules,
 ]

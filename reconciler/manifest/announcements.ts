@@ -1,0 +1,35 @@
+import ipaddr from 'ipaddr.js'
+import type { AnnounceSettings } from '../../schemas/manifest/announce.ts'
+import type { BgpPeer } from '../../schemas/manifest/bgp-peer.ts'
+import type { Node } from '../../schemas/manifest/node.ts'
+import { selectNodes } from './select-nodes.ts'
+
+/** Who announces what to whom, as manifests say it. For rules and for the rows that come of them. */
+
+export type Family = 'ipv4' | 'ipv6'
+
+/** Of an address or a prefix in canonical text. */
+export const familyOf = (text: string): Family => (text.includes(':') ? 'ipv6' : 'ipv4')
+
+export const familiesOf = ({ spec }: BgpPeer): readonly Family[] => spec.families ?? [familyOf(spec.address)]
+
+/** What is announced for a VIP: the aggregate of its family, or the VIP alone. */
+export function prefixFor(vip: string, { aggregate }: AnnounceSettings): string {
+  const family = familyOf(vip)
+  return aggregate?.find(prefix => familyOf(prefix) === family) ?? `${vip}/${family === 'ipv4' ? 32 : 128}`
+}
+
+/** A prefix is inside itself. Both in CIDR notation, of any families. */
+export function isInside(prefix: string, of: string): boolean {
+  const [address, bits] = ipaddr.parseCIDR(prefix)
+  const [network, length] = ipaddr.parseCIDR(of)
+  return address.kind() === network.kind() && bits >= length && address.match(network, length)
+}
+
+/** The nodes that a peer has sessions with: those selected, of those that speak BGP. */
+export const nodesOfPeer = <N extends Node>({ spec }: BgpPeer, nodes: readonly N[]): readonly N[] =>
+  selectNodes(spec.nodes, nodes).filter(node => node.spec.bgp !== undefined)
+
+/** The router id of a node that speaks BGP; null: neither given, nor has it an IPv4 address. */
+export const routerIdOf = ({ spec }: Node): string | null =>
+  spec.bgp?.routerId ?? spec.addresses.find(address => familyOf(address) === 'ipv4') ?? null

@@ -104,9 +104,4 @@ export function createJoiner(): (lists: readonly (readonly string[])[]) => reado
 export const digestBefore = (edit: Edit<object>) => digestRow(edit.op === 'create' ? null : edit.before)
 export const digestAfter = (edit: Edit<object>) => digestRow(edit.op === 'delete' ? null : edit.after)
 
-export const rowsOf = (edit: Edit<object>): { before: object | null; after: object | null } => ({
-  before: edit.op === 'create' ? null : edit.before,
-  after: edit.op === 'delete' ? null : edit.after,
-})
-
 export const isService = (key: RowKey): boolean => key.startsWith('service/')

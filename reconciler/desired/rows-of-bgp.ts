@@ -31,7 +31,7 @@ interface BgpInput {
 
 /**
  * The BGP tables of nodes that speak BGP, by name: its sessions, and routes to the VIPs that it serves, each with the
- * condition that it is announced under.
+ * condition that it is announced under. A node in maintenance has its sessions, and no routes.
  */
 export function bgpTables({ nodes, services, peers, keysOf }: BgpInput): Map<string, Record<RowKey, BgpRow>> {
   const speakers = nodes.filter(({ spec }) => spec.bgp !== undefined)
@@ -46,6 +46,7 @@ export function bgpTables({ nodes, services, peers, keysOf }: BgpInput): Map<str
     if (announce === undefined || announce === false) continue
     const keys = keysOf(service)
     for (const node of selectNodes(service.spec.nodes, speakers)) {
+      if (node.spec.maintenance) continue
       const table = tables.get(node.metadata.name)!
       for (const vip of service.spec.vip)
         addRoute(table, prefixFor(vip, announce), { announce, keys, peers: sessions.get(node)! })

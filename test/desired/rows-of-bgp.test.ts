@@ -140,3 +140,18 @@ test('a table without conditions stays the same object', () => {
   const { tables } = buildDesired([FLEET, node('lb-1', 1)]).nodes.get('lb-1')!.state
   assert.equal(effectiveTables(tables, allHealthy), tables)
 })
+
+test('a node in maintenance keeps its sessions and announces nothing', () => {
+  const resting = (maintenance: boolean) =>
+    resource('Node', 'lb-1', {
+      interfaces: [{ name: 'eth0' }],
+      addresses: ['10.0.0.1'],
+      bgp: { asn: 65001 },
+      maintenance,
+    })
+  const web = service('web', { announce: true })
+  const keys = (maintenance: boolean) =>
+    Object.keys(bgpOf('lb-1', resting(maintenance), peer('tor'), web)).sort()
+  assert.deepEqual(keys(true), ['peer/tor', 'speaker'])
+  assert.deepEqual(keys(false), ['condition/203.0.113.10/32', 'peer/tor', 'route/203.0.113.10/32', 'speaker'])
+})

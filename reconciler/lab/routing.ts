@@ -1,0 +1,58 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { runCommand } from '../process/run-command.ts'
+import { birdHosts, composeBalancerBird, composeRouterBird } from './compose-bird.ts'
+import type { Lab } from './lab.ts'
+import { hostsOf, ROUTER } from './topology.ts'
+
+/** Where a host's BIRD is controlled, and the file that Ballast writes for it. */
+export interface BirdPlace {
+  readonly socket: string
+  readonly file: string
+}
+
+export const birdPlace = (lab: Lab, host: string): BirdPlace => ({
+  socket: join(lab.dir, 'bird', `${host}.ctl`),
+  file: join(lab.dir, 'bird', host, 'ballast.conf'),
+})
+
+/**
+ * Puts BGP in the place of the lab's static routes to VIPs: BIRD on the router and on every load balancer, which announces
+ * nothing until Ballast writes its file. They end with the lab.
+ */
+export async function startRouting(lab: Lab): Promise<void> {
+  const { topology } = lab
+  for (const { name } of hostsOf(topology, 'lb'))
+    await mkdir(join(lab.dir, 'bird', name), { recursive: true })
+  for (const prefix of Object.values(topology.vipPrefixes))
+    await runCommand(...lab.on(ROUTER, ['ip', 'route', 'del', prefix]))
+  const log = (host: string): string => join(lab.dir, 'bird', `${host}.log`)
+  await writeConfig(lab, ROUTER, composeRouterBird(topology, log(ROUTER)))
+  for (const { name, addresses } of hostsOf(topology, 'lb')) {
+    // A pattern, since BIRD does not start without a file that it includes by its very name.
+    const include = join(lab.dir, 'bird', name, '[b]allast.conf')
+    await writeConfig(lab, name, composeBalancerBird(addresses.ipv4, { log: log(name), include }))
+  }
+  await Promise.all(birdHosts(topology).map(host => startBird(lab, host)))
+}
+
+/** One that ran before is gone. */
+export async function startBird(lab: Lab, host: string): Promise<void> {
+  const { socket } = birdPlace(lab, host)
+  await runCommand(
+    ...lab.on(host, ['bird', '-c', configOf(lab, host), '-s', socket, '-P', pidFileOf(lab, host)]),
+  )
+}
+
+/** What birdc prints. */
+export async function askBird(lab: Lab, host: string, ...command: string[]): Promise<string> {
+  const { stdout } = await runCommand('birdc', ['-s', birdPlace(lab, host).socket, ...command], {
+    okExitCodes: [0, 1],
+  })
+  return stdout
+}
+
+export const pidFileOf = (lab: Lab, host: string): string => join(lab.dir, 'bird', `${host}.pid`)
+const configOf = (lab: Lab, host: string): string => join(lab.dir, 'bird', `${host}.conf`)
+const writeConfig = (lab: Lab, host: string, text: string): Promise<void> =>
+  writeFile(configOf(lab, host), text)

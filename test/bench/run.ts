@@ -6,6 +6,7 @@ import Table from 'cli-table3'
 import { BenchOutput, type BenchResult } from '../../schemas/bench.ts'
 import type { Benchmark } from './benchmark.ts'
 import { fleetSizesBenchmark } from './fleet-sizes.ts'
+import { planPrBenchmark } from './plan-pr.ts'
 import { pushLabBenchmark } from './push-lab.ts'
 import { pushSimulatedBenchmarks } from './push-simulated.ts'
 import { ringBenchmark } from './ring.ts'
@@ -18,6 +19,7 @@ import { validatePlanBenchmark } from './validate-plan.ts'
 const BENCHMARKS: readonly Benchmark[] = [
   ringBenchmark,
   validatePlanBenchmark,
+  planPrBenchmark,
   pushLabBenchmark,
   ...pushSimulatedBenchmarks,
   fleetSizesBenchmark,
@@ -33,6 +35,9 @@ const TARGETS: Readonly<Record<string, number>> = {
   validate_plan_10k_cold: 5_000,
   validate_plan_10k_warm: 300,
   validate_plan_10k_rss: 1_024,
+  plan_pr_one_of_10k: 500,
+  plan_pr_all_10k: 10_000,
+  plan_pr_rss: 400,
   redis_bytes_per_push: 200_000,
 }
 

@@ -185,6 +185,20 @@ export const Settings = z.strictObject({
       description:
         'Proxies whose X-Forwarded-For is believed: addresses and prefixes, with commas; `unix` for those on the unix socket.',
     }),
+  bgpDaemon: z
+    .enum(['bird', 'gobgp'])
+    .meta({ description: 'The BGP daemon of this machine, as its Node says: bird or gobgp.' }),
+  birdSocket: z.string().min(1).meta({ description: 'The control socket of BIRD.' }),
+  gobgpAddress: z
+    .string()
+    .regex(
+      /^(unix:\/\/\/.+|(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):\d{1,5})$/,
+      'is neither host:port nor unix:///path',
+    )
+    .meta({ description: 'Where GoBGP takes commands: host:port or unix:///path.' }),
+  bgpSecretsDir: z.string().min(1).meta({
+    description: 'The folder with the password files that BgpPeers name.',
+  }),
   withdrawAfter: z.int().min(0).max(86_400).meta({
     description:
       'Seconds without a sign of the worker after which the watchdog withdraws what the node announces; 0: never, since the dataplane forwards on.',

@@ -1,11 +1,15 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Command } from 'commander'
+import type { DriverName } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
+import { createBirdDriver } from '../drivers/bgp/bird/driver.ts'
 import { createSimulatedDriver } from '../drivers/simulated/driver.ts'
+import { findMapHolders } from '../drivers/xdp/map-holders.ts'
 import { allHealthy } from '../effective/effective-tables.ts'
 import { createLog } from '../log/log.ts'
 import { createLoop } from '../process/loop.ts'
+import { createPauses } from '../queue/pauses.ts'
 import { listenForCalls, listenForWakes } from '../queue/wake.ts'
 import type { Drivers } from '../worker/converge.ts'
 import { startWorker } from '../worker/worker.ts'
@@ -24,6 +28,8 @@ const SETTINGS = [
   'bpffs',
   'bpfObject',
   'fleetKeyFile',
+  'birdSocket',
+  'bgpSecretsDir',
   'scanInterval',
   'counterInterval',
   'listen',
@@ -59,6 +65,7 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
     controlPlane: {
       readWant: name => board.wants.read(name),
       changeState: (have, change, digest) => board.states.change(have, change, digest),
+      readPause: createPauses(board.connection).read,
       readState: (digest, have) => board.states.get(digest, have),
       publishReport: report => {
         lastReport = report
@@ -66,6 +73,7 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
       },
     },
     health: allHealthy,
+    findWriter: settings.driver === 'simulated' ? async () => null : findMapHolders,
     scanIntervalMs: settings.scanInterval,
     log,
     now: Date.now,
@@ -113,9 +121,9 @@ function repeat(work: () => Promise<void>, onError: (error: unknown) => void): {
 
 async function openDrivers(settings: WorkerSettings, stateDir: string): Promise<OpenDrivers> {
   if (settings.driver === 'simulated') {
-    const simulate = <D extends 'xdp' | 'ipvs'>(name: D) =>
+    const simulate = <D extends DriverName>(name: D) =>
       createSimulatedDriver({ name, file: join(stateDir, `simulated-${name}.json`) })
-    const drivers = { xdp: simulate('xdp'), ipvs: simulate('ipvs') }
+    const drivers = { xdp: simulate('xdp'), ipvs: simulate('ipvs'), bgp: simulate('bgp') }
     return { drivers, readCounters: null, refreshNextHops: async () => {} }
   }
   // Only now: a laptop has no libbpf.
@@ -130,5 +138,10 @@ async function openDrivers(settings: WorkerSettings, stateDir: string): Promise<
   })
   const ipvs = createIpvsDriver({ file: join(runtimeDir, node, 'ipvs.json') })
   const { readCounters, refreshNextHops } = xdp
-  return { drivers: { xdp, ipvs }, readCounters, refreshNextHops }
+  const bgp = createBirdDriver({
+    socket: settings.birdSocket,
+    file: join(runtimeDir, node, 'bird.conf'),
+    secretsDir: settings.bgpSecretsDir,
+  })
+  return { drivers: { xdp, ipvs, bgp }, readCounters, refreshNextHops }
 }

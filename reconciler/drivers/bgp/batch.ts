@@ -53,13 +53,3 @@ function findOther({ daemon, edits }: Batch): string | null {
 
 export const pick = (rows: Table<BgpRow>, keys: readonly RowKey[] | undefined): Table<BgpRow> =>
   keys === undefined ? rows : Object.fromEntries(Object.entries(rows).filter(([key]) => keys.includes(key)))
-
-/** One call after the other: none reads what another is about to write. */
-export function createTurns() {
-  let last: Promise<unknown> = Promise.resolve()
-  return <Result>(work: () => Promise<Result>): Promise<Result> => {
-    const turn = last.then(work)
-    last = turn.catch(() => {})
-    return turn
-  }
-}

@@ -1,11 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { BallastError } from '../../../../schemas/ballast-error.ts'
 import type { BgpRow } from '../../../../schemas/node-state.ts'
 import type { Driver, Hint } from '../../driver.ts'
 import { digestTable } from '../../table-digest.ts'
-import { applyAll, createTurns, pick } from '../batch.ts'
+import { createTurns } from '../../turns.ts'
+import { applyAll, pick } from '../batch.ts'
 import { applyBird } from './apply.ts'
 import { configFiles } from './config-file.ts'
-import { isDaemonDown, openBirdControl } from './control.ts'
+import { type BirdControl, openBirdControl } from './control.ts'
 import { fingerprintBird } from './fingerprint.ts'
 import { observeBird } from './observe.ts'
 
@@ -44,16 +46,24 @@ export function createBirdDriver({ socket, file, secretsDir }: BirdDriverOptions
 /** What BIRD writes to its log, of itself and of its sessions, is said here too. */
 async function* watchBird(socket: string, signal: AbortSignal): AsyncIterable<Hint> {
   while (!signal.aborted) {
-    try {
-      const control = await openBirdControl(socket)
-      await control.ask('echo all')
+    const control = await connect(socket)
+    if (control !== null) {
       yield { reason: 'connected to BIRD' }
       for await (const line of control.listen(signal)) yield { reason: line }
-    } catch (error) {
-      if (!isDaemonDown(error)) throw error
+      if (!signal.aborted) yield { reason: 'BIRD went away' }
     }
-    if (signal.aborted) return
-    yield { reason: 'BIRD does not answer' }
     await delay(RECONNECT_AFTER_MS, undefined, { signal }).catch(() => {})
+  }
+}
+
+/** Null while it does not answer, which those who ask it for more will say. */
+async function connect(socket: string): Promise<BirdControl | null> {
+  try {
+    const control = await openBirdControl(socket)
+    await control.ask('echo all')
+    return control
+  } catch (error) {
+    if (error instanceof BallastError) return null
+    throw error
   }
 }

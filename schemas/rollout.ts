@@ -83,7 +83,7 @@ export const Rollout = z.strictObject({
   /** Why windows do not count for this revision, as its commit says; null: they do. */
   freezeOverride: z.string().nullable(),
   failure: z.strictObject({ gate: z.string(), message: z.string(), at: z.int() }).nullable(),
-  /** What was pushed because of the failure: a branch; null: nothing yet. */
+  /** What was pushed because of the failure: a branch, or nothing because it had moved on; null: not done. */
   reverted: z.string().nullable(),
 })
 export type Rollout = z.infer<typeof Rollout>

@@ -42,16 +42,21 @@ export async function openDriftLog({
       `--drift-branch: ${branch} is the branch that is followed. Give drift a branch of its own.`,
     )
   }
-  const [, name = '', email = ''] = /^(.+) <(.+)>$/.exec(settings.driftAuthor) ?? []
   const access = accessOf(settings)
   const opened = await openDriftBranch({
     dir: join(settings.stateDir, 'drift'),
     branch,
     openRemote: place => openWritableRemote(access, place),
-    author: { name, email },
+    author: authorOf(settings),
     signingKey: settings.driftSigningKey,
   })
   return startDriftLog({ ...options, branch: opened, commitAfter, subjectSuffix })
+}
+
+/** Of what Ballast commits by itself. */
+export function authorOf({ driftAuthor }: Pick<Settings, 'driftAuthor'>): { name: string; email: string } {
+  const [, name = '', email = ''] = /^(.+) <(.+)>$/.exec(driftAuthor) ?? []
+  return { name, email }
 }
 
 /** Secrets for one server are not shown to another. */

@@ -15,11 +15,13 @@ import { createFence, holdLease } from '../queue/lease.ts'
 import { createPokes } from '../queue/pokes.ts'
 import { createTrafficHistory } from '../queue/traffic-history.ts'
 import { createWaker } from '../queue/wake.ts'
+import { createReverter } from '../repo/push-revert.ts'
+import { openWritableRemote } from '../repo/source.ts'
 import { embeddedRedisDir, openBoardOn, openConnection, REDIS_SETTINGS } from './open-board.ts'
 import { openDriftAlerts } from './open-drift-alerts.ts'
-import { DRIFT_SETTINGS, openDriftLog } from './open-drift-log.ts'
+import { authorOf, DRIFT_SETTINGS, openDriftLog } from './open-drift-log.ts'
 import { FORGE_SETTINGS } from './open-forge.ts'
-import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
+import { accessTo, openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
 import { addSettings, readSettings } from './options.ts'
 import { serveForge } from './serve-forge.ts'
 import { HTTP_SETTINGS, serveReconciler } from './serve-reconciler.ts'
@@ -98,6 +100,13 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     verify: settings.verify,
     board: { ...board, waker },
     leads: () => lease.epoch() !== null,
+    revert: createReverter({
+      dir: join(settings.stateDir, 'revert'),
+      openRemote: place => openWritableRemote(accessTo(settings), place),
+      path: settings.path,
+      author: authorOf(settings),
+      signingKey: settings.driftSigningKey,
+    }),
     log,
     now: Date.now,
     observe: event => {

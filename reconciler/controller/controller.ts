@@ -15,6 +15,7 @@ import type { Log } from '../log/log.ts'
 import { renderDiagnostic } from '../manifest/render-diagnostic.ts'
 import { planFleet } from '../plan/plan-fleet.ts'
 import { createLoop } from '../process/loop.ts'
+import type { PushRevert } from '../repo/push-revert.ts'
 import { ALLOWED_REF } from '../repo/repository.ts'
 import type { Source } from '../repo/source.ts'
 import type { Candidate } from '../rollout/start-rollout.ts'
@@ -27,6 +28,7 @@ import { createJudge, type Verdict } from './judge.ts'
 import { createPlanGate, type Reviews } from './plan-gate.ts'
 import { createPoke } from './poke.ts'
 import { type Board, type Published, publishWants } from './publish-wants.ts'
+import { createRevert } from './revert.ts'
 import { openRecords, type RolloutBoard } from './rollout-records.ts'
 
 const POLL_MS = 10_000
@@ -51,6 +53,8 @@ export interface ControllerOptions {
     readonly counters: { readAll(nodes: readonly string[]): Promise<readonly NodeCounters[]> }
     readonly reports: { stream(signal: AbortSignal): AsyncIterable<NodeReport> }
   }
+  /** Takes a revision back whose gate has closed, where the policy says so. */
+  readonly revert: PushRevert
   /** Whether this process may write; one that may not keeps up with the branch, ready to take over. */
   readonly leads: () => boolean
   readonly log: Log
@@ -112,6 +116,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const records = openRecords({
     ...{ stateDir: options.stateDir, repository, board: board.rollouts, log, now },
   })
+  const reverting = createRevert({ push: options.revert, log, onDone: () => loop.trigger('rollout') })
   const rollout = createRolloutDriver({ repository, records, evaluate, log, now })
 
   async function restoreAccepted(): Promise<void> {
@@ -296,6 +301,14 @@ export async function startController(options: ControllerOptions): Promise<Contr
     return true
   }
 
+  /** Off the loop: the remote may be slow. What was pushed is noted, so that it is pushed once. */
+  async function revertFailed(): Promise<void> {
+    const failed = rollout.record(accepted)
+    if (failed === null || branch === null) return
+    const pushed = reverting.next(failed, branch)
+    if (pushed !== null) await rollout.noteRevert(pushed)
+  }
+
   /** What a rollout has brought to the nodes is the last good revision. */
   async function acceptReached(): Promise<void> {
     const reached = await rollout.reached(accepted)
@@ -353,6 +366,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
         await publish(known)
       }
       const isAdvanced = await advance()
+      await revertFailed()
       if (!isTick || isAdvanced) await publishRevision()
       // Between pushes, not behind each: it looks at every key.
       if (!reasons.has('poll') || accepted === null) return
@@ -413,7 +427,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
       clearInterval(timer)
       clearInterval(ticks)
       ending.abort()
-      await Promise.all([loop.stop(), ...following])
+      await Promise.all([loop.stop(), reverting.stop(), ...following])
     },
   }
 }

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
-import { mkdir, rm } from 'node:fs/promises'
+import { once } from 'node:events'
+import { mkdir, readFile, rm } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import type { FleetStatus } from '../../schemas/fleet-status.ts'
-import { createFleet, type Files, makeFiles, type TestFleet } from './fleet.ts'
+import { createFleet, type Files, makeFiles, type TestFleet, waitFor } from './fleet.ts'
 
 const NODES = ['lb-1', 'lb-2', 'lb-3']
 
@@ -107,4 +109,140 @@ test('a record that is lost everywhere: every node stays, until a person lets it
   const resumed = await fleet.ballast('resume', '--state-dir', fleet.stateDir)
   assert.match(resumed.stdout, /Nothing is held/)
   await fleet.until('it begins again with the canary', now => isAt(now, at(later, old)))
+})
+
+test('a probe that finds nobody closes the gate, and a commit takes the revision back', async t => {
+  const fleet = await createFleet(t)
+  await startAll(fleet)
+  const listener = createServer().listen(0, '127.0.0.1')
+  t.after(() => listener.close())
+  await once(listener, 'listening')
+  const { port } = listener.address() as AddressInfo
+  const rules = { gates: { probes: [{ address: '127.0.0.1', port }] }, onFailure: 'revert' }
+  await fleet.untilApplied(await fleet.push(makeFiles({ nodes: NODES })))
+  const good = await fleet.push(makeWaves([1, 2], '5m', rules))
+  const before = await fleet.untilApplied(good)
+  listener.close()
+  const bad = await fleet.push(makeWaves([1, 2, 3], '5m', rules))
+  await fleet.until('it is refused', ({ repository }) => repository?.rejected?.revision === bad)
+  const after = await fleet.until(
+    'what takes it back is accepted',
+    ({ inSync, repository }) => inSync && repository?.accepted !== good,
+  )
+  await fleet.git('fetch', '-q', 'origin', 'main')
+  const revert = await fleet.git('rev-parse', 'FETCH_HEAD')
+  assert.equal(after.repository?.accepted, revert)
+  assert.match(await fleet.git('log', '-1', '--format=%s%n%b', revert), /^Revert "a change"[\s\S]*probes/)
+  assert.equal(await fleet.git('rev-parse', `${revert}^`), bad)
+  assert.equal(
+    await fleet.git('rev-parse', `${revert}^{tree}`),
+    await fleet.git('rev-parse', `${good}^{tree}`),
+  )
+  for (const node of [1, 2]) assert.deepEqual(after.nodes[node]!.wanted, before.nodes[node]!.wanted)
+})
+
+test('a freeze holds a revision back until a commit says why it does not wait', async t => {
+  const fleet = await createFleet(t)
+  await startAll(fleet)
+  const frozen = (backends: number[]): Files => ({
+    ...makeFiles({ nodes: NODES, services: { web: { vip: 10, backends } } }),
+    'fleet.yaml': JSON.stringify({
+      ...{ apiVersion: 'ballast.dev/v1', kind: 'Fleet', metadata: { name: 'test' } },
+      spec: { freeze: [{ mode: 'deny', schedule: '0 0 * * *', duration: '2d', nodes: { names: ['lb-2'] } }] },
+    }),
+  })
+  await fleet.untilApplied(await fleet.push(makeFiles({ nodes: NODES })))
+  const rules = await fleet.push(frozen([1, 2]))
+  await fleet.untilApplied(rules)
+  const next = await fleet.push(frozen([1, 3]))
+  const held = await fleet.until('the others change', now => wanted(now)['lb-3'] === next)
+  assert.equal(wanted(held)['lb-1'], next)
+  assert.notEqual(wanted(held)['lb-2'], next)
+  assert.equal(held.inSync, false)
+  const said = await fleet.ballast('plan', '--repo', fleet.repo, '--from', rules, '--to', next)
+  assert.match(said.stdout, /lb-2: frozen, and no window lets them change/)
+
+  await fleet.git(
+    'commit',
+    '-q',
+    '--allow-empty',
+    '-m',
+    'an outage',
+    '-m',
+    'Ballast-Freeze-Override: an outage',
+  )
+  await fleet.git('push', '-q', 'origin', 'HEAD:main')
+  const last = await fleet.git('rev-parse', 'HEAD')
+  const after = await fleet.untilApplied(last)
+  assert.equal(after.rollout?.freezeOverride, 'an outage')
+})
+
+test('a guard refuses what takes away too much, and a reviewed override lets it', async t => {
+  const fleet = await createFleet(t)
+  await startAll(fleet)
+  const guarded = (backends: number[], annotations: object = {}): Files => {
+    const files = makeFiles({ nodes: NODES, services: { web: { vip: 10, backends } } })
+    const service = JSON.parse(files['services/web.yaml']!)
+    service.metadata.annotations = annotations
+    service.spec.guards = { backends: 0.5 }
+    return { ...files, 'services/web.yaml': JSON.stringify(service) }
+  }
+  const good = await fleet.push(guarded([1, 2, 3, 4]))
+  await fleet.untilApplied(good)
+  const bad = await fleet.push(guarded([1]))
+  const { repository } = await fleet.until('it is refused', now => now.repository?.rejected?.revision === bad)
+  assert.equal(repository?.rejected?.diagnostics.at(-1)?.rule, 'guard-backends')
+  const said = await fleet.ballast('plan', '--repo', fleet.repo, '--from', good, '--to', bad)
+  assert.match(said.stdout, /Refused by guard-backends: web: 75 % of its backends/)
+  assert.equal((await fleet.ballast('accept', bad, '--repo', fleet.repo)).exitCode, 0)
+  const until = new Date(Date.now() + 3_600_000).toISOString().replace(/\.\d+/, '')
+  const override = { 'override.ballast.dev/backends': `75% until ${until}` }
+  await fleet.untilApplied(await fleet.push(guarded([1], override)))
+})
+
+test('a node, a service and the fleet are held, whatever is pushed, until they are let go', async t => {
+  const fleet = await createFleet(t)
+  await startAll(fleet)
+  const files = (web: number[], dns: number[]): Files =>
+    makeFiles({
+      nodes: NODES,
+      services: { web: { vip: 10, backends: web }, dns: { vip: 11, backends: dns } },
+    })
+  const hold = async (...args: string[]): Promise<void> => {
+    const { exitCode, stderr } = await fleet.ballast(...args, '--state-dir', fleet.stateDir)
+    assert.equal(exitCode, 0, stderr)
+  }
+  const because = ['--reason', 'a test']
+  const addressesOf = async (node: string, key: string): Promise<string[]> => {
+    const text = await readFile(join(fleet.stateDir, `nodes/${node}/simulated-xdp.json`), 'utf8')
+    return JSON.parse(text)[`service/${key}:80/tcp`].backends.map(
+      ({ address }: { address: string }) => address,
+    )
+  }
+  const first = await fleet.push(files([1], [1]))
+  await fleet.untilApplied(first)
+
+  await hold('suspend', '--node', 'lb-1', ...because)
+  await hold('pin', first, '--service', 'dns', '--repo', fleet.repo, ...because)
+  const second = await fleet.push(files([2], [2]))
+  const status = await fleet.untilApplied(second)
+  assert.deepEqual(wanted(status), { 'lb-1': first, 'lb-2': second, 'lb-3': second })
+  assert.deepEqual(
+    status.holds?.map(({ scope }) => scope.kind),
+    ['node', 'service'],
+  )
+  assert.deepEqual(await addressesOf('lb-2', '203.0.113.10'), ['10.0.1.2'])
+  assert.deepEqual(await addressesOf('lb-2', '203.0.113.11'), ['10.0.1.1'])
+
+  await hold('suspend', ...because)
+  const third = await fleet.push(files([3], [3]))
+  await fleet.until('it is seen', ({ repository }) => repository?.seen === third)
+  assert.equal((await fleet.status()).repository?.accepted, second)
+
+  for (const scope of [[], ['--node', 'lb-1'], ['--service', 'dns']]) await hold('resume', ...scope)
+  await fleet.untilApplied(third)
+  await waitFor('every node has it', async () => {
+    const all = await Promise.all(NODES.map(node => addressesOf(node, '203.0.113.11')))
+    return all.every(addresses => addresses.join() === '10.0.1.3')
+  })
 })

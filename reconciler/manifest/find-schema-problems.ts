@@ -31,7 +31,7 @@ export function* findSchemaProblems(
     if (issue.code === 'unrecognized_keys') for (const key of issue.keys) yield unknownKey(schema, path, key)
     else if (issue.code === 'invalid_key') yield unusableKey(path.slice(0, -1), String(path.at(-1)))
     else if (issue.code === 'invalid_union' && value !== undefined)
-      yield* findSchemaProblems(schema, root, closestBranch(issue), path)
+      yield* findSchemaProblems(schema, root, closestBranch(issue, value), path)
     else yield { ...explain(issue, nameOf(path), value, descriptionAt(schema, path)), path }
   }
 }
@@ -55,10 +55,19 @@ const unusableKey = (path: ValuePath, key: string): SchemaProblem => ({
   key,
 })
 
-/** Of the alternatives, the one that the value came closest to: it has the right type. */
-function closestBranch(issue: z.core.$ZodIssueInvalidUnion): readonly Issue[] {
+/** Of the alternatives, the one that the value came closest to: it has the right type, or would without quotes. */
+function closestBranch(issue: z.core.$ZodIssueInvalidUnion, value: unknown): readonly Issue[] {
   const ofItsType = (errors: readonly Issue[]) =>
-    !errors.some(({ code, path }) => code === 'invalid_type' && path.length === 0)
+    !errors.some(
+      each =>
+        each.path.length === 0 &&
+        (each.code === 'invalid_type' ||
+          (each.code === 'invalid_value' && each.values.every(other => typeof other !== typeof value))),
+    )
+  const ofNumbers = (errors: readonly Issue[]) =>
+    errors.some(each => each.code === 'invalid_type' && each.expected === 'number')
+  const number = typeof value === 'string' && /^\d+$/.test(value) && issue.errors.find(ofNumbers)
+  if (number) return number
   return issue.errors.find(ofItsType) ?? issue.errors[0] ?? []
 }
 

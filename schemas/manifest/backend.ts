@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { Address, Labels, Port, Weight } from './fields.ts'
 import { Thresholds } from './ipvs.ts'
+import { QuicServerId } from './quic.ts'
 
 export const Backend = z
   .strictObject({
@@ -13,6 +14,7 @@ export const Backend = z
       .boolean()
       .default(false)
       .describe('Gets no new flows; its established ones stay. Take the backend away when they have ended.'),
+    quicServerId: QuicServerId.optional(),
     thresholds: Thresholds.optional(),
     labels: Labels.default({}),
   })

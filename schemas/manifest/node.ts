@@ -100,6 +100,12 @@ const NodeSpec = z.strictObject({
     .describe(
       'What happens to a packet to a VIP that none of its services takes. pass: the kernel of the node gets it.',
     ),
+  fragments: z
+    .enum(['track', 'drop'])
+    .default('track')
+    .describe(
+      'What happens to fragments of TCP and UDP packets. track: the first goes where the whole packet would, later ones follow it; drop: none is forwarded.',
+    ),
   addresses: z
     .array(Address)
     .default([])

@@ -1,19 +1,31 @@
 import { z } from 'zod'
 import { HashBy, IpvsProtocol } from '../node-state.ts'
+import { ServiceAccess, ServiceFlowLimit } from './access.ts'
 import { Announce } from './announce.ts'
 import { Backends } from './backend.ts'
 import { Address, Labels, Name, Port } from './fields.ts'
 import { ServiceGuards } from './guards.ts'
 import { Scheduler, ServiceIpvs } from './ipvs.ts'
 import { ApiVersion, Metadata } from './metadata.ts'
+import { ServiceQuic } from './quic.ts'
+
+const LAST_PORT = 65_535
 
 const ServicePort = z
   .strictObject({
-    port: Port,
+    port: z
+      .union([Port, z.literal('all')])
+      .describe('A port, or the first of a range: 1 to 65535. all: every port.'),
+    endPort: Port.optional().describe('The last port of a range, which begins with port.'),
     protocol: IpvsProtocol.describe('tcp, udp, or sctp, which the dataplane ipvs alone has.'),
     name: Name.optional().describe('What the port is for, for people.'),
   })
-  .describe('A port of the VIP.')
+  .transform(({ port, endPort = port === 'all' ? LAST_PORT : port, ...rest }) => {
+    const first = port === 'all' ? 1 : port
+    return { ...rest, port: first, ...(endPort !== first && { endPort }) }
+  })
+  .describe('A port of the VIP, a range of ports, or all of them.')
+export type ServicePort = z.output<typeof ServicePort>
 
 /** Nodes that meet all of what is given; an empty selector selects every node. */
 export const NodeSelector = z
@@ -94,6 +106,9 @@ const ServiceSpec = z.strictObject({
     .max(86_400)
     .default(120)
     .describe('Seconds without a packet after which xdp forgets a UDP flow; for ipvs the Node says it.'),
+  access: ServiceAccess.optional(),
+  flowLimit: ServiceFlowLimit.optional(),
+  quic: ServiceQuic.optional(),
   announce: Announce.optional(),
   backends: Backends.optional().describe('The servers that share the flows, by weight. Either this or pool.'),
   pool: Name.optional().describe(

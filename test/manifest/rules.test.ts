@@ -64,6 +64,153 @@ const CASES: readonly (readonly [about: string, files: Record<string, string | n
     ],
 
     [
+      'a port wins over a range and a range over all ports: none of them is in the way of another',
+      {
+        'a.yaml': service(`${V4}\nports: [{port: 80, endPort: 90, protocol: tcp}]\n${BACKENDS}`, 'a'),
+        'b.yaml': service(`${V4}\nports: [{port: all, protocol: tcp}]\n${BACKENDS}`, 'b'),
+        'c.yaml': service(`${V4}\nports: [{port: 80, endPort: 90, protocol: udp}]\n${BACKENDS}`, 'c'),
+        'd.yaml': service(`${V4}\nports: [{port: 91, endPort: 99, protocol: tcp}]\n${BACKENDS}`, 'd'),
+      },
+      [],
+    ],
+    [
+      'two ranges of one VIP and protocol cannot have ports in common on one node',
+      {
+        'web.yaml': service(`${V4}\nports: [{port: 80, endPort: 90, protocol: tcp}]\n${BACKENDS}`),
+        'web2.yaml': service(`${V4}\nports: [¦{port: 90, endPort: 99, protocol: tcp}]\n${BACKENDS}`, 'web2'),
+        'web3.yaml': service(
+          `vip: 203.0.113.11\nports: [{port: 1, endPort: 3, protocol: udp}, ¦{port: 2, endPort: 4, protocol: udp}]\n${BACKENDS}`,
+          'web3',
+        ),
+      },
+      [
+        [
+          'port-overlap',
+          /90-99\/tcp and 80-90\/tcp of Service web at web\.yaml:6 have ports in common\. Make the ranges/,
+        ],
+        ['port-overlap', /2-4\/udp and 1-3\/udp of Service web3/],
+      ],
+    ],
+    [
+      'ranges may have ports in common on different nodes',
+      {
+        'web.yaml': service(
+          `${V4}\nports: [{port: 80, endPort: 90, protocol: tcp}]\n${BACKENDS}\nnodes: {names: [lb-1]}`,
+        ),
+        'web2.yaml': service(
+          `${V4}\nports: [{port: 90, endPort: 99, protocol: tcp}]\n${BACKENDS}\nnodes: {names: [lb-2]}`,
+          'web2',
+        ),
+      },
+      [],
+    ],
+    [
+      'two services cannot have one range, or all ports',
+      {
+        'web.yaml': service(`${V4}\nports: [{port: all, protocol: tcp}]\n${BACKENDS}`),
+        'web2.yaml': service(`${V4}\nports: [{port: ¦all, protocol: tcp}]\n${BACKENDS}`, 'web2'),
+      },
+      [['vip-unique', /203\.0\.113\.10:1-65535\/tcp is also claimed by web/]],
+    ],
+    [
+      'a range ends after it begins',
+      { 'web.yaml': service(`${V4}\nports: [{port: 90, endPort: ¦80, protocol: tcp}]\n${BACKENDS}`) },
+      [['port-range', /ends with 80 before it begins with 90\. Write the lowest/]],
+    ],
+    [
+      'a VIP has 16 ranges of a protocol at most',
+      {
+        'web.yaml': service(
+          `${V4}\nports:\n${Array.from(
+            { length: 17 },
+            (_, i) =>
+              `  - ${i === 16 ? '¦' : ''}{port: ${i * 10 + 1}, endPort: ${i * 10 + 9}, protocol: udp}\n`,
+          ).join('')}${BACKENDS}`,
+        ),
+      },
+      [['port-ranges-many', /can have 16 ranges of udp ports on a node, and this is one more/]],
+    ],
+    [
+      'a backend may repeat any port of a range',
+      {
+        'web.yaml': service(
+          `${V4}\nports: [{port: 80, endPort: 90, protocol: tcp}]\nbackends: [{address: 10.0.11.1, port: 85}, {address: 10.0.11.2, port: ¦91}]`,
+        ),
+      },
+      [['backend-port', /wants port 91, and ipip keeps port 80/]],
+    ],
+    [
+      'ranges, access lists, limits and connection ids are of xdp alone',
+      {
+        'lb-1.yaml': node('lb-1'),
+        'web.yaml': service(
+          `${V4}\nports: [¦{port: 80, endPort: 90, protocol: udp}]\nbackends: [{address: 10.0.11.1, quicServerId: "01"}]\ndataplane: ipvs\n¦access: {deny: [10.0.0.0/8]}\n¦flowLimit: {perSecond: 9}\n¦quic: {}`,
+        ),
+      },
+      [
+        ['dataplane-feature', /has a range of ports/],
+        ['dataplane-feature', /has an access list/],
+        ['dataplane-feature', /limits new flows/],
+        ['dataplane-feature', /routes by QUIC connection ids/],
+      ],
+    ],
+    [
+      'a prefix stands once in an access list, without host bits',
+      {
+        'web.yaml': service(
+          `${V4}\n${PORTS}\n${BACKENDS}\naccess:\n  allow: [10.0.0.0/8, ¦10.0.0.0/8, ¦10.1.0.1/16]\n  deny: [¦10.0.0.0/8, 10.2.0.0/16]`,
+        ),
+      },
+      [
+        ['access-prefix-unique', /10\.0\.0\.0\/8 is listed twice under allow/],
+        ['prefix-host-bits', /10\.1\.0\.1\/16 has bits set/],
+        ['access-prefix-unique', /10\.0\.0\.0\/8 is listed under allow and under deny/],
+      ],
+    ],
+    [
+      'a VIP that no allowed source can reach is a warning',
+      {
+        'web.yaml': service(
+          `vip: [203.0.113.10, ¦"2001:db8::10"]\n${PORTS}\nbackends: [{address: "fd00::2"}]\naccess: {allow: [10.0.0.0/8]}`,
+        ),
+        'web2.yaml': service(
+          `vip: "2001:db8::11"\n${PORTS}\nbackends: [{address: "fd00::2"}]\naccess: {deny: [10.0.0.0/8]}`,
+          'web2',
+        ),
+      },
+      [['access-family', /No source can reach 2001:db8::10: none of the allowed prefixes is IPv6/]],
+    ],
+    [
+      'connection ids need UDP, and a server id of every backend',
+      {
+        'a.yaml': service(
+          `${V4}\nports: [{port: 1, protocol: tcp}]\nbackends: [{address: 10.0.11.1, quicServerId: "01"}]\n¦quic: {}`,
+          'a',
+        ),
+        'b.yaml': service(
+          `${V4}\nports: [{port: 1, protocol: udp}]\nbackends: [{address: 10.0.11.1, quicServerId: "01"}, {address: 10.0.11.2}]\n¦quic: {configId: 6}`,
+          'b',
+        ),
+      },
+      [
+        ['quic-udp', /Service a has quic and no UDP port/],
+        ['quic-server-id-missing', /Service b has quic, and its backend 10\.0\.11\.2 no quicServerId/],
+      ],
+    ],
+    [
+      'server ids are unique in a pool, and of one length',
+      {
+        'pool.yaml': pool(
+          '[{address: 10.0.11.1, quicServerId: "0a"}, {address: 10.0.11.2, quicServerId: ¦"0A"}, {address: 10.0.11.3, quicServerId: ¦"0b0c"}]',
+          'quic',
+        ),
+      },
+      [
+        ['quic-server-id-unique', /10\.0\.11\.1 and 10\.0\.11\.2 have the quicServerId 0a/],
+        ['quic-server-id-length', /of 10\.0\.11\.3 has 2 bytes, that of 10\.0\.11\.1 1/],
+      ],
+    ],
+    [
       'two services cannot have one VIP, port and protocol on one node',
       {
         'web2.yaml': service(

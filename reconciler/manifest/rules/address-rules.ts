@@ -57,7 +57,11 @@ function* refuse(
 const prefixHostBits: Rule = {
   id: 'prefix-host-bits',
   severity: 'error',
-  *check({ nodes, fleets }) {
+  *check({ nodes, fleets, services }) {
+    for (const service of services)
+      for (const list of ['allow', 'deny'] as const)
+        for (const [index, prefix] of (service.spec.access?.[list] ?? []).entries())
+          yield* hostBits(service, ['spec', 'access', list, index], prefix)
     for (const node of nodes)
       for (const family of ['ipv4', 'ipv6'] as const)
         yield* hostBits(node, ['spec', 'sources', family], node.spec.sources[family])

@@ -33,7 +33,9 @@ const backendPort: Rule = {
       const set = backendsOf(service)
       if (set === null || service.spec.forwarding === 'nat') continue
       for (const [backendPort, index] of set.ports) {
-        const other = service.spec.ports.find(({ port }) => port !== backendPort)
+        const other = service.spec.ports.find(
+          ({ port, endPort }) => backendPort < port || backendPort > (endPort ?? port),
+        )
         if (other === undefined) continue
         const { address } = set.backends[index]!
         yield {

@@ -36,7 +36,21 @@ function* askedOfXdp({ spec }: Service): Iterable<Unable> {
     yield { path: ['spec', 'gue', 'checksum'], asks: 'leaves checksums to the receiver', hint: TO_IPVS }
 }
 
+const TO_XDP = 'Set dataplane: xdp, or remove it.'
+
 function* askedOfIpvs({ spec }: Service): Iterable<Unable> {
+  for (const [index, { endPort }] of spec.ports.entries())
+    if (endPort !== undefined)
+      yield {
+        path: ['spec', 'ports', index],
+        asks: 'has a range of ports',
+        hint: 'Set dataplane: xdp, or use ipvs.fwmark and mark the ports.',
+      }
+  if (spec.access !== undefined) yield { path: ['spec', 'access'], asks: 'has an access list', hint: TO_XDP }
+  if (spec.flowLimit !== undefined)
+    yield { path: ['spec', 'flowLimit'], asks: 'limits new flows', hint: TO_XDP }
+  if (spec.quic !== undefined)
+    yield { path: ['spec', 'quic'], asks: 'routes by QUIC connection ids', hint: TO_XDP }
   if (spec.hashBy !== 'flow')
     yield {
       path: ['spec', 'hashBy'],
@@ -106,10 +120,11 @@ const vipOneDataplane: Rule = {
     // For every VIP and node that has it by xdp and drops what no service takes: the service.
     const byXdp = new Map<string, ManifestOf<Service>>()
     const ofDataplane = (name: string) => services.filter(({ spec }) => spec.dataplane === name)
+    const vips = new Set(ofDataplane('ipvs').flatMap(({ spec }) => spec.vip))
     for (const service of ofDataplane('xdp'))
-      for (const { metadata, spec } of nodesOf(service))
-        if (spec.unmatched === 'drop')
-          for (const vip of service.spec.vip) byXdp.set(`${vip} ${metadata.name}`, service)
+      for (const vip of service.spec.vip.filter(each => vips.has(each)))
+        for (const { metadata, spec } of nodesOf(service))
+          if (spec.unmatched === 'drop') byXdp.set(`${vip} ${metadata.name}`, service)
     for (const service of ofDataplane('ipvs'))
       for (const [index, vip] of service.spec.vip.entries()) {
         const node = nodesOf(service).find(({ metadata }) => byXdp.has(`${vip} ${metadata.name}`))

@@ -1,3 +1,4 @@
+import { accessRules } from './access-rules.ts'
 import { addressRules } from './address-rules.ts'
 import { announceRules } from './announce-rules.ts'
 import { backendRules } from './backend-rules.ts'
@@ -6,6 +7,8 @@ import { dataplaneRules } from './dataplane-rules.ts'
 import { forwardingRules } from './forwarding-rules.ts'
 import { ipvsRules } from './ipvs-rules.ts'
 import { nodeRules } from './node-rules.ts'
+import { portRules } from './port-rules.ts'
+import { quicRules } from './quic-rules.ts'
 import { referenceRules } from './reference-rules.ts'
 import { rolloutRules } from './rollout-rules.ts'
 import type { Rule } from './rule.ts'
@@ -17,6 +20,9 @@ export const RULES: readonly Rule[] = [
   ...treeRules,
   ...referenceRules,
   ...vipRules,
+  ...portRules,
+  ...accessRules,
+  ...quicRules,
   ...backendRules,
   ...dataplaneRules,
   ...forwardingRules,

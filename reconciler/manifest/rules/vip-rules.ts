@@ -4,6 +4,7 @@ import type { Fleet } from '../../../schemas/manifest/fleet.ts'
 import type { Service } from '../../../schemas/manifest/service.ts'
 import type { ManifestOf, ValuePath } from '../manifest.ts'
 import { createPathMatcher } from '../select-files.ts'
+import { nameOfPorts } from './port-rules.ts'
 import type { Rule } from './rule.ts'
 
 interface Claim {
@@ -43,14 +44,15 @@ const portUnique: Rule = {
   *check({ services }) {
     for (const service of services) {
       const seen = new Set<string>()
-      for (const [index, { port, protocol }] of service.spec.ports.entries()) {
-        if (seen.has(`${port}/${protocol}`))
+      for (const [index, port] of service.spec.ports.entries()) {
+        const name = nameOfPorts(port)
+        if (seen.has(name))
           yield {
             at: service.locate(['spec', 'ports', index, 'port']),
-            message: `Service ${service.metadata.name} lists ${port}/${protocol} twice.`,
+            message: `Service ${service.metadata.name} lists ${name} twice.`,
             hint: 'Remove one of the two.',
           }
-        seen.add(`${port}/${protocol}`)
+        seen.add(name)
       }
     }
   },
@@ -145,8 +147,8 @@ function readRanges(fleet: ManifestOf<Fleet>): Range[] {
 
 function* claimsOf(service: ManifestOf<Service>): Iterable<{ id: string; path: ValuePath }> {
   for (const vip of service.spec.vip)
-    for (const [index, { port, protocol }] of service.spec.ports.entries())
-      yield { id: serviceId(vip, port, protocol), path: ['spec', 'ports', index, 'port'] }
+    for (const [index, { port, endPort, protocol }] of service.spec.ports.entries())
+      yield { id: serviceId(vip, port, protocol, endPort), path: ['spec', 'ports', index, 'port'] }
 }
 
 export const vipRules: readonly Rule[] = [vipUnique, portUnique, vipFamilies, vipIsNodeAddress, vipAllowed]

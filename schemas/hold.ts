@@ -20,7 +20,7 @@ export const Hold = z.strictObject({
 })
 export type Hold = z.infer<typeof Hold>
 
-export const HOLDS_VERSION = 1
+const HOLDS_VERSION = 1
 
 /** All holds, kept by the reconciler on disk as in Redis: of two copies the one with the higher number is right. */
 export const Holds = z.strictObject({

@@ -42,8 +42,7 @@ export const ROLLOUT_VERSION = 1
  * - `running`: waves open one after the other. - `failed`: a gate closed; the changed nodes go back to `base`.
  * - `done`: the target is the last good revision; nodes that did not report follow when they do.
  */
-export const RolloutState = z.enum(['running', 'failed', 'done'])
-export type RolloutState = z.infer<typeof RolloutState>
+const RolloutState = z.enum(['running', 'failed', 'done'])
 
 /** How far a revision has come. Complete: what happens next follows from it, the reports and the clock. */
 export const Rollout = z.strictObject({

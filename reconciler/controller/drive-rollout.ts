@@ -71,6 +71,7 @@ export function createRolloutDriver(options: RolloutDriverOptions): RolloutDrive
   let record: Rollout | null = null
   let holds: readonly Hold[] = []
   let loaded = false
+  let isProbing = false
 
   /** A record is of what was accepted when it was made; afterwards it may have been left behind. */
   function current(accepted: Candidate | null): Rollout | null {
@@ -133,6 +134,7 @@ export function createRolloutDriver(options: RolloutDriverOptions): RolloutDrive
     // Numbered after any other, so that no copy that was left behind is taken for it.
     await keep({ ...started, sequence: Math.max(started.sequence, (record?.sequence ?? 0) + 1) })
     fleets.set(candidate.revision, candidate.fleet)
+    probes.forget()
     if (isLost) {
       const reason = 'the record of the last rollout is lost: nobody knows which nodes it had reached'
       await records.hold({ scope: { kind: 'fleet' }, revision: null, reason, by: 'ballast', at: now() })
@@ -240,7 +242,14 @@ export function createRolloutDriver(options: RolloutDriverOptions): RolloutDrive
     },
 
     async probe() {
-      if (record?.state === 'running' && !suspended()) await probes.try(record.gates?.probes ?? [])
+      // One that has no answer yet is not asked again: it would count twice.
+      if (isProbing || record?.state !== 'running' || suspended()) return
+      isProbing = true
+      try {
+        await probes.try(record.gates?.probes ?? [])
+      } finally {
+        isProbing = false
+      }
     },
 
     async noteRevert(branch) {

@@ -11,6 +11,8 @@ export interface Probes {
   /** One attempt at each, all at once; settles when each has an answer. Those that are asked no more are forgotten. */
   try(targets: readonly ProbeTarget[]): Promise<void>
   results(): readonly ProbeResult[]
+  /** What was found so far is of another rollout. */
+  forget(): void
 }
 
 const TIMEOUT_MS = 2_000
@@ -28,6 +30,9 @@ export function createProbes(): Probes {
       known = new Map(await Promise.all(tried))
     },
     results: () => [...known.values()],
+    forget() {
+      known = new Map()
+    },
   }
 }
 

@@ -1,4 +1,3 @@
-import { addressToBytes, serviceId } from '../../schemas/address.ts'
 import type { Backend } from '../../schemas/manifest/backend.ts'
 import type { BackendPool } from '../../schemas/manifest/backend-pool.ts'
 import type { Fleet } from '../../schemas/manifest/fleet.ts'
@@ -7,25 +6,23 @@ import type { Resource } from '../../schemas/manifest/resource.ts'
 import type { Service } from '../../schemas/manifest/service.ts'
 import {
   emptyTables,
-  type Gue,
   type IpvsRow,
   type IpvsServiceRow,
   NODE_STATE_VERSION,
   type NodeState,
-  type RowBackend,
   type RowKey,
   type XdpInterfaceRow,
   type XdpRow,
   type XdpServiceRow,
   type XdpSettingsRow,
 } from '../../schemas/node-state.ts'
-import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 import type { Handover, Want } from '../../schemas/want.ts'
 import { selectNodes } from '../manifest/select-nodes.ts'
 import { fleetKeyFingerprint, fleetKeyFromName } from '../ring/flow-hash.ts'
 import { type Policy, readPolicy } from './read-policy.ts'
 import { bgpTables } from './rows-of-bgp.ts'
 import { ipvsNodeRows, ipvsServiceRows } from './rows-of-ipvs.ts'
+import { xdpServiceRows } from './rows-of-xdp.ts'
 
 /** What the manifests of one revision ask of every node. Rows and lists of backends are shared: do not change them. */
 export interface DesiredFleet {
@@ -96,6 +93,7 @@ function startNode(node: Node, fleet: Fleet): DesiredNode & { names: Record<RowK
     mtu: spec.mtu,
     egress: spec.egress,
     unmatched: spec.unmatched,
+    ...(spec.fragments === 'drop' && { fragments: 'drop' }),
     capacity: { ...spec.capacity },
   }
   const tables = emptyTables()
@@ -121,46 +119,10 @@ function rowsOf(service: Service, backends: readonly Backend[]): ServiceRows {
   const known = knownRows.get(service.spec)
   if (known?.backends === backends) return known.rows
   const rows =
-    service.spec.dataplane === 'ipvs'
-      ? ipvsServiceRows(service, backends)
-      : xdpServiceRows(service, rowBackends(backends))
+    service.spec.dataplane === 'ipvs' ? ipvsServiceRows(service, backends) : xdpServiceRows(service, backends)
   knownRows.set(service.spec, { backends, rows })
   return rows
 }
-
-/** One row for every VIP, port and protocol. */
-function xdpServiceRows({ spec, metadata }: Service, backends: RowBackend[]): ServiceRows {
-  const { forwarding } = spec
-  if (forwarding === 'gre' || forwarding === 'nat') throw cannot(metadata.name, forwarding)
-  const gue: Gue = {
-    port: spec.gue?.port ?? 6080,
-    variant: spec.gue?.variant ?? 1,
-    ...(spec.gue?.checksum === 'full' && { checksum: 'computed' as const }),
-  }
-  return spec.vip.flatMap(vip =>
-    spec.ports.map(({ port, protocol }): [RowKey, XdpServiceRow] => {
-      if (protocol === 'sctp') throw cannot(metadata.name, protocol)
-      return [
-        `service/${serviceId(vip, port, protocol)}`,
-        {
-          kind: 'service',
-          vip,
-          port,
-          protocol,
-          encapsulation: forwarding,
-          ...(spec.hashBy !== 'flow' && { hashBy: spec.hashBy }),
-          ...(forwarding === 'gue' && { gue }),
-          ring: { slots: RING_SLOTS, differing: 0 },
-          idleTimeout: spec.udpIdleTimeout,
-          backends,
-        },
-      ]
-    }),
-  )
-}
-
-const cannot = (service: string, what: string): TypeError =>
-  new TypeError(`Service ${service} asks XDP for ${what}`)
 
 /** Gives the backends of a service. Services of one pool share one list. */
 function createExpander(pools: readonly BackendPool[]): (service: Service) => readonly Backend[] {
@@ -170,22 +132,4 @@ function createExpander(pools: readonly BackendPool[]): (service: Service) => re
     if (backends === undefined) throw new TypeError(`Service ${metadata.name} has no backends`)
     return backends
   }
-}
-
-const knownBackends = new WeakMap<readonly Backend[], RowBackend[]>()
-
-/** In the order of `compareAddresses`, with each address read once. The same list gives the same rows. */
-function rowBackends(backends: readonly Backend[]): RowBackend[] {
-  const known = knownBackends.get(backends)
-  if (known !== undefined) return known
-  const rows = backends
-    .map(({ address, weight, drain }) => ({
-      order: addressToBytes(address),
-      ipv6: Number(address.includes(':')),
-      row: { address, weight: drain ? 0 : weight },
-    }))
-    .sort((a, b) => a.ipv6 - b.ipv6 || Buffer.compare(a.order, b.order))
-    .map(({ row }) => row)
-  knownBackends.set(backends, rows)
-  return rows
 }

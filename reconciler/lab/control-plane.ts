@@ -6,6 +6,7 @@ import { FleetStatus } from '../../schemas/fleet-status.ts'
 import { type CommandResult, type Program, runCommand, startProgram } from '../process/run-command.ts'
 import type { Lab } from './lab.ts'
 import { readJsonLines } from './read-json-lines.ts'
+import { birdPlace, runtimeDir } from './routing.ts'
 import { CONTROL } from './topology.ts'
 
 /** One line of a process's log. */
@@ -39,7 +40,13 @@ export const redisSocket = (lab: Lab): string => join(stateDir(lab), 'redis/redi
  */
 export async function writeSettings(lab: Lab, settings: { repo: string; redis?: string }): Promise<string> {
   const file = join(lab.dir, 'ballast.yaml')
-  const all = { ...settings, stateDir: stateDir(lab), bpffs: lab.bpffs, scanInterval: 1000 }
+  const all = {
+    ...settings,
+    stateDir: stateDir(lab),
+    runtimeDir: runtimeDir(lab),
+    bpffs: lab.bpffs,
+    scanInterval: 1000,
+  }
   await writeFile(file, stringify(all))
   return file
 }
@@ -68,7 +75,8 @@ export function createControlPlane(lab: Lab, settings: string): ControlPlane {
   return {
     events,
     startReconciler: () => start('reconciler', CONTROL, 'reconciler'),
-    startWorker: node => start(node, node, 'worker', '--node', node),
+    startWorker: node =>
+      start(node, node, 'worker', '--node', node, '--bird-socket', birdPlace(lab, node).socket),
     async killWorker(node) {
       const program = programs.get(node)
       if (program === undefined) throw new Error(`no worker was started on ${node}`)

@@ -4,6 +4,7 @@ import { ADDED, DRAINED, FIRST, SECOND, showSpread, TARGETS, WEB, writeWeights }
 import { addServiceByHand } from './edit-maps.ts'
 import { labUp } from './lab.ts'
 import { createPolicyRepository } from './policy-repository.ts'
+import { startRouting } from './routing.ts'
 import { hostsOf } from './topology.ts'
 import { holdConnection, startBackends, startLoad } from './traffic.ts'
 import { waitUntil } from './wait-until.ts'
@@ -47,9 +48,10 @@ export const DEMO_STEPS: readonly DemoStep[] = [
 async function bringUp(context: DemoContext): Promise<void> {
   const lab = await labUp(context.labName, process.pid)
   context.lab = lab
+  await startRouting(lab)
   await startBackends(lab)
   const names = lab.topology.hosts.map(({ name }) => name).join(', ')
-  context.say(`router, ${names}; the VIP prefixes are routed over both load balancers`)
+  context.say(`router, ${names}; BIRD on the router and on both load balancers, which announce nothing yet`)
 }
 
 async function pushFirst(context: DemoContext): Promise<void> {

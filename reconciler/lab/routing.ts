@@ -11,9 +11,12 @@ export interface BirdPlace {
   readonly file: string
 }
 
+/** What would be on a tmpfs elsewhere: gone after a boot. */
+export const runtimeDir = (lab: Lab): string => join(lab.dir, 'run')
+
 export const birdPlace = (lab: Lab, host: string): BirdPlace => ({
   socket: join(lab.dir, 'bird', `${host}.ctl`),
-  file: join(lab.dir, 'bird', host, 'ballast.conf'),
+  file: join(runtimeDir(lab), host, 'bird.conf'),
 })
 
 /**
@@ -22,15 +25,16 @@ export const birdPlace = (lab: Lab, host: string): BirdPlace => ({
  */
 export async function startRouting(lab: Lab): Promise<void> {
   const { topology } = lab
+  await mkdir(join(lab.dir, 'bird'), { recursive: true })
   for (const { name } of hostsOf(topology, 'lb'))
-    await mkdir(join(lab.dir, 'bird', name), { recursive: true })
+    await mkdir(join(runtimeDir(lab), name), { recursive: true })
   for (const prefix of Object.values(topology.vipPrefixes))
     await runCommand(...lab.on(ROUTER, ['ip', 'route', 'del', prefix]))
   const log = (host: string): string => join(lab.dir, 'bird', `${host}.log`)
   await writeConfig(lab, ROUTER, composeRouterBird(topology, log(ROUTER)))
   for (const { name, addresses } of hostsOf(topology, 'lb')) {
     // A pattern, since BIRD does not start without a file that it includes by its very name.
-    const include = join(lab.dir, 'bird', name, '[b]allast.conf')
+    const include = join(runtimeDir(lab), name, '[b]ird.conf')
     await writeConfig(lab, name, composeBalancerBird(addresses.ipv4, { log: log(name), include }))
   }
   await Promise.all(birdHosts(topology).map(host => startBird(lab, host)))

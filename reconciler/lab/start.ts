@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { redisSocket, writeSettings } from './control-plane.ts'
-import { labDown, labUp } from './lab.ts'
+import { type Lab, labDown, labUp } from './lab.ts'
 import { createPolicyRepository, giveToSudoUser, type PolicyRepository } from './policy-repository.ts'
+import { startRouting } from './routing.ts'
 import { parseProcfile, runProcfile } from './run-procfile.ts'
 import { startBackends } from './traffic.ts'
 
@@ -16,6 +17,7 @@ const NAME = 'start'
 export async function runStart(): Promise<void> {
   const lab = await labUp(NAME, process.pid)
   try {
+    await startRouting(lab)
     await startBackends(lab)
     const policy = await createPolicyRepository(lab.dir)
     await policy.commit('the example fleet')
@@ -23,14 +25,14 @@ export async function runStart(): Promise<void> {
     await giveToSudoUser(policy)
     const settings = await writeSettings(lab, { repo: policy.bare, redis: `unix:${redisSocket(lab)}` })
     process.stdout.write(explain(policy, settings))
-    await runUntilStopped(settings)
+    await runUntilStopped(lab, settings)
   } finally {
     await labDown(lab.name)
     process.stdout.write('The lab is taken down.\n')
   }
 }
 
-async function runUntilStopped(settings: string): Promise<void> {
+async function runUntilStopped(lab: Lab, settings: string): Promise<void> {
   const stop = new AbortController()
   const onSignal = (): void => stop.abort()
   process.on('SIGINT', onSignal)
@@ -45,6 +47,7 @@ async function runUntilStopped(settings: string): Promise<void> {
       PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
       BALLAST_LAB: NAME,
       BALLAST_CONFIG: settings,
+      BALLAST_BIRD: join(lab.dir, 'bird'),
     },
     signal: stop.signal,
     say: (name, line) => process.stdout.write(`${name.padEnd(width)} | ${line}\n`),
@@ -66,6 +69,7 @@ and as root:
   a request           nsenter --net=/run/netns/bl-${NAME}-client curl http://203.0.113.10/
   what a push will do npm run ballast -- plan --config ${settings} --repo ${clone}     (before the push)
   how things are      npm run ballast -- status --config ${settings}
+  what is announced   birdc -s /run/ballast/labs/${NAME}/bird/router.ctl show route
 
 Ctrl-C takes everything down. What happens:
 

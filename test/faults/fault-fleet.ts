@@ -6,6 +6,7 @@ import { readStatus } from '../../reconciler/commands/status.ts'
 import { redisSocket, writeSettings } from '../../reconciler/lab/control-plane.ts'
 import { type Lab, labDown, labUp } from '../../reconciler/lab/lab.ts'
 import { createPolicyRepository, type PolicyRepository } from '../../reconciler/lab/policy-repository.ts'
+import { birdPlace, startRouting } from '../../reconciler/lab/routing.ts'
 import { CONTROL } from '../../reconciler/lab/topology.ts'
 import { startBackends } from '../../reconciler/lab/traffic.ts'
 import { silentLog } from '../../reconciler/log/log.ts'
@@ -41,6 +42,7 @@ export async function createFaultFleet(t: TestContext): Promise<FaultFleet> {
   const lab = await labUp(`fault-${process.pid}`, process.pid)
   const programs = new Map<ProcessName, Program>()
   t.after(() => labDown(lab.name))
+  await startRouting(lab)
   await startBackends(lab)
   const policy = await createPolicyRepository(lab.dir)
   const redis = `unix:${redisSocket(lab)}`
@@ -58,7 +60,8 @@ export async function createFaultFleet(t: TestContext): Promise<FaultFleet> {
 
   const commandOf = (name: ProcessName): string[] => {
     if (name === 'redis') return ['redis', '--state-dir', stateDir]
-    return name === 'reconciler' ? ['reconciler', ...settings] : ['worker', '--node', name, ...settings]
+    if (name === 'reconciler') return ['reconciler', ...settings]
+    return ['worker', '--node', name, '--bird-socket', birdPlace(lab, name).socket, ...settings]
   }
   const take = (name: ProcessName): Program => {
     const program = programs.get(name)

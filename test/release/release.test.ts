@@ -9,6 +9,7 @@ import { writeSettings } from '../../reconciler/lab/control-plane.ts'
 import { labDown, labUp } from '../../reconciler/lab/lab.ts'
 import { failuresOf, responsesOf } from '../../reconciler/lab/measure-traffic.ts'
 import { createPolicyRepository } from '../../reconciler/lab/policy-repository.ts'
+import { birdPlace, startRouting } from '../../reconciler/lab/routing.ts'
 import { startBackends, startLoad } from '../../reconciler/lab/traffic.ts'
 import { waitUntil } from '../../reconciler/lab/wait-until.ts'
 import { type Program, runCommand, startProgram } from '../../reconciler/process/run-command.ts'
@@ -128,6 +129,7 @@ test('real workers run with the capabilities of their unit, and packets get thro
     await stopAll()
     await labDown(lab.name)
   })
+  await startRouting(lab)
   await startBackends(lab)
   const policy = await createPolicyRepository(lab.dir)
   await policy.commit('the example fleet')
@@ -144,7 +146,8 @@ test('real workers run with the capabilities of their unit, and packets get thro
   const logs: (() => string)[] = []
   for (const node of ['lb-1', 'lb-2']) {
     const worker = [...(await confine('ballast-worker@.service')), ballast, 'worker', '--node', node]
-    const [file, args] = lab.on(node, [...worker, ...settings] as unknown as [string])
+    const bird = ['--bird-socket', birdPlace(lab, node).socket]
+    const [file, args] = lab.on(node, [...worker, ...bird, ...settings] as unknown as [string])
     logs.push(await start(file, ...args))
   }
   await waitUntil({ what: 'both nodes to be in sync', deadline: 30_000 }, () => isInSync(settings)).catch(

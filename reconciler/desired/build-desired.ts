@@ -23,6 +23,7 @@ import { type Policy, readPolicy } from './read-policy.ts'
 import { bgpTables } from './rows-of-bgp.ts'
 import { ipvsNodeRows, ipvsServiceRows } from './rows-of-ipvs.ts'
 import { xdpServiceRows } from './rows-of-xdp.ts'
+import { putServices, shareServices } from './share-rows.ts'
 
 /** What the manifests of one revision ask of every node. Rows and lists of backends are shared: do not change them. */
 export interface DesiredFleet {
@@ -54,23 +55,34 @@ export function buildDesired(manifests: readonly Resource[]): DesiredFleet {
   const backendsOf = createExpander(sorted.filter(each => each.kind === 'BackendPool'))
   const ofIpvs = new Map(nodes.map(node => [node, [] as Service[]]))
 
-  for (const service of sorted.filter(each => each.kind === 'Service')) {
-    const rows = rowsOf(service, backendsOf(service))
+  const services = sorted.filter(each => each.kind === 'Service')
+  const servicesOf = shareServices(
+    services.filter(({ spec }) => spec.dataplane === 'xdp'),
+    nodes,
+    service => rowsOf(service, backendsOf(service)) as readonly (readonly [RowKey, XdpRow])[],
+  )
+  for (const node of nodes) {
+    const each = built.get(node.metadata.name)!
+    const shared = servicesOf(node)
+    putServices(each.state.tables.xdp, shared)
+    each.names = shared.names
+  }
+  for (const service of services.filter(({ spec }) => spec.dataplane === 'ipvs')) {
+    const rows = rowsOf(service, backendsOf(service)) as readonly (readonly [RowKey, IpvsRow])[]
     for (const node of selectNodes(service.spec.nodes, nodes)) {
-      const { state, names } = built.get(node.metadata.name)!
-      const table: Record<RowKey, XdpRow | IpvsRow> = state.tables[service.spec.dataplane]
-      if (service.spec.dataplane === 'ipvs') ofIpvs.get(node)!.push(service)
-      for (const [key, row] of rows) {
-        table[key] = row
-        names[key] = service.metadata.name
-      }
+      ofIpvs.get(node)!.push(service)
+      for (const [key, row] of rows) built.get(node.metadata.name)!.state.tables.ipvs[key] = row
     }
   }
-  for (const [node, services] of ofIpvs)
-    Object.assign(built.get(node.metadata.name)!.state.tables.ipvs, ipvsNodeRows(node, services))
+  for (const [node, some] of ofIpvs) {
+    const each = built.get(node.metadata.name)!
+    Object.assign(each.state.tables.ipvs, ipvsNodeRows(node, some))
+    if (some.length > 0)
+      each.names = { ...each.names, ...namesOf(some, service => rowsOf(service, backendsOf(service))) }
+  }
   for (const [name, rows] of bgpTables({
     nodes,
-    services: sorted.filter(each => each.kind === 'Service'),
+    services,
     peers: sorted.filter(each => each.kind === 'BgpPeer'),
     keysOf: service => rowsOf(service, backendsOf(service)).map(([key]) => key),
   }))
@@ -82,8 +94,15 @@ export function buildDesired(manifests: readonly Resource[]): DesiredFleet {
   }
 }
 
+type Building = Omit<DesiredNode, 'names'> & { names: DesiredNode['names'] }
+
+const namesOf = (services: readonly Service[], rowsOf: (service: Service) => ServiceRows) =>
+  Object.fromEntries(
+    services.flatMap(service => rowsOf(service).map(([key]) => [key, service.metadata.name] as const)),
+  )
+
 /** A node before it has services. */
-function startNode(node: Node, fleet: Fleet): DesiredNode & { names: Record<RowKey, string> } {
+function startNode(node: Node, fleet: Fleet): Building {
   const { spec } = node
   const settings: XdpSettingsRow = {
     kind: 'settings',

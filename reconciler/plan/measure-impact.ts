@@ -49,11 +49,16 @@ const standingImpacts = new WeakMap<Backends, Impact>()
 function standingImpact(backends: Backends): Impact {
   const known = standingImpacts.get(backends)
   if (known !== undefined) return known
+  const shares = sharesOf(backends)
   const impact = {
     slots: RING_SLOTS,
     moved: 0,
     minimum: 0,
-    backends: joinShares(backends, backends),
+    backends: backends.map(({ address }, index) => ({
+      address,
+      share_before: shares[index]!,
+      share_after: shares[index]!,
+    })),
     moves: [],
     moves_cut: 0,
   }
@@ -70,13 +75,23 @@ function countLost(backends: readonly BackendShare[]): number {
   return Math.round(lost * RING_SLOTS)
 }
 
+const knownShares = new WeakMap<Backends, readonly number[]>()
+
+function sharesOf(backends: Backends): readonly number[] {
+  const known = knownShares.get(backends)
+  if (known !== undefined) return known
+  const shares = countSlotsOfSorted(backends).map(slots => slots / RING_SLOTS)
+  knownShares.set(backends, shares)
+  return shares
+}
+
 function joinShares(before: Backends, after: Backends): BackendShare[] {
   const shares = new Map<string, BackendShare>()
   const put = (backends: Backends, side: 'share_before' | 'share_after'): void => {
-    const slots = countSlotsOfSorted(backends)
+    const known = sharesOf(backends)
     for (const [index, { address }] of backends.entries()) {
       const share = shares.get(address) ?? { address, share_before: 0, share_after: 0 }
-      share[side] = (slots[index] ?? 0) / RING_SLOTS
+      share[side] = known[index]!
       shares.set(address, share)
     }
   }

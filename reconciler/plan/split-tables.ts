@@ -1,4 +1,5 @@
 import { DriverName, emptyTables, type NodeTables, type RowKey } from '../../schemas/node-state.ts'
+import { partsOf } from '../desired/share-rows.ts'
 
 /**
  * A node's tables in two: `own` is what a node has for itself, a few rows; `shared` is what nodes have in common,
@@ -41,10 +42,18 @@ function splitTables(tables: NodeTables, known: Known[]): SplitTables {
   const own = emptyTables()
   const keys: RowKey[] = []
   const rows: object[] = []
+  const parts = partsOf(tables.xdp)
   for (const driver of DriverName.options) {
     const table: Readonly<Record<RowKey, object>> = tables[driver]
     keys.push(driver)
     rows.push(NOTHING)
+    if (driver === 'xdp' && parts !== undefined) {
+      // As one: which rows are shared is known since the table was made.
+      keys.push('')
+      rows.push(parts.shared)
+      for (const key of parts.own) put(own, driver, key, table[key]!)
+      continue
+    }
     for (const key of Object.keys(table)) {
       const row = table[key]!
       if (isShared(key)) {
@@ -59,6 +68,7 @@ function splitTables(tables: NodeTables, known: Known[]): SplitTables {
   let driver: DriverName = 'xdp'
   for (const [index, key] of keys.entries()) {
     if (rows[index] === NOTHING) driver = key as DriverName
+    else if (rows[index] === parts?.shared) shared.xdp = parts!.shared.rows as NodeTables['xdp']
     else put(shared, driver, key, rows[index]!)
   }
   known.push({ keys, rows, shared })

@@ -24,6 +24,8 @@ export interface Measured {
   pushToApplied: number | null
   pushToTraffic: number | null
   pushToRefused: number | null
+  pushToRoute: number | null
+  deathToRoute: number | null
   workerBack: number | null
   driftUndone: number | null
 }

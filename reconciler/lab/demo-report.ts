@@ -19,6 +19,8 @@ export function renderMeasures({ measured, load, held }: DemoContext, result: De
     ['git push → applied on every load balancer', renderMs(measured.pushToApplied)],
     ['git push → first connection to the added backend', renderMs(measured.pushToTraffic)],
     ['git push of a broken manifest → refused', renderMs(measured.pushToRefused)],
+    ['git push → the router leads over both again', renderMs(measured.pushToRoute)],
+    ['load balancer dead → the router leads past it', renderMs(measured.deathToRoute)],
     ['worker started again → found nothing to do', renderMs(measured.workerBack)],
     ['maps changed by hand → undone', renderMs(measured.driftUndone)],
     ['requests, each on a connection of its own', result.requests],

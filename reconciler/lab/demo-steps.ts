@@ -1,6 +1,7 @@
 import { createControlPlane, writeSettings } from './control-plane.ts'
 import { type DemoContext, expectHeld, need, untilApplied, untilSaid, untilServed } from './demo-context.ts'
 import { ADDED, DRAINED, FIRST, SECOND, showSpread, TARGETS, WEB, writeWeights } from './demo-fleet.ts'
+import { failOver, maintain } from './demo-routing.ts'
 import { addServiceByHand } from './edit-maps.ts'
 import { labUp } from './lab.ts'
 import { createPolicyRepository } from './policy-repository.ts'
@@ -33,6 +34,12 @@ export const DEMO_STEPS: readonly DemoStep[] = [
     title: `A long-lived connection to ${DRAINED} is opened`,
     run: openLongConnection,
   },
+  {
+    name: 'maintenance',
+    title: 'A commit takes lb-1 out of traffic, and another brings it back',
+    run: maintain,
+  },
+  { name: 'fail over', title: 'lb-2 dies without a word', run: failOver },
   {
     name: 'plan',
     title: `A change is prepared: ${ADDED} added, backend-2 doubled, ${DRAINED} drained`,

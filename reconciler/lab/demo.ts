@@ -33,6 +33,8 @@ export async function runDemo({ progress, color }: DemoOptions): Promise<DemoRes
       pushToApplied: null,
       pushToTraffic: null,
       pushToRefused: null,
+      pushToRoute: null,
+      deathToRoute: null,
       workerBack: null,
       driftUndone: null,
     },

@@ -22,18 +22,24 @@ async function askHttp(target: string, signal: AbortSignal): Promise<string> {
   return body
 }
 
+/** As a resolver does: a datagram may get lost, and nobody but the one who asked sends it again. */
+const ASK_AGAIN_MS = 1000
+
 /** From a new port. */
 async function askUdp(target: string, signal: AbortSignal): Promise<string> {
   const { hostname, port } = new URL(target)
   const host = hostname.replace(/^\[(.*)\]$/, '$1')
   const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4')
+  const send = (): void => socket.send('which backend?\n')
+  const timer = setInterval(send, ASK_AGAIN_MS)
   try {
     socket.connect(Number(port), host)
     await once(socket, 'connect', { signal })
-    socket.send('which backend?\n')
+    send()
     const [message] = await once(socket, 'message', { signal })
     return String(message)
   } finally {
+    clearInterval(timer)
     socket.close()
   }
 }

@@ -31,6 +31,7 @@ missing_packages() {
   have ethtool || echo ethtool
   have bpftool || echo bpftool
   have bird || echo bird2
+  have nft || echo nftables
   have_clang || echo clang-19
   { have_libbpf && [ -e /usr/include/bpf/bpf_helpers.h ]; } || echo libbpf-dev
   # Tests speak to a real sshd, and over TLS with certificates of their own.

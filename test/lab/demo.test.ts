@@ -26,7 +26,7 @@ test('the demo: pushes change where packets go, no request fails, a drained conn
     result.steps.filter(({ ok }) => !ok),
     [],
   )
-  assert.equal(result.steps.length, 11)
+  assert.equal(result.steps.length, 13)
   assert.notEqual(result.push_to_applied_ms, null)
   assert.notEqual(result.push_to_traffic_ms, null)
   assert.ok(result.requests > 2_000)

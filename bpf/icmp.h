@@ -267,13 +267,4 @@ static __always_inline struct verdict judge_icmp(struct xdp_md *ctx, __u32 bytes
 	}
 }
 
-/* An action. bytes: of the frame. */
-static __noinline int take_icmp(struct xdp_md *ctx, __u32 bytes)
-{
-	struct verdict verdict = judge_icmp(ctx, bytes);
-
-	count_reason(verdict.reason, bytes);
-	return verdict.action;
-}
-
 #endif

@@ -16,6 +16,7 @@
 #include "too_big.h"
 #include "route.h"
 #include "fragments.h"
+#include "trace.h"
 #include "vlan.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -35,11 +36,22 @@ static __always_inline bool is_tracked_fragment(const struct service_key *key, e
 	       bpf_map_lookup_elem(&vips, &key->vip);
 }
 
+/* An action. bytes: of the frame. */
+static __noinline int take_icmp(struct xdp_md *ctx, __u32 bytes)
+{
+	struct verdict verdict = judge_icmp(ctx, bytes);
+
+	count_reason(verdict.reason, bytes);
+	trace(ctx, verdict, bytes, NULL);
+	return verdict.action;
+}
+
 /*
  * For a packet that matches no service; reason: why, if its destination is a
  * VIP. A function of its own, to keep it out of the way of those that match.
  */
-static __noinline int refuse(struct service_key *key, enum reason reason, __u32 bytes)
+static __noinline int refuse(struct xdp_md *ctx, struct service_key *key, enum reason reason,
+			     __u32 bytes)
 {
 	enum xdp_action action = XDP_DROP;
 
@@ -53,6 +65,7 @@ static __noinline int refuse(struct service_key *key, enum reason reason, __u32 
 		action = XDP_PASS;
 	}
 	count_reason(reason, bytes);
+	trace(ctx, (struct verdict){ action, reason }, bytes, NULL);
 	return action;
 }
 
@@ -72,16 +85,17 @@ static __always_inline enum xdp_action balance(struct xdp_md *ctx, bool tagged)
 	if (is_tracked_fragment(&key, reason)) {
 		route = route_fragment(ctx, bytes);
 		if (!route.choice.member)
-			return refuse(&key, route.choice.reason, bytes);
+			return refuse(ctx, &key, route.choice.reason, bytes);
 	} else if (reason != REASON_NONE) {
-		return refuse(&key, reason, bytes);
+		return refuse(ctx, &key, reason, bytes);
 	} else if (find_service(&key, &service)) {
 		route = route_packet(ctx, service, &key, &packet, bytes);
 	} else {
-		return refuse(&key, REASON_DROP_UNMATCHED, bytes);
+		return refuse(ctx, &key, REASON_DROP_UNMATCHED, bytes);
 	}
 	verdict = forward(ctx, &packet, route, bytes);
 	count_reason(verdict.reason, bytes);
+	trace(ctx, verdict, bytes, route.choice.member);
 	return verdict.action;
 }
 

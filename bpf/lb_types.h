@@ -312,6 +312,7 @@ struct reason_counters {
 enum limited {
 	LIMITED_ECHO,
 	LIMITED_TOO_BIG,
+	LIMITED_TRACE, /* by trace_control.rate */
 	LIMITED_COUNT,
 };
 
@@ -320,6 +321,44 @@ enum limited {
 struct limit {
 	__u32 tick;
 	__u32 used;
+};
+
+/* What a packet must have to be told of. */
+enum trace_match {
+	TRACE_VIP = 1 << 0,
+	TRACE_PORT = 1 << 1,
+	TRACE_PROTOCOL = 1 << 2,
+};
+
+/* trace_control: a variable. Who wants samples writes it again and again. */
+struct trace_control {
+	__u64 reasons; /* a bit for each enum reason */
+	__u32 rate;    /* events per CPU and FLOW_TICK; 0: off */
+	__u32 until;   /* FLOW_TICK, of which FLOW_STAMP_BITS count; off from then on */
+	struct address vip;
+	__u16 first_port; /* in the order of the machine */
+	__u16 last_port;
+	__u8 protocol;
+	__u8 match; /* enum trace_match */
+	__u16 zero;
+	__u32 lost; /* by the program: events for which the ring buffer had no room */
+	__u32 reserved;
+};
+
+/* trace_events: a ring buffer. What is not known is 0. */
+struct trace_event {
+	__u64 time; /* ns of the monotonic clock */
+	struct address source;
+	struct address vip;
+	struct address backend;
+	__be16 source_port;
+	__be16 port;
+	__u32 length;	 /* of the IP packet, as its header says */
+	__u32 interface; /* index of that of arrival */
+	__u8 family;
+	__u8 protocol;
+	__u8 reason; /* enum reason */
+	__u8 action; /* enum xdp_action */
 };
 
 /*
@@ -372,6 +411,8 @@ _Static_assert(sizeof(struct member) == 32, "member");
 _Static_assert(sizeof(struct ring) == 64 + 32 * RING_MEMBERS + 2 * RING_SLOTS + 6, "ring");
 _Static_assert(sizeof(struct flow_bucket) == 64, "flow_bucket: one cache line");
 _Static_assert(sizeof(struct control) == 16, "control");
+_Static_assert(sizeof(struct trace_control) == 48, "trace_control");
+_Static_assert(sizeof(struct trace_event) == 72, "trace_event");
 _Static_assert(sizeof(struct lb_config) == 160, "lb_config");
 
 #endif

@@ -19,6 +19,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   alerts: async () => (await import('./commands/alerts.ts')).alertsCommand(),
   reconciler: async () => (await import('./commands/reconciler.ts')).reconcilerCommand(),
   worker: async () => (await import('./commands/worker.ts')).workerCommand(),
+  trace: async () => (await import('./commands/trace.ts')).traceCommand(),
   decap: async () => (await import('./commands/decap.ts')).decapCommand(),
   redis: async () => (await import('./commands/redis.ts')).redisCommand(),
   lab: async () => (await import('./commands/lab.ts')).labCommand(),

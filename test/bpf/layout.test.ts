@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { before, suite, test } from 'node:test'
 import { decapReasons, decapStructs } from '../../reconciler/drivers/xdp/decap/decap-layout.ts'
 import { FLOW_WAYS, RING_MEMBERS, reasons, structs } from '../../reconciler/drivers/xdp/layout.ts'
+import { traceStructs } from '../../reconciler/drivers/xdp/trace/trace-layout.ts'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 import { buildObjects, objectFile } from './balancer.ts'
@@ -47,7 +48,7 @@ suite("the layout that TypeScript has of the program's data", () => {
     return array.nr_elems!
   }
 
-  for (const [name, { size, fields }] of Object.entries(structs)) {
+  for (const [name, { size, fields }] of Object.entries({ ...structs, ...traceStructs })) {
     test(`has the size and the fields of struct ${name}, in their places`, () => {
       const struct = typeOf('STRUCT', name)
       const members = struct.members!.map(member => [member.name, member.bits_offset / 8])

@@ -50,6 +50,10 @@ const LIBBPF = [
   'int bpf_link_update(int link, int program, const void *opts)',
   'int bpf_link_detach(int link)',
   'int bpf_xdp_query(int ifindex, int flags, void *opts)',
+
+  'void *ring_buffer__new(int fd, void *sample, void *context, const void *opts)',
+  'int ring_buffer__consume(void *ring)',
+  'void ring_buffer__free(void *ring)',
 ] as const
 
 const LIBC = [
@@ -107,6 +111,14 @@ export type Print = (level: number, format: bigint, args: bigint) => number
 export function registerPrint(print: Print): bigint {
   return koffi.register(print, koffi.pointer(koffi.proto('int (int level, const void *format, void *args)')))
 }
+
+/** A function pointer of type `ring_buffer_sample_fn`, until `unregister`. The data are the kernel's: copy them. */
+export function registerSample(sample: (context: bigint, data: bigint, size: number) => number): bigint {
+  const type = koffi.proto('int (void *context, void *data, size_t size)')
+  return koffi.register(sample, koffi.pointer(type))
+}
+
+export const unregister = (pointer: bigint): void => koffi.unregister(pointer)
 
 export const addressOf = (bytes: Uint8Array): bigint => koffi.address(bytes)
 

@@ -104,8 +104,16 @@ suite('tracing a node', { skip: needsRoot }, async () => {
     assert.equal(found({ reasons: ['drop_unmatched'] }).length, 2)
     assert.deepEqual(found({ reasons: [] }), [])
 
-    const many = trace({}, Array<Buffer>(2_000).fill(buildFrame(web)), 5)
-    assert.ok(many.length > 0 && many.length < 500, `${many.length} events`)
+    const many: TraceEvent[] = []
+    const running = startTrace(options({}, many, 5))
+    let sent = 0
+    // The traces before may have used up what this tick has.
+    for (; many.length === 0 && sent < 200_000; sent += 500) {
+      for (let i = 0; i < 500; i++) send(frames[0]!)
+      running.look()
+    }
+    running[Symbol.dispose]()
+    assert.ok(many.length > 0 && many.length <= sent / 10, `${many.length} events of ${sent}`)
     send(buildFrame(web))
     assert.deepEqual(trace({}, []), [])
   })

@@ -1,22 +1,13 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { availableParallelism, cpus, loadavg, release, tmpdir, totalmem } from 'node:os'
-import { join } from 'node:path'
-import { parseArgs } from 'node:util'
-import Table from 'cli-table3'
-import { BenchOutput, type BenchResult } from '../../schemas/bench.ts'
-import type { Benchmark } from './benchmark.ts'
 import { fleetSizesBenchmark } from './fleet-sizes.ts'
 import { planPrBenchmark } from './plan-pr.ts'
 import { pushLabBenchmark } from './push-lab.ts'
 import { pushSimulatedBenchmarks } from './push-simulated.ts'
 import { ringBenchmark } from './ring.ts'
+import { runBenchmarks } from './run-benchmarks.ts'
 import { validatePlanBenchmark } from './validate-plan.ts'
 
-/**
- * `node test/bench/run.ts [--json] [NAME...]`: measures, all or what is named, and prints a table, or one JSON value
- * (schemas/bench.ts). Progress goes to stderr. docs/speed.md says what is measured. Exit codes: 0 measured, 1 not.
- */
-const BENCHMARKS: readonly Benchmark[] = [
+/** `npm run bench`. docs/speed.md says what is measured. */
+const BENCHMARKS = [
   ringBenchmark,
   validatePlanBenchmark,
   planPrBenchmark,
@@ -25,8 +16,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   fleetSizesBenchmark,
 ]
 
-/** At most, in the unit of the result; of the others nothing is asked. */
-const TARGETS: Readonly<Record<string, number>> = {
+const TARGETS = {
   push_to_applied_p50: 100,
   push_to_applied_p99: 250,
   push_to_applied_100_nodes_p99: 1_000,
@@ -41,56 +31,4 @@ const TARGETS: Readonly<Record<string, number>> = {
   redis_bytes_per_push: 200_000,
 }
 
-const { values: flags, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { json: { type: 'boolean', default: false } },
-})
-const known = BENCHMARKS.flatMap(({ names }) => names)
-const unknown = positionals.filter(name => !known.includes(name))
-if (unknown.length > 0) {
-  console.error(`There is no benchmark ${unknown.join(', ')}. There are: ${known.join(', ')}`)
-  process.exit(1)
-}
-const chosen = BENCHMARKS.filter(
-  ({ names }) => positionals.length === 0 || names.some(name => positionals.includes(name)),
-)
-const loadBefore = round(loadavg()[0] ?? 0)
-const results: BenchResult[] = []
-for (const benchmark of chosen) results.push(...(await measure(benchmark)))
-const output = BenchOutput.parse({
-  machine: {
-    cpu: cpus()[0]?.model ?? 'unknown',
-    cpus: availableParallelism(),
-    memory: Math.round(totalmem() / 2 ** 20),
-    kernel: release(),
-    node: process.version,
-    load: [loadBefore, round(loadavg()[0] ?? 0)],
-  },
-  results,
-})
-process.stdout.write(flags.json ? `${JSON.stringify(output)}\n` : render(output))
-
-async function measure(benchmark: Benchmark): Promise<BenchResult[]> {
-  const dir = await mkdtemp(join(tmpdir(), 'ballast-bench-'))
-  const say = (text: string): void => void process.stderr.write(`${benchmark.names[0]}: ${text}\n`)
-  try {
-    return await benchmark.run({ dir, say })
-  } finally {
-    await rm(dir, { recursive: true, force: true })
-  }
-}
-
-function round(value: number): number {
-  return Math.round(value * 100) / 100
-}
-
-function render({ machine, results: rows }: BenchOutput): string {
-  const table = new Table({
-    head: ['name', 'value', 'unit', 'n', 'at most'],
-    colAligns: ['left', 'right', 'left', 'right', 'right'],
-    style: { head: [], border: [], compact: true },
-  })
-  for (const { name, value, unit, n } of rows) table.push([name, value, unit, n, TARGETS[name] ?? ''])
-  const { cpu, cpus: count, memory, kernel, node, load } = machine
-  return `${table.toString()}\n${count} × ${cpu}, ${memory} MiB, Linux ${kernel}, Node ${node}, load ${load.join(' to ')}\n`
-}
+await runBenchmarks(BENCHMARKS, TARGETS)

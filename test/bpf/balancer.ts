@@ -1,3 +1,4 @@
+import { accessCodec } from '../../reconciler/drivers/xdp/access-lists.ts'
 import { encodeConfig } from '../../reconciler/drivers/xdp/config.ts'
 import {
   encodeIndex,
@@ -24,9 +25,11 @@ import { openObject } from '../../reconciler/drivers/xdp/libbpf/object.ts'
 import { runProgram } from '../../reconciler/drivers/xdp/libbpf/test-run.ts'
 import type { NextHop } from '../../reconciler/drivers/xdp/next-hops/choose-next-hops.ts'
 import { encodeNextHop } from '../../reconciler/drivers/xdp/next-hops/refresh-next-hops.ts'
+import { encodePortRanges } from '../../reconciler/drivers/xdp/port-ranges.ts'
+import { quicCodec } from '../../reconciler/drivers/xdp/quic-lists.ts'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import { addressToBytes } from '../../schemas/address.ts'
-import type { Gue, HashBy, Protocol, XdpSettingsRow } from '../../schemas/node-state.ts'
+import type { Access, FlowLimit, Gue, HashBy, Protocol, XdpSettingsRow } from '../../schemas/node-state.ts'
 import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 import { decodeFlow, encodeFlow, type FlowEntry } from './flow-entry.ts'
 
@@ -58,6 +61,12 @@ export interface ServiceFields {
   readonly gue?: Gue
   readonly encapsulation?: Ring['encapsulation']
   readonly hashBy?: HashBy
+  /** The last of its ports, when it has more than one. */
+  readonly endPort?: number
+  readonly access?: Access
+  readonly flowLimit?: FlowLimit
+  /** Server ids in hex digits, by the index of the member. */
+  readonly quic?: { readonly configId: number; readonly serverIds: Readonly<Record<number, string>> }
 }
 
 export interface BalancerFields {
@@ -85,6 +94,8 @@ export interface Balancer extends Disposable {
   removeRing(service: number): void
   /** Of L2; null: it is not known. */
   setNextHop(backend: string, hop: NextHop | null): void
+  /** A map of the program, by name. */
+  mapFd(name: string): number
   flows(): FlowEntry[]
   writeFlow(entry: FlowEntry): void
 }
@@ -132,10 +143,23 @@ export async function openBalancer(fields: BalancerFields): Promise<Balancer> {
   const flows = object.mapFd('flows')
   const reasonCounters = object.mapFd('reason_counters')
   const memberCounters = object.mapFd('member_counters')
+  const portRanges = object.mapFd('port_ranges')
+  const accessPrefixes = object.mapFd('access_prefixes')
+  const quicServers = object.mapFd('quic_servers')
   const seen = new Map<Reason, number>()
 
   async function installRings(rows: readonly (readonly [service: number, ServiceFields])[]) {
-    const maps = rows.map(([, service]) => createRing(service))
+    const maps = rows.map(([id, service]) => createRing(service, listOf(id)))
+    for (const [id, { access, quic }] of rows) {
+      const entries = [
+        ...(access ? accessCodec.encode(listOf(id), access) : []).map(entry => [accessPrefixes, ...entry]),
+        ...(quic ? quicCodec.encode(listOf(id), padded(quic.serverIds)) : []).map(entry => [
+          quicServers,
+          ...entry,
+        ]),
+      ] as const
+      for (const [map, key, value] of entries) updateEntry(map as number, key as Buffer, value as Buffer)
+    }
     await updateEntries(rings, readMapInfo(rings), {
       count: rows.length,
       keys: Buffer.concat(rows.map(([id]) => encodeIndex(id))),
@@ -150,8 +174,10 @@ export async function openBalancer(fields: BalancerFields): Promise<Balancer> {
   await installRings([...fields.services.entries()])
   for (const [id, service] of fields.services.entries()) {
     updateEntry(vips, addressToBytes(service.vip), encodeIndex(1))
-    updateEntry(services, encodeServiceKey(service), encodeIndex(id))
+    if (service.endPort === undefined) updateEntry(services, encodeServiceKey(service), encodeIndex(id))
   }
+  const ranges = encodePortRanges([...fields.services.entries()].map(([id, key]) => ({ id, key })))
+  for (const [key, value] of ranges.values()) updateEntry(portRanges, key, value)
 
   return {
     fd: program,
@@ -181,6 +207,7 @@ export async function openBalancer(fields: BalancerFields): Promise<Balancer> {
       if (hop === null) deleteEntry(object.mapFd('next_hops'), key)
       else updateEntry(object.mapFd('next_hops'), key, encodeNextHop(hop))
     },
+    mapFd: name => object.mapFd(name),
     removeRing: service => void deleteEntry(rings, encodeIndex(service)),
     flows() {
       return Array.from({ length: flowBuckets }, (_, bucket) => {
@@ -199,17 +226,30 @@ export async function openBalancer(fields: BalancerFields): Promise<Balancer> {
   }
 }
 
-function createRing({
-  vip,
-  port,
-  protocol,
-  members,
-  slots,
-  idleTimeout,
-  gue,
-  encapsulation,
-  hashBy,
-}: ServiceFields): Descriptor {
+/** A list for each service, by its number. */
+const listOf = (service: number): number => service + 1
+
+const padded = (serverIds: Readonly<Record<number, string>>): Record<number, string> =>
+  Object.fromEntries(Object.entries(serverIds).map(([index, id]) => [index, id.padEnd(16, '0')]))
+
+function createRing(
+  {
+    vip,
+    port,
+    endPort,
+    protocol,
+    members,
+    slots,
+    idleTimeout,
+    gue,
+    encapsulation,
+    hashBy,
+    access,
+    flowLimit,
+    quic,
+  }: ServiceFields,
+  list: number,
+): Descriptor {
   const ring = createMap({
     type: MapType.array,
     name: 'ring',
@@ -224,7 +264,12 @@ function createRing({
     ...(gue && { gue }),
     ...(hashBy && { hashBy }),
     idleTimeout: idleTimeout ?? 60,
-    key: { vip, port, protocol },
+    ...(access && { access: { list, otherwise: access.otherwise } }),
+    ...(flowLimit && { flowLimit }),
+    ...(quic && {
+      quic: { list, configId: quic.configId, idBytes: (Object.values(quic.serverIds)[0]?.length ?? 2) / 2 },
+    }),
+    key: { vip, port, protocol, ...(endPort !== undefined && { endPort }) },
     members,
     slots: typeof slots === 'number' ? new Uint16Array(RING_SLOTS).fill(slots) : slots,
   })

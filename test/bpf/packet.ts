@@ -73,6 +73,38 @@ export function wrapTransport(
   return Buffer.concat([ethernetHeader(fields.ethernet ?? TO_BALANCER, ipv6), ip, payload])
 }
 
+/**
+ * The frame in two: of its IP packet the first carries `bytes` behind the IP header, a multiple of 8. RFC 791,
+ * 3.2; RFC 8200, 4.5. Frames that `buildFrame` makes.
+ */
+export function fragment(frame: Buffer, bytes: number, id = 0x1234): [first: Buffer, last: Buffer] {
+  const ethernet = frame.subarray(0, ETHERNET_BYTES)
+  const ip = frame.subarray(ETHERNET_BYTES)
+  const ipv6 = ip.readUInt8(0) >> 4 === 6
+  const headerBytes = ipv6 ? 40 : (ip.readUInt8(0) & 15) * 4
+  const [header, payload] = [ip.subarray(0, headerBytes), ip.subarray(headerBytes)]
+  const part = (from: number, to: number, more: number): Buffer => {
+    const data = payload.subarray(from, to)
+    const copy = Buffer.from(header)
+    if (!ipv6) {
+      copy.writeUInt16BE(headerBytes + data.length, 2)
+      copy.writeUInt16BE(id & 0xffff, 4)
+      copy.writeUInt16BE((more << 13) | (from / 8), 6)
+      copy.writeUInt16BE(0, 10)
+      copy.writeUInt16BE(internetChecksum(copy), 10)
+      return Buffer.concat([ethernet, copy, data])
+    }
+    const extension = Buffer.alloc(8)
+    extension.writeUInt8(copy.readUInt8(6), 0)
+    extension.writeUInt16BE(from | more, 2)
+    extension.writeUInt32BE(id, 4)
+    copy.writeUInt8(44, 6)
+    copy.writeUInt16BE(8 + data.length, 4)
+    return Buffer.concat([ethernet, copy, extension, data])
+  }
+  return [part(0, bytes, 1), part(bytes, payload.length, 0)]
+}
+
 export interface Encapsulation {
   /** 4 or 16 bytes each. */
   readonly source: Uint8Array

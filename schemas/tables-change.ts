@@ -12,6 +12,13 @@ export const TablesChange = z.strictObject({
 })
 export type TablesChange = z.infer<typeof TablesChange>
 
+/**
+ * A change as it is sent (`TablesChange`, deflated, base64), small because the receiver has the rows that it replaces:
+ * by their paths, a driver's name, a space and the row's key.
+ */
+export const PackedChange = z.strictObject({ rows: z.array(z.string()), packed: z.base64() })
+export type PackedChange = z.infer<typeof PackedChange>
+
 /** Tables that a change was applied to, and which: what is asked next is mostly what they differ in. */
 const made = new WeakMap<
   NodeTables,

@@ -1,6 +1,6 @@
 import { emptyTables, NODE_STATE_VERSION, type NodeState } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
-import type { TablesChange } from '../../schemas/tables-change.ts'
+import type { PackedChange } from '../../schemas/tables-change.ts'
 import { type Digest, type Revision, WANT_VERSION, type Want } from '../../schemas/want.ts'
 import type { DesiredFleet } from '../desired/build-desired.ts'
 
@@ -8,13 +8,13 @@ import type { DesiredFleet } from '../desired/build-desired.ts'
 export interface Board {
   readonly wants: {
     /** Gives the nodes that nobody listens for. */
-    publishAll(wants: readonly Want[], changes: ReadonlyMap<string, TablesChange>): Promise<string[]>
+    publishAll(wants: readonly Want[], changes: ReadonlyMap<string, PackedChange>): Promise<string[]>
     readAll(): Promise<Map<string, Want>>
     remove(node: string): Promise<void>
   }
   readonly states: {
     put(state: NodeState): Promise<Digest>
-    lastChange(state: NodeState): TablesChange | null
+    lastChange(state: NodeState): PackedChange | null
     prune(keep: readonly Digest[]): Promise<number>
   }
   readonly waker: { wakeAll(nodes: readonly string[], generation: number): Promise<void> }

@@ -2,12 +2,13 @@ import { z } from 'zod'
 import { BallastError } from '../../schemas/ballast-error.ts'
 import { sha256 } from '../../schemas/digest.ts'
 import type { NodeState } from '../../schemas/node-state.ts'
-import type { TablesChange } from '../../schemas/tables-change.ts'
+import type { PackedChange } from '../../schemas/tables-change.ts'
 import type { Digest } from '../../schemas/want.ts'
 import { assembleState } from './assemble-state.ts'
 import { answersOf, type RedisConnection } from './connection.ts'
 import { LEADER_KEY, STATE_KEYS, stateKey } from './keys.ts'
 import { evalFenced, type Fence } from './lease.ts'
+import { packChange } from './pack-change.ts'
 import {
   BLOB_KINDS,
   type Blob,
@@ -34,9 +35,9 @@ export interface StateStore {
    */
   get(digest: Digest, have?: NodeState | null): Promise<NodeState | null>
   /** What a state that was put changes in the one that was put for its node before; null: that is not known. */
-  lastChange(state: NodeState): TablesChange | null
+  lastChange(state: NodeState): PackedChange | null
   /** Without a question to Redis; null: what comes of the change is not the state of that digest. */
-  change(have: NodeState, change: TablesChange, digest: Digest): NodeState | null
+  change(have: NodeState, packed: PackedChange, digest: Digest): NodeState | null
   /** Deletes every part that none of these states needs; gives how many. Deletes nothing when it cannot read. */
   prune(keep: readonly Digest[]): Promise<number>
 }
@@ -61,6 +62,8 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
   const lastTrees = new Map<string, StateTree>()
   /** Node → what was put last, written or not: most of the next one is the same. */
   const lastStates = new Map<string, NodeState>()
+  /** The same change comes for one node after the other. */
+  let lastPacked: { key: string; packed: PackedChange | null } | null = null
   /** Node → in which connection its state was last looked at in every part. */
   const checked = new Map<string, number>()
   let last: Promise<unknown> = Promise.resolve()
@@ -181,6 +184,14 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
     return tree.digest
   }
 
+  function lastChange(state: NodeState): PackedChange | null {
+    const unpacked = memo.changes.get(state)
+    if (unpacked === undefined) return null
+    const key = JSON.stringify(unpacked)
+    if (lastPacked?.key !== key) lastPacked = { key, packed: packChange(unpacked) }
+    return lastPacked.packed
+  }
+
   async function get(digest: Digest, have: NodeState | null = null): Promise<NodeState | null> {
     const base = have === null ? undefined : stateTree(have, memo)
     if (base?.digest === digest) return have
@@ -240,8 +251,8 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
   return {
     put,
     get,
-    lastChange: state => memo.changes.get(state) ?? null,
-    change: (have, change, digest) => changeState(have, { change, digest }, memo),
+    lastChange,
+    change: (have, packed, digest) => changeState(have, { packed, digest }, memo),
     prune: keep => inTurn(() => prune(keep)),
   }
 }

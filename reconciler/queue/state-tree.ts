@@ -1,8 +1,14 @@
 import { canonicalJson, sha256 } from '../../schemas/digest.ts'
 import { DriverName, emptyTables, type NodeState } from '../../schemas/node-state.ts'
 import { STATE_ROOT_VERSION, StateBranch, StateBucket, StateRoot } from '../../schemas/state-blob.ts'
-import { applyTablesChange, findTablesChange, type TablesChange } from '../../schemas/tables-change.ts'
+import {
+  applyTablesChange,
+  findTablesChange,
+  type PackedChange,
+  type TablesChange,
+} from '../../schemas/tables-change.ts'
 import type { Digest } from '../../schemas/want.ts'
+import { type Unpacked, unpackChange } from './pack-change.ts'
 
 /** The parts of a state, from the root down; a part points only at parts of a later kind. */
 export const BLOB_KINDS = ['root', 'index', 'branch', 'bucket', 'row'] as const
@@ -51,7 +57,7 @@ export interface TreeMemo {
   readonly rows: WeakMap<object, PlacedRow>
   readonly trees: WeakMap<NodeState, StateTree>
   /** Of states that were compared with one before, what that showed. */
-  readonly changes: WeakMap<NodeState, TablesChange>
+  readonly changes: WeakMap<NodeState, Unpacked>
   /** Indexes, by the one before and what changed in it: of many nodes the same. */
   readonly indexes: Map<string, Directory | null>
   /** Rows that were read, by digest. */
@@ -92,9 +98,42 @@ export function stateTree(
   const known = memo.trees.get(state)
   if (known !== undefined) return known
   const base = before?.node === state.node ? memo.trees.get(before) : undefined
-  const change = findTablesChange(base === undefined ? emptyTables() : before!.tables, state.tables)
-  if (base !== undefined) memo.changes.set(state, change)
-  return changeTree(base ?? emptyTree(state.node), { state, change }, memo)
+  if (base === undefined) {
+    return changeTree(
+      emptyTree(state.node),
+      { state, change: findTablesChange(emptyTables(), state.tables) },
+      memo,
+    )
+  }
+  const change = withoutSame(base, findTablesChange(before!.tables, state.tables), memo)
+  const rows = pathsOf(change)
+  memo.changes.set(state, { change, rows, before: textsAt(base, rows) })
+  return changeTree(base, { state, change }, memo)
+}
+
+/** Rows may be other objects, and say the same. */
+function withoutSame(base: StateTree, change: TablesChange, memo: TreeMemo): TablesChange {
+  const changes = DriverName.options.map(driver => {
+    const differing = Object.entries<object>(change[driver].put).filter(([key, row]) => {
+      const { path, place: at, row: blob } = placeRow(driver, key, row, memo)
+      return rowAt(base, path, at)?.digest !== blob!.digest
+    })
+    return [driver, { put: Object.fromEntries(differing), removed: change[driver].removed }]
+  })
+  return Object.fromEntries(changes) as TablesChange
+}
+
+const pathsOf = (change: TablesChange): string[] =>
+  DriverName.options.flatMap(driver => Object.keys(change[driver].put).map(key => `${driver} ${key}`))
+
+const textsAt = (tree: StateTree, paths: readonly string[]): string =>
+  paths.map(path => rowAt(tree, path, sha256(path))?.text ?? '').join('')
+
+function rowAt({ own, services }: StateTree, path: string, at: Digest): Blob | undefined {
+  if (!isService(path)) return own.get(path)
+  const branch = services?.entries.get(at[0]!) as Directory | undefined
+  const bucket = branch?.entries.get(at[1]!) as Directory | undefined
+  return bucket?.entries.get(path)
 }
 
 /** The tree of what a change has made of a state. */
@@ -155,9 +194,12 @@ export function rememberRow(
 /** What a change has made of a state, its rows the objects that other states have. Null: it is not the state of that digest. */
 export function changeState(
   have: NodeState,
-  { change, digest }: { readonly change: TablesChange; readonly digest: Digest },
+  { packed, digest }: { readonly packed: PackedChange; readonly digest: Digest },
   memo: TreeMemo,
 ): NodeState | null {
+  const base = stateTree(have, memo)
+  const change = unpackChange(packed, textsAt(base, packed.rows))
+  if (change === null) return null
   const shared = Object.fromEntries(
     DriverName.options.map(driver => {
       const put = Object.entries<object>(change[driver].put).map(([key, row]) => [
@@ -168,7 +210,7 @@ export function changeState(
     }),
   ) as TablesChange
   const state: NodeState = { ...have, tables: applyTablesChange(have.tables, shared) }
-  const tree = changeTree(stateTree(have, memo), { state, change: shared }, memo)
+  const tree = changeTree(base, { state, change: shared }, memo)
   return tree.digest === digest ? state : null
 }
 

@@ -1,11 +1,10 @@
 import { BallastError } from '../../schemas/ballast-error.ts'
-import type { TablesChange } from '../../schemas/tables-change.ts'
+import type { PackedChange } from '../../schemas/tables-change.ts'
 import { Want } from '../../schemas/want.ts'
 import type { RedisConnection } from './connection.ts'
 import { decode } from './decode.ts'
 import { callChannel, WANTS_KEY, wantKey } from './keys.ts'
 import { evalFenced, type Fence } from './lease.ts'
-import { packChange } from './offer.ts'
 
 /** What every node should be. */
 export interface Wants {
@@ -16,7 +15,7 @@ export interface Wants {
    * listens for a node is told its want, and what it changes in the state before where that is given, by node
    * (`Offer`); gives the nodes that nobody listens for.
    */
-  publishAll(wants: readonly Want[], changes?: ReadonlyMap<string, TablesChange>): Promise<string[]>
+  publishAll(wants: readonly Want[], changes?: ReadonlyMap<string, PackedChange>): Promise<string[]>
   /** Throws `QUEUE_VALUE_UNREADABLE`. */
   read(node: string): Promise<Want | null>
   /** By node. One that cannot be read is left out, and the log says so. */
@@ -50,8 +49,8 @@ for at = 1, count do
   else
     redis.call('SET', KEYS[at + 1], text)
     redis.call('SADD', KEYS[1], node)
-    local packed = change > 0 and ARGV[3 * count + 3 + change] or ''
-    local offer = '{"want":' .. text .. ',"change":"' .. packed .. '"}'
+    local packed = change > 0 and ARGV[3 * count + 3 + change] or 'null'
+    local offer = '{"want":' .. text .. ',"change":' .. packed .. '}'
     if redis.call('PUBLISH', '${callChannel('')}' .. node, offer) == 0 then unheard[#unheard + 1] = node end
   end
 end
@@ -71,7 +70,7 @@ redis.call('SREM', KEYS[2], ARGV[1])
 export function createWants(connection: RedisConnection, fence?: Fence): Wants {
   async function publishTogether(
     wants: readonly Want[],
-    changes: ReadonlyMap<string, TablesChange>,
+    changes: ReadonlyMap<string, PackedChange>,
   ): Promise<[refused: string[], unheard: string[]]> {
     const { node: _, stateDigest: __, ...shared } = wants[0]!
     const keys = [WANTS_KEY, ...wants.map(({ node }) => wantKey(node))]
@@ -89,7 +88,7 @@ export function createWants(connection: RedisConnection, fence?: Fence): Wants {
 
   async function publishAll(
     wants: readonly Want[],
-    changes: ReadonlyMap<string, TablesChange> = new Map(),
+    changes: ReadonlyMap<string, PackedChange> = new Map(),
   ): Promise<string[]> {
     const alike = Map.groupBy(
       wants.map(want => Want.parse(want)),
@@ -160,7 +159,7 @@ export function createWants(connection: RedisConnection, fence?: Fence): Wants {
 /** The same change of many nodes is there once; `numbers` say which is whose, from 1, 0 for none. */
 function packChanges(
   wants: readonly Want[],
-  changes: ReadonlyMap<string, TablesChange>,
+  changes: ReadonlyMap<string, PackedChange>,
 ): { packed: string[]; numbers: number[] } {
   const packed: string[] = []
   const known = new Map<string, number>()
@@ -168,7 +167,7 @@ function packChanges(
     const change = changes.get(node)
     if (change === undefined) return 0
     const text = JSON.stringify(change)
-    const number = known.get(text) ?? (packChange(text) === '' ? 0 : packed.push(packChange(text)))
+    const number = known.get(text) ?? packed.push(text)
     known.set(text, number)
     return number
   })

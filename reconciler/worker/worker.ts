@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { asBallastError, BallastError } from '../../schemas/ballast-error.ts'
 import type { DriverName, NodeState } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
-import type { TablesChange } from '../../schemas/tables-change.ts'
+import type { PackedChange } from '../../schemas/tables-change.ts'
 import type { Digest, Want } from '../../schemas/want.ts'
 import type { HealthView } from '../effective/effective-tables.ts'
 import type { Log } from '../log/log.ts'
@@ -26,7 +26,7 @@ const UNREADABLE = ['QUEUE_VALUE_UNREADABLE', 'STATE_UNREADABLE', 'STATE_CORRUPT
 export interface ControlPlane {
   readWant(node: string): Promise<Want | null>
   /** What comes of a change of a state; null when that is not the state of this digest. */
-  changeState(have: NodeState, change: TablesChange, digest: Digest): NodeState | null
+  changeState(have: NodeState, change: PackedChange, digest: Digest): NodeState | null
   /** Null when part of it is not there (yet). */
   readState(digest: Digest, have: NodeState | null): Promise<NodeState | null>
   publishReport(report: NodeReport): Promise<void>
@@ -47,7 +47,7 @@ export interface WorkerOptions {
 /** A want as it was published, and what it changes in the state that was wanted before; null: not told. */
 export interface OfferedWant {
   readonly want: Want
-  readonly change: TablesChange | null
+  readonly change: PackedChange | null
 }
 
 export interface Worker {

@@ -2,10 +2,9 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { callChannel } from '../../reconciler/queue/keys.ts'
 import type { Offer } from '../../reconciler/queue/offer.ts'
+import { createStateStore } from '../../reconciler/queue/state-store.ts'
 import { createWaker, listenForCalls, listenForWakes } from '../../reconciler/queue/wake.ts'
 import { createWants } from '../../reconciler/queue/wants.ts'
-import { emptyTables } from '../../schemas/node-state.ts'
-import { findTablesChange } from '../../schemas/tables-change.ts'
 import { WANT_VERSION, type Want } from '../../schemas/want.ts'
 import { makeRedis, type TestRedis, until } from './make-redis.ts'
 import { fleetState } from './states.ts'
@@ -74,8 +73,11 @@ suite('a call', () => {
     })
     redis.beforeItEnds(async () => calls.close())
     await until('it listens', () => heard.length === 1)
-    const [before, after] = [fleetState('lb1', 30), fleetState('lb1', 30, { 7: 3 })]
-    const change = findTablesChange(before.tables, after.tables)
+    const store = createStateStore(connection)
+    const next = fleetState('lb1', 30, { 7: 3 })
+    for (const state of [fleetState('lb1', 30), next]) await store.put(state)
+    const change = store.lastChange(next)
+    assert.ok(change !== null)
     const [one, two] = ['lb1', 'lb2'].map(node => wantOf(node, 4)) as [Want, Want]
     const changes = new Map([one.node, two.node].map(node => [node, change]))
     assert.deepEqual(await wants.publishAll([one, two], changes), ['lb2'])
@@ -85,7 +87,7 @@ suite('a call', () => {
     assert.deepEqual(await wants.read('lb1'), wantOf('lb1', 5))
   })
 
-  test('that is too large to be told says only that there is a want', async t => {
+  test('that is too large to be told, or cannot be read, says only that there is a want', async t => {
     const redis = await makeRedis(t)
     const wants = createWants(redis.connect())
     const heard: number[] = []
@@ -100,8 +102,11 @@ suite('a call', () => {
     })
     redis.beforeItEnds(async () => calls.close())
     await until('it listens', () => heard.length === 1)
-    const change = findTablesChange(emptyTables(), fleetState('lb1', 5_000).tables)
-    await wants.publishAll([wantOf('lb1', 6)], new Map([['lb1', change]]))
+    const store = createStateStore(redis.connect())
+    const large = fleetState('lb1', 20_000)
+    for (const state of [fleetState('lb1', 0), large]) await store.put(state)
+    assert.equal(store.lastChange(large), null)
+    await wants.publishAll([wantOf('lb1', 6)])
     await redis.connect().call(client => client.publish(callChannel('lb1'), '{"want":7}'))
     await until('both came', () => heard.length === 3)
     assert.deepEqual(heard, [0, 6, 0])

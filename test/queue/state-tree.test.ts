@@ -3,6 +3,7 @@ import { suite, test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import { assembleState } from '../../reconciler/queue/assemble-state.ts'
+import { packChange } from '../../reconciler/queue/pack-change.ts'
 import {
   type Blob,
   blobChildren,
@@ -13,7 +14,6 @@ import {
   stateTree,
 } from '../../reconciler/queue/state-tree.ts'
 import { sha256 } from '../../schemas/digest.ts'
-import { findTablesChange } from '../../schemas/tables-change.ts'
 import { arbitraryState, fleetState, turned, twoStates } from './states.ts'
 
 function* eachBlob(tree: Blob): Generator<Blob> {
@@ -72,9 +72,11 @@ suite('the tree of a state', () => {
         stateTree(before, memo)
         const after = { ...one }
         assert.equal(stateTree(after, memo, before).digest, stateDigest(one))
-        const change = findTablesChange(before.tables, one.tables)
-        assert.deepEqual(changeState(before, { change, digest: stateDigest(one) }, memo), one)
-        assert.equal(changeState(before, { change, digest: '0'.repeat(64) }, memo), null)
+        const packed = packChange(memo.changes.get(after)!)!
+        assert.deepEqual(changeState(before, { packed, digest: stateDigest(one) }, memo), one)
+        assert.equal(changeState(before, { packed, digest: '0'.repeat(64) }, memo), null)
+        const elsewhere = changeState(other, { packed, digest: stateDigest(one) }, memo)
+        assert.ok(elsewhere === null || isDeepStrictEqual(elsewhere, one), 'whatever state it is applied to')
       }),
     )
   })
@@ -87,6 +89,17 @@ suite('the tree of a state', () => {
       }),
       { numRuns: 10 },
     )
+  })
+
+  test('is told in few bytes to who has the state before', () => {
+    const memo = createTreeMemo()
+    const [before, after] = [fleetState('lb1', 1000), fleetState('lb1', 1000, { 7: 3 })]
+    stateTree(before, memo)
+    const { digest } = stateTree(after, memo, before)
+    const packed = packChange(memo.changes.get(after)!)!
+    assert.deepEqual(packed.rows, ['xdp service/203.0.0.7:80/tcp'])
+    assert.ok(packed.packed.length < 200, packed.packed)
+    assert.deepEqual(changeState(structuredClone(before), { packed, digest }, createTreeMemo()), after)
   })
 
   test('is all but the root, and the rows of its own, that of any node with the same services', () => {

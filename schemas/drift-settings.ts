@@ -1,6 +1,6 @@
 import { z } from 'zod'
+import { DriftKind } from './drift-kind.ts'
 import { NodeSelector } from './manifest/service.ts'
-import { DriftKind } from './report.ts'
 
 const file = (description: string) => z.string().min(1).meta({ description })
 const url = (description: string) => z.url({ protocol: /^https?$/ }).meta({ description })

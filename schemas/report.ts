@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { DriftKind } from './drift-kind.ts'
+import { Pause } from './drift-policy.ts'
 import { EditFailure } from './edit.ts'
 import { DriverName, RowKey } from './node-state.ts'
 import { Digest, Revision } from './want.ts'
@@ -11,9 +13,6 @@ import { Digest, Revision } from './want.ts'
  */
 export const Outcome = z.enum(['applied', 'pending', 'superseded', 'refused', 'held', 'failed'])
 export type Outcome = z.infer<typeof Outcome>
-
-export const DriftKind = z.enum(['missing', 'unexpected', 'changed'])
-export type DriftKind = z.infer<typeof DriftKind>
 
 /** How drift ended: the node repaired it, a newer want asks for something else, or somebody else put it right. */
 export const HealedBy = z.enum(['repair', 'want', 'others'])
@@ -69,5 +68,7 @@ export const NodeReport = z.strictObject({
   /** Digest of the rings: equal on nodes that would choose the same backends. */
   ringsDigest: Digest.nullable(),
   facts: z.partialRecord(DriverName, Facts),
+  /** Somebody works on the node by hand; absent: nobody. */
+  paused: Pause.exactOptional(),
 })
 export type NodeReport = z.infer<typeof NodeReport>

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { DriftPolicy } from './drift-policy.ts'
 
 /** SHA-256 in lower-case hex. */
 export const Digest = z.string().regex(/^[0-9a-f]{64}$/)
@@ -31,6 +32,8 @@ export const Want = z.strictObject({
   stateDigest: Digest,
   /** What the node does on its own about drift: `repair` it at once, or `hold`: report it only. */
   drift: z.enum(['repair', 'hold']),
+  /** Where rows or kinds differ in that; it comes before `drift`. */
+  driftPolicy: DriftPolicy.exactOptional(),
   /** Absent: nothing is waited for. */
   handover: Handover.exactOptional(),
   /** When it was published, ms since the epoch. */

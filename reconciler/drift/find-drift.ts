@@ -1,5 +1,5 @@
 import { DriverName, type NodeTables } from '../../schemas/node-state.ts'
-import type { DriftItem } from '../../schemas/report.ts'
+import type { DriftItem, HealedBy } from '../../schemas/report.ts'
 import { diffNode } from '../plan/diff.ts'
 
 /** Drift that has healed is kept in reports for this long, ms. */
@@ -32,6 +32,7 @@ export function trackDrift(
   known: readonly DriftItem[],
   found: readonly DriftItem[],
   now: number,
+  healedBy: HealedBy = 'others',
 ): DriftItem[] {
   const open = new Map(known.filter(item => item.healedAt === null).map(item => [identity(item), item]))
   const still = found.map(item => {
@@ -39,7 +40,7 @@ export function trackDrift(
     open.delete(identity(item))
     return before === undefined ? item : { ...item, since: before.since }
   })
-  const healed = [...open.values()].map(item => ({ ...item, healedAt: now }))
+  const healed = [...open.values()].map(item => ({ ...item, healedAt: now, healedBy }))
   const earlier = known.filter(item => item.healedAt !== null && now - item.healedAt < HEALED_KEPT_MS)
   return [...still, ...[...healed, ...earlier].slice(0, HEALED_KEPT_COUNT)]
 }

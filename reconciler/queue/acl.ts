@@ -3,6 +3,7 @@ import {
   countersKey,
   KEY_PREFIX,
   LEADER_KEY,
+  pauseKey,
   REPORT_STREAM_KEY,
   REPORTERS_KEY,
   reportKey,
@@ -56,7 +57,7 @@ function rightsOf(who: Role): string[] {
         `&${callChannel(who.node)}`,
         ...allow(LISTEN),
         selector(
-          [wantKey(who.node), STATE_KEYS, LEADER_KEY].map(key => `%R~${key}`),
+          [wantKey(who.node), pauseKey(who.node), STATE_KEYS, LEADER_KEY].map(key => `%R~${key}`),
           ['get', 'mget', 'exists'],
         ),
         selector([`%W~${countersKey(who.node)}`], ['set']),

@@ -25,6 +25,9 @@ export const EPOCH_KEY = `${KEY_PREFIX}:epoch`
 /** Told by a reconciler to the others; nothing is kept. */
 export const POKE_CHANNEL = `${KEY_PREFIX}:poke`
 
+/** That somebody works on a node by hand; gone when it ends. */
+export const pauseKey = (node: string): string => `${KEY_PREFIX}:pause:${node}`
+
 /** What a receiver of alerts was told. */
 export const alertsKey = (receiver: string): string => `${KEY_PREFIX}:alerts:${receiver}`
 

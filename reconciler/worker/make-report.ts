@@ -5,7 +5,7 @@ import { Digest } from '../../schemas/want.ts'
 import type { Status } from './node.ts'
 
 /** Who reports, and when. `at` and `worker.startedAt` in ms since the epoch. */
-export type Reporter = Pick<NodeReport, 'node' | 'at' | 'worker'>
+export type Reporter = Pick<NodeReport, 'node' | 'at' | 'worker' | 'paused'>
 
 export function makeReport(reporter: Reporter, lastGood: LastGood | null, status: Status): NodeReport {
   const want = lastGood?.want

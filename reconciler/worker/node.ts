@@ -1,14 +1,17 @@
+import type { Pause } from '../../schemas/drift-policy.ts'
 import type { EditFailure } from '../../schemas/edit.ts'
 import { LAST_GOOD_VERSION, type LastGood } from '../../schemas/last-good.ts'
 import type { NodeState, NodeTables } from '../../schemas/node-state.ts'
-import type { DriftItem, Outcome } from '../../schemas/report.ts'
+import type { DriftItem, HealedBy, Outcome } from '../../schemas/report.ts'
 import type { Want } from '../../schemas/want.ts'
-import { findDrift, trackDrift } from '../drift/find-drift.ts'
+import { findDrift } from '../drift/find-drift.ts'
+import { leaveHeld, type RepairDecision, rowName } from '../drift/repair-decision.ts'
 import { effectiveTables, type HealthView } from '../effective/effective-tables.ts'
 import type { Log } from '../log/log.ts'
 import { diffNode, isEmpty } from '../plan/diff.ts'
 import { type Convergence, converge, type Drivers, isCurrent, observeNode, type Seen } from './converge.ts'
 import type { Departures } from './departures.ts'
+import { createDriftWatch } from './drift-watch.ts'
 import { openLastGoodFile } from './last-good-file.ts'
 
 /** A full read happens at least this often, whatever the fingerprints say, ms. */
@@ -48,6 +51,10 @@ export interface NodeOptions {
   readonly now: () => number
   /** Called when there is something to report before the step is over: drift that is about to be repaired. */
   readonly onNews: () => Promise<void>
+  /** Somebody works on the node by hand; null: nobody. */
+  readonly pause: () => Pause | null
+  /** Who else writes to a row's table; null: not known. */
+  readonly findWriter: (item: DriftItem) => Promise<string | null>
 }
 
 export function createNode(options: NodeOptions): Node {
@@ -65,6 +72,9 @@ export function createNode(options: NodeOptions): Node {
   }
   /** What the node was last brought to on its way to this want; null: not yet by this process. */
   let reached: NodeTables | null = null
+  const watch = createDriftWatch(options)
+  /** The want is newer than what was last found right. */
+  let isNewWant = false
   /** There is nothing to do about what was seen last. */
   let settled = false
   let readAt = 0
@@ -96,6 +106,8 @@ export function createNode(options: NodeOptions): Node {
       edits: { create: 0, update: 0, delete: 0 },
     }
     reached = null
+    isNewWant = true
+    watch.forget()
     return true
   }
 
@@ -107,33 +119,56 @@ export function createNode(options: NodeOptions): Node {
     status = { ...status, seen }
 
     const wanted = effectiveTables(lastGood.state.tables, options.health)
-    await approach(wanted, seen, lastGood.want, signal)
+    const pause = options.pause()
+    if (pause !== null && !isEmpty(diffNode(wanted, seen.tables)))
+      await rest(pause, wanted, seen, lastGood.want)
+    else await approach(wanted, seen, lastGood.want, signal)
+  }
+
+  /** Somebody works here by hand: nothing is changed, also not for a new want, until that ends. */
+  async function rest(pause: Pause, wanted: NodeTables, { tables }: Seen, want: Want): Promise<void> {
+    const found = isApplied() ? findDrift(wanted, tables, now()) : []
+    const { drift } = await watch.notice(status.drift, found, want, pause)
+    const until = new Date(pause.until).toISOString()
+    hold({ ...status, drift, pending: [`paused until ${until} by ${pause.by}: ${pause.why}`] })
+    await options.onNews()
+  }
+
+  function hold(next: Status): void {
+    const outcomeAt = status.outcome === 'held' ? status.outcomeAt : now()
+    status = { ...next, outcome: 'held', outcomeAt }
   }
 
   /** Step by step, until the node is as wanted or what is left must wait. */
   async function approach(wanted: NodeTables, before: Seen, want: Want, signal: AbortSignal): Promise<void> {
     let seen = before
     let edits: Convergence['edits'] = { create: 0, update: 0, delete: 0 }
+    let noticed: Pick<RepairDecision, 'held' | 'isWaiting'> | null = null
     for (;;) {
       // What is there beyond a state that was reached is drift, and nothing that was on its way out.
-      const { target, pending } = isApplied()
+      const { target: whole, pending } = isApplied()
         ? { target: wanted, pending: [] }
         : await options.departures.plan(wanted, seen.tables, want.handover)
+      const target = noticed === null ? whole : leaveHeld(whole, seen.tables, noticed.held)
       if (isEmpty(diffNode(target, seen.tables))) {
+        const healedBy = isNewWant ? 'want' : seen === before ? 'others' : 'repair'
+        if (noticed !== null && noticed.held.size > 0) {
+          const { held, isWaiting } = noticed
+          const left = status.drift.filter(item => item.healedAt === null && held.has(rowName(item)))
+          hold({ ...status, failures: [], drift: watch.settle(status.drift, left, healedBy) })
+          settled = !isWaiting
+          return
+        }
         reached = target
-        await finish(pending)
+        await finish(pending, healedBy)
         return
       }
       const should = isApplied() ? wanted : reached
-      if (seen === before && should !== null) {
-        const drift = findDrift(should, seen.tables, now())
-        if (drift.length > 0) await noticeDrift(drift)
-        if (drift.length > 0 && want.drift === 'hold') {
-          const outcomeAt = status.outcome === 'held' ? status.outcomeAt : now()
-          status = { ...status, outcome: 'held', outcomeAt }
-          settled = true
-          return
-        }
+      const found =
+        seen === before && noticed === null && should !== null ? findDrift(should, seen.tables, now()) : []
+      if (found.length > 0) {
+        noticed = await noticeDrift(found, want)
+        if (noticed.held.size > 0) continue
       }
       log.debug({ generation: want.generation }, 'converging')
       const done = await converge(drivers, target, seen, signal)
@@ -155,13 +190,11 @@ export function createNode(options: NodeOptions): Node {
   }
 
   /** The node is as wanted, but for what must wait: remembers that, and what healed by it. */
-  async function finish(pending: readonly string[]): Promise<void> {
+  async function finish(pending: readonly string[], healedBy: HealedBy): Promise<void> {
     if (lastGood !== null && !isApplied() && pending.length === 0)
       await keep({ ...lastGood, appliedInBoot: options.bootId })
-    const drift = trackDrift(status.drift, [], now())
-    for (const item of drift.filter(({ healedAt, key }) => healedAt !== null && isOpen(status.drift, key))) {
-      log.info({ key: item.key, driver: item.driver, afterMs: item.healedAt! - item.since }, 'drift healed')
-    }
+    const drift = watch.settle(status.drift, [], healedBy)
+    isNewWant = pending.length > 0
     settled = pending.length === 0
     const outcome = settled ? 'applied' : 'pending'
     const known = status.outcome === outcome && status.failures.length === 0
@@ -176,21 +209,11 @@ export function createNode(options: NodeOptions): Node {
     retry = { after: now() + retry.delay, delay: Math.min(2 * retry.delay, RETRY_LAST_MS) }
   }
 
-  async function noticeDrift(found: readonly DriftItem[]): Promise<void> {
-    for (const item of found.filter(({ key }) => !isOpen(status.drift, key))) {
-      log.warn(
-        {
-          driver: item.driver,
-          key: item.key,
-          kind: item.kind,
-          desired: item.desired,
-          observed: item.observed,
-        },
-        'drift',
-      )
-    }
-    status = { ...status, drift: trackDrift(status.drift, found, now()) }
+  async function noticeDrift(found: readonly DriftItem[], want: Want) {
+    const noticed = await watch.notice(status.drift, found, want, null)
+    status = { ...status, drift: noticed.drift }
     await options.onNews()
+    return noticed
   }
 
   return {
@@ -210,6 +233,3 @@ const addCounts = (a: Convergence['edits'], b: Convergence['edits']): Convergenc
   update: a.update + b.update,
   delete: a.delete + b.delete,
 })
-
-const isOpen = (drift: readonly DriftItem[], key: string): boolean =>
-  drift.some(item => item.key === key && item.healedAt === null)

@@ -2,8 +2,9 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { asBallastError, BallastError } from '../../schemas/ballast-error.ts'
+import type { Pause } from '../../schemas/drift-policy.ts'
 import type { DriverName, NodeState } from '../../schemas/node-state.ts'
-import type { NodeReport } from '../../schemas/report.ts'
+import type { DriftItem, NodeReport } from '../../schemas/report.ts'
 import type { PackedChange } from '../../schemas/tables-change.ts'
 import type { Digest, Want } from '../../schemas/want.ts'
 import type { HealthView } from '../effective/effective-tables.ts'
@@ -30,6 +31,8 @@ export interface ControlPlane {
   /** Null when part of it is not there (yet). */
   readState(digest: Digest, have: NodeState | null): Promise<NodeState | null>
   publishReport(report: NodeReport): Promise<void>
+  /** Somebody works on the node by hand. */
+  readPause(node: string): Promise<Pause | null>
 }
 
 export interface WorkerOptions {
@@ -39,6 +42,8 @@ export interface WorkerOptions {
   readonly drivers: Drivers
   readonly controlPlane: ControlPlane
   readonly health: HealthView
+  /** Who else writes to a row's table; null: not known. */
+  readonly findWriter: (item: DriftItem) => Promise<string | null>
   readonly scanIntervalMs: number
   readonly log: Log
   readonly now: () => number
@@ -78,8 +83,11 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     bootId: await readBootId(),
     // A repair does not wait for a control plane that is away.
     onNews: () => Promise.race([report(), delay(NEWS_WAIT_MS)]),
+    pause: currentPause,
+    findWriter: options.findWriter,
   })
 
+  let pause: Pause | null = null
   let batch = new AbortController()
   let wantReadAt = 0
   let published = { text: '', at: 0 }
@@ -97,6 +105,20 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     wantReadAt = now()
     const want = await controlPlane.readWant(options.node)
     return want === null ? null : { want, change: null }
+  }
+
+  /** It ends by itself, also when nobody can be asked. */
+  function currentPause(): Pause | null {
+    return pause !== null && now() < pause.until ? pause : null
+  }
+
+  async function readPause(): Promise<void> {
+    const before = currentPause()
+    pause = await controlPlane.readPause(options.node).catch(() => pause)
+    const after = currentPause()
+    if (after?.until === before?.until) return
+    if (after === null) log.info({}, 'the pause has ended')
+    else log.warn({ ...after }, 'paused: nothing is changed here')
   }
 
   async function adoptWant(): Promise<void> {
@@ -174,7 +196,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   async function report(): Promise<void> {
     const at = now()
     const made = makeReport(
-      { node: options.node, at, worker: { pid: process.pid, startedAt, version: options.version } },
+      {
+        ...{ node: options.node, at, worker: { pid: process.pid, startedAt, version: options.version } },
+        ...(currentPause() !== null && { paused: currentPause()! }),
+      },
       node.lastGood,
       currentStatus(),
     )
@@ -200,6 +225,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const due = now() - wantReadAt >= WANT_INTERVAL_MS
     const restoring = reasons.has('start')
     if (!restoring && (reasons.has('wake') || due)) {
+      // Who offers a want does not wait for this.
+      if (offered === null) await readPause()
       await adoptWant().then(() => {
         complaint = ''
       }, complain)

@@ -148,6 +148,8 @@ async function operate(dir: string, world: World, want: Want, wanted: NodeTables
       log,
       now,
       onNews: async () => {},
+      pause: () => null,
+      findWriter: async () => null,
     })
     try {
       await node.adopt(want, { version: NODE_STATE_VERSION, node: 'lb-1', tables: wanted })

@@ -9,6 +9,7 @@ import { openDepartures } from '../../reconciler/worker/departures.ts'
 import { readLastGood } from '../../reconciler/worker/last-good-file.ts'
 import { createNode, type Node } from '../../reconciler/worker/node.ts'
 import { digestOf } from '../../schemas/digest.ts'
+import { type DriftPolicy, PAUSE_VERSION, type Pause } from '../../schemas/drift-policy.ts'
 import { NODE_STATE_VERSION, type NodeState, type NodeTables } from '../../schemas/node-state.ts'
 import { WANT_VERSION, type Want } from '../../schemas/want.ts'
 import { backend, serviceRow, settingsRow, tablesOf } from '../plan/rows.ts'
@@ -35,6 +36,7 @@ interface Bench {
   readonly driver: FakeDriver
   readonly news: number[]
   clock: number
+  pause: Pause | null
   /** A process that starts: what it knows is what is on disk. */
   start(bootId?: string): Promise<Node>
 }
@@ -47,6 +49,7 @@ async function setUp(t: TestContext): Promise<Bench> {
     driver: createFakeDriver(),
     news: [],
     clock: 1000,
+    pause: null,
     async start(bootId = 'boot-1') {
       const node: Node = createNode({
         file,
@@ -55,6 +58,8 @@ async function setUp(t: TestContext): Promise<Bench> {
         drivers: { xdp: bench.driver },
         departures: await openDepartures(join(dir, 'leaving.json'), { xdp: bench.driver }, () => bench.clock),
         health: allHealthy,
+        pause: () => bench.pause,
+        findWriter: async () => 'pid 7 (bpftool)',
         log: createLog({ level: 'silent', format: 'json', destination: process.stderr }),
         now: () => bench.clock,
         onNews: async () => {
@@ -200,4 +205,94 @@ test('a quiet node is fingerprinted, and read in full only now and then', async 
   bench.clock += 60_000
   await node.step(never)
   assert.equal(bench.driver.observations, reads + 1)
+})
+
+test('drift tells by whom it was put right', async t => {
+  const bench = await setUp(t)
+  const node = await bench.start()
+  const ends = () => node.status.drift.map(({ healedBy }) => healedBy)
+  await node.adopt(wantOf(1, A), stateOf(A))
+  await node.step(never)
+  bench.driver.rows[KEY] = B.xdp[KEY]!
+  await node.step(never)
+  assert.deepEqual(ends(), ['repair'])
+  await node.adopt(wantOf(2, A, 'hold'), stateOf(A))
+  await node.step(never)
+  bench.driver.rows[KEY] = B.xdp[KEY]!
+  await node.step(never)
+  bench.driver.rows[KEY] = A.xdp[KEY]!
+  await node.step(never)
+  assert.deepEqual(ends(), ['others', 'repair'])
+  bench.driver.rows[KEY] = B.xdp[KEY]!
+  await node.step(never)
+  await node.adopt(wantOf(3, B, 'hold'), stateOf(B))
+  await node.step(never)
+  assert.deepEqual(ends(), ['want', 'others', 'repair'])
+})
+
+test('of two rows the one under hold is left, and the other repaired; repairAfter repairs in time', async t => {
+  const bench = await setUp(t)
+  const node = await bench.start()
+  const driftPolicy: DriftPolicy = {
+    node: { all: 'repair', kinds: {} },
+    rows: { [KEY]: { all: { repairAfter: 5000 }, kinds: {} } },
+  }
+  await node.adopt({ ...wantOf(1, A), driftPolicy }, stateOf(A))
+  await node.step(never)
+  bench.driver.rows = {}
+  bench.clock = 2000
+  await node.step(never)
+  assert.deepEqual(Object.keys(bench.driver.rows), ['settings'])
+  assert.equal(node.status.outcome, 'held')
+  const told = () => node.status.drift.map(({ key, held, healedBy }) => [key, held, healedBy])
+  assert.deepEqual(told(), [
+    [KEY, 'policy', undefined],
+    ['settings', undefined, 'repair'],
+  ])
+  bench.clock = 6999
+  await node.step(never)
+  assert.equal(bench.driver.rows[KEY], undefined)
+  bench.clock = 7000
+  await node.step(never)
+  assert.deepEqual(bench.driver.rows, A.xdp)
+  assert.equal(node.status.outcome, 'applied')
+})
+
+test('a row that somebody changes again and again is given up with a name, until there is a new want', async t => {
+  const bench = await setUp(t)
+  const node = await bench.start()
+  await node.adopt(wantOf(1, A), stateOf(A))
+  await node.step(never)
+  for (let round = 0; round < 20; round++) {
+    bench.clock += 1000
+    bench.driver.rows[KEY] = B.xdp[KEY]!
+    await node.step(never)
+  }
+  assert.deepEqual(bench.driver.rows[KEY], B.xdp[KEY])
+  assert.equal(node.status.outcome, 'held')
+  const [open, ...healed] = node.status.drift
+  assert.deepEqual([open?.held, open?.writer, healed.length], ['fight', 'pid 7 (bpftool)', 5])
+  await node.adopt(wantOf(2, A), stateOf(A))
+  await node.step(never)
+  assert.deepEqual(bench.driver.rows, A.xdp)
+})
+
+test('a node that is paused is not changed, by no want either, and goes on when that ends', async t => {
+  const bench = await setUp(t)
+  const node = await bench.start()
+  await node.adopt(wantOf(1, A), stateOf(A))
+  await node.step(never)
+  bench.pause = { version: PAUSE_VERSION, since: 1000, until: 60_000, why: 'a cable', by: 'ada' }
+  delete bench.driver.rows[KEY]
+  await node.step(never)
+  assert.equal(bench.driver.rows[KEY], undefined)
+  assert.deepEqual([node.status.outcome, node.status.drift[0]?.held], ['held', 'pause'])
+  assert.deepEqual(node.status.pending, ['paused until 1970-01-01T00:01:00.000Z by ada: a cable'])
+  await node.adopt(wantOf(2, B), stateOf(B))
+  await node.step(never)
+  assert.equal(bench.driver.rows[KEY], undefined)
+  bench.pause = null
+  await node.step(never)
+  assert.deepEqual(bench.driver.rows, B.xdp)
+  assert.deepEqual([node.status.outcome, node.status.pending], ['applied', []])
 })

@@ -1,18 +1,11 @@
-import { BallastError } from '../../schemas/ballast-error.ts'
-import type { Diagnostic } from '../../schemas/diagnostic.ts'
 import { nameScope } from '../../schemas/hold.ts'
 import type { NodeCounters } from '../../schemas/node-counters.ts'
 import type { NodeReport } from '../../schemas/report.ts'
-import {
-  REVISION_STATE_VERSION,
-  type RevisionState,
-  type SourceProblem,
-} from '../../schemas/revision-state.ts'
+import { REVISION_STATE_VERSION, type RevisionState } from '../../schemas/revision-state.ts'
 import type { VerifyRule } from '../../schemas/settings.ts'
 import type { Revision } from '../../schemas/want.ts'
 import type { DesiredFleet } from '../desired/build-desired.ts'
 import type { Log } from '../log/log.ts'
-import { renderDiagnostic } from '../manifest/render-diagnostic.ts'
 import { planFleet } from '../plan/plan-fleet.ts'
 import { createLoop } from '../process/loop.ts'
 import type { PushRevert } from '../repo/push-revert.ts'
@@ -24,12 +17,14 @@ import { type ControllerEvent, createPhaseTimer } from './controller-event.ts'
 import { createRolloutDriver } from './drive-rollout.ts'
 import { createEvaluator } from './evaluate.ts'
 import { followProgress } from './follow-progress.ts'
-import { createJudge, type Verdict } from './judge.ts'
+import { describeClosedGate } from './guards.ts'
+import { createJudge } from './judge.ts'
 import { createPlanGate, type Reviews } from './plan-gate.ts'
 import { createPoke } from './poke.ts'
 import { type Board, type Published, publishWants } from './publish-wants.ts'
 import { createRevert } from './revert.ts'
 import { openRecords, type RolloutBoard } from './rollout-records.ts'
+import { createHeadWatcher } from './watch-head.ts'
 
 const POLL_MS = 10_000
 /** How often a rollout that is under way is looked at, and its probes are tried, ms. */
@@ -89,12 +84,6 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const collector = createCollector(board)
   const reports = new Map<string, NodeReport>()
   let accepted: Candidate | null = null
-  /** The head, or what it is pinned to, when it is valid; not accepted before its rollout is done. */
-  let candidate: Candidate | null = null
-  /** What was looked at last, and whether a person had allowed it. */
-  let looked: { revision: Revision; isAllowed: boolean } | null = null
-  let seen: Revision | null = null
-  let rejected: RevisionState['rejected'] = null
   let lastGeneration = 0
   /** What Redis was left with; null: not known. */
   let wants: Published['wants'] | null = null
@@ -102,8 +91,6 @@ export async function startController(options: ControllerOptions): Promise<Contr
   let recorded: Revision | null = null
   /** Something is to be published that `wants` does not have yet. */
   let isDue = true
-  let branch: string | null = null
-  let problems: RevisionState['problems'] = []
 
   const judge = createJudge({
     repository,
@@ -112,7 +99,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
     readCounters: nodes => board.counters.readAll(nodes),
     now,
   })
-  const gate = createPlanGate(board.reviews)
+  const watcher = createHeadWatcher({
+    ...{ source, judge, gate: createPlanGate(board.reviews), log, observe, now },
+  })
   const records = openRecords({
     ...{ stateDir: options.stateDir, repository, board: board.rollouts, log, now },
   })
@@ -134,7 +123,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
 
   async function adopt(revision: Revision | null): Promise<void> {
     if (revision === null || revision === accepted?.revision) return
-    looked = null
+    watcher.forget()
     isDue = true
     const { fleet, diagnostics } = await evaluate(revision)
     if (fleet !== null) accepted = { revision, fleet }
@@ -151,85 +140,14 @@ export async function startController(options: ControllerOptions): Promise<Contr
     return state?.accepted == null ? null : repository.resolve(state.accepted)
   }
 
-  /** What cannot be read is said, and hinders nothing of what was accepted: an emptied Redis is filled all the same. */
-  async function look(): Promise<void> {
-    const found: Omit<SourceProblem, 'since'>[] = []
-    try {
-      found.push(...(await source.problems()))
-      await followBranch()
-    } catch (error) {
-      if (!(error instanceof BallastError)) throw error
-      found.push({ rule: error.code, message: `${error.message}.`, hint: error.hint })
-    }
-    noteProblems(found)
-  }
-
-  async function followBranch(): Promise<void> {
-    branch = await source.branch()
-    // Both ask git; a push should wait for it once.
-    const [head, allowed] = await Promise.all([
-      branch === null ? null : repository.resolve(`refs/heads/${branch}`),
-      repository.allowed(),
-    ])
-    if (branch === null || head === null) {
-      seen = null
-      return
-    }
-    observe({ type: 'looked' })
-    seen = head
-    const pin = rollout.holds.find(({ scope }) => scope.kind === 'fleet')
-    const wanted = pin?.revision ?? head
-    const isAllowed = allowed === wanted
-    if (looked?.revision === wanted && (!isAllowed || looked.isAllowed)) {
-      const released = await gate.release(accepted, wanted, reports)
-      if (released !== null) takeVerdict({ revision: wanted, fleet: released, diagnostics: [] })
-      return
-    }
-    const request = { branch, accepted, recorded, isAllowed, isPinned: pin?.revision === wanted }
-    const judging = judge({ head: wanted, ...request })
-    // Until it is awaited.
-    judging.catch(() => {})
-    const { subject, author } = await repository.describe(wanted).catch(async (error: unknown) => {
-      // One revision after the other is judged.
-      await judging.catch(() => {})
-      throw error
-    })
-    if (looked?.revision !== wanted) {
-      log.info({ revision: wanted, branch, author, subject }, 'push seen')
-      observe({ type: 'push-seen', revision: wanted, subject, author })
-    }
-    const verdict = await judging
-    // What a person has named by its revision needs nobody else's review.
-    takeVerdict(isAllowed || request.isPinned ? verdict : await gate.judge(accepted, verdict, reports))
-    looked = { revision: wanted, isAllowed }
-  }
-
-  function takeVerdict({ revision, fleet, diagnostics }: Verdict): void {
-    for (const diagnostic of diagnostics) logDiagnostic(diagnostic)
-    candidate = fleet === null ? null : { revision, fleet }
-    if (fleet === null) reject(revision, diagnostics)
-    else rejected = null
-  }
-
-  function noteProblems(found: readonly Omit<SourceProblem, 'since'>[]): void {
-    const known = new Map(problems.map(problem => [problem.message, problem]))
-    for (const { rule, message, hint } of found) {
-      if (!known.has(message)) log.error({ rule }, `${message} ${hint}`)
-    }
-    problems = found.map(problem => ({ ...problem, since: known.get(problem.message)?.since ?? now() }))
-  }
-
-  function reject(revision: Revision, diagnostics: readonly Diagnostic[]): void {
-    rejected = { revision, diagnostics: [...diagnostics], at: now() }
-    observe({ type: 'refused', revision, diagnostics })
-    log.error(
-      { revision, problems: diagnostics.length, keeps: accepted?.revision ?? null },
-      'revision refused; the last good one stays',
-    )
+  const look = (): Promise<void> => {
+    const pin = rollout.holds.find(({ scope }) => scope.kind === 'fleet')?.revision ?? null
+    return watcher.look({ accepted, recorded, pin, reports })
   }
 
   /** The candidate goes to the nodes: to all of them at once, or as its rollout says. */
   async function offer(): Promise<void> {
+    const candidate = watcher.candidate()
     if (candidate === null) return
     const { revision } = candidate
     switch (await rollout.take(candidate, accepted)) {
@@ -240,7 +158,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
         break
       case 'refuse': {
         const { message, gate } = rollout.record(accepted)!.failure!
-        if (rejected?.revision !== revision) reject(revision, [describeClosedGate(gate, message)])
+        watcher.refuse(revision, [describeClosedGate(gate, message)], accepted?.revision ?? null)
         break
       }
       case 'begun':
@@ -262,7 +180,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     )
     log.info({ revision, ...plan.totals, nodes: plan.nodes.length }, 'plan')
     accepted = { revision, fleet }
-    rejected = null
+    watcher.taken()
     isDue = true
     observe({ type: 'accepted', revision, totals: plan.totals })
   }
@@ -304,6 +222,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   /** Off the loop: the remote may be slow. What was pushed is noted, so that it is pushed once. */
   async function revertFailed(): Promise<void> {
     const failed = rollout.record(accepted)
+    const { branch } = watcher.state()
     if (failed === null || branch === null) return
     const pushed = reverting.next(failed, branch)
     if (pushed !== null) await rollout.noteRevert(pushed)
@@ -318,19 +237,11 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const publishRevision = (): Promise<void> =>
     board.revisions.write({
       version: REVISION_STATE_VERSION,
-      seen,
+      ...watcher.state(),
       accepted: accepted?.revision ?? null,
-      rejected,
-      branch,
-      problems,
       pull: source.pullState(),
       at: now(),
     })
-
-  const logDiagnostic = (diagnostic: Diagnostic): void =>
-    diagnostic.severity === 'error'
-      ? log.error({ rule: diagnostic.rule }, renderDiagnostic(diagnostic))
-      : log.warn({ rule: diagnostic.rule }, renderDiagnostic(diagnostic))
 
   /** What is held may have changed, and what counts as accepted, by the record of another process. */
   async function followRecords(reasons: ReadonlySet<string>): Promise<void> {
@@ -431,14 +342,6 @@ export async function startController(options: ControllerOptions): Promise<Contr
     },
   }
 }
-
-const describeClosedGate = (gate: string, message: string): Diagnostic => ({
-  rule: `rollout-${gate}`,
-  severity: 'error',
-  message: `The rollout was stopped, and the nodes that had changed went back: ${message}.`,
-  hint: 'Revert the commit, or push one that puts it right: it begins again with the first wave.',
-  at: { file: '.', line: 1, column: 1 },
-})
 
 const tablesOf = (fleet: DesiredFleet | undefined) =>
   new Map([...(fleet?.nodes ?? [])].map(([node, { state }]) => [node, state.tables]))

@@ -11,6 +11,14 @@ export const describeRewind = (head: Revision, accepted: Revision): Diagnostic =
   at: { file: '.', line: 1, column: 1 },
 })
 
+export const describeClosedGate = (gate: string, message: string): Diagnostic => ({
+  rule: `rollout-${gate.replaceAll(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`,
+  severity: 'error',
+  message: `The rollout was stopped, and the nodes that had changed go back: ${message}.`,
+  hint: 'Revert the commit, or push one that puts it right: it begins again with the first wave.',
+  at: { file: '.', line: 1, column: 1 },
+})
+
 /** More than this share of the services, or of the nodes, going away at once is taken for a mistake. */
 const LARGEST_LOSS = 1 / 2
 

@@ -7,7 +7,7 @@ import { readFleetKey } from '../drivers/xdp/fleet-key.ts'
 import { type LiveFlow, readLiveFlow } from '../drivers/xdp/live-flow.ts'
 import { checkRules } from '../manifest/check-rules.ts'
 import { parseManifests } from '../manifest/parse-manifests.ts'
-import { type Explanation, explainFlow } from '../ring/explain-flow.ts'
+import { type ExplainedPacket, type Explanation, explainFlow } from '../ring/explain-flow.ts'
 import { type FlowTuple, splitFleetKey } from '../ring/flow-hash.ts'
 import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
 import { addSettings, readSettings } from './options.ts'
@@ -32,10 +32,12 @@ export const explainCommand = (): Command =>
     )
     .option('--live', 'what the kernel of this machine holds for --node')
     .option('--node <name>', 'one node; all of them when left out')
+    .option('--connection-id <hex>', 'of a QUIC packet with a short header')
     .option('--json', 'print one JSON value: {flow, nodes: [{node, explanation, entry}]}')
     .addHelpText('after', '\nExit codes: 0 every node forwards it, 2 one does not, 1 it cannot be said.')
     .action(async (protocol, source, vip, options: ExplainOptions, command: Command) => {
-      process.exitCode = await explain(readTuple(protocol, source, vip), options, command)
+      const packet = { ...readTuple(protocol, source, vip), ...readConnectionId(options.connectionId) }
+      process.exitCode = await explain(packet, options, command)
     })
 
 interface ExplainOptions {
@@ -43,6 +45,7 @@ interface ExplainOptions {
   readonly revision?: string
   readonly live?: boolean
   readonly node?: string
+  readonly connectionId?: string
   readonly json?: boolean
 }
 
@@ -53,7 +56,7 @@ interface Explained {
   readonly entry?: LiveFlow['entry']
 }
 
-async function explain(tuple: FlowTuple, options: ExplainOptions, command: Command): Promise<number> {
+async function explain(tuple: ExplainedPacket, options: ExplainOptions, command: Command): Promise<number> {
   const nodes = options.live
     ? [await explainLive(tuple, options, command)]
     : await explainManifests(tuple, options, command)
@@ -61,10 +64,14 @@ async function explain(tuple: FlowTuple, options: ExplainOptions, command: Comma
     throw new CommandFailure(`There is no node${options.node ? ` ${options.node}` : ''}.`)
   if (options.json) printJson({ flow: tuple, nodes })
   else process.stdout.write(nodes.map(render).join('\n'))
-  return nodes.every(({ explanation }) => explanation.reason === 'forwarded_ring') ? 0 : 2
+  return nodes.every(({ explanation }) => explanation.reason.startsWith('forwarded_')) ? 0 : 2
 }
 
-async function explainLive(tuple: FlowTuple, { node }: ExplainOptions, command: Command): Promise<Explained> {
+async function explainLive(
+  tuple: ExplainedPacket,
+  { node }: ExplainOptions,
+  command: Command,
+): Promise<Explained> {
   if (node === undefined) throw new CommandFailure('--live needs --node, as the worker was started with.')
   const { bpffs } = readSettings(command, SETTINGS)
   const live = await readLiveFlow({ bpffs, node }, tuple)
@@ -73,7 +80,7 @@ async function explainLive(tuple: FlowTuple, { node }: ExplainOptions, command: 
 }
 
 async function explainManifests(
-  tuple: FlowTuple,
+  tuple: ExplainedPacket,
   options: ExplainOptions,
   command: Command,
 ): Promise<Explained[]> {
@@ -128,6 +135,14 @@ function readTuple(protocol: string, from: string, to: string): FlowTuple {
   return { protocol, source: source.address, sourcePort: source.port, vip: vip.address, port: vip.port }
 }
 
+/** At most 20 bytes (RFC 9000, 17.2). */
+function readConnectionId(text: string | undefined): { connectionId?: string } {
+  if (text === undefined) return {}
+  if (!/^([0-9a-f]{2}){1,20}$/i.test(text))
+    throw new CommandFailure(`${text} is no connection id: 1 to 20 bytes in hex digits.`)
+  return { connectionId: text.toLowerCase() }
+}
+
 function readEnd(text: string): { address: string; port: number } {
   const [, ipv6, ipv4, digits] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? []
   const port = Number(digits)
@@ -142,18 +157,22 @@ function readEnd(text: string): { address: string; port: number } {
 }
 
 function render({ node, explanation, entry }: Explained): string {
-  const { reason, service, slot, backend, encapsulation } = explanation
+  const { reason, service, slot, backend, encapsulation, flowLimit } = explanation
   const lines = [
     ['service', service?.replace('service/', '') ?? null],
     ['slot', slot],
     ['backend', backend],
     ['encapsulation', encapsulation && renderEncapsulation(encapsulation)],
     ['reason', reason],
+    ...(flowLimit === null ? [] : [['limit', renderLimit(flowLimit)]]),
     ...(entry === undefined ? [] : [['flow entry', renderEntry(entry)]]),
   ]
   const text = lines.map(([name, value]) => `  ${String(name).padEnd(14)}${value ?? '–'}\n`)
   return `${node}\n${text.join('')}`
 }
+
+const renderLimit = ({ prefix, perSecond, burst }: NonNullable<Explanation['flowLimit']>): string =>
+  `${perSecond} new flows a second from ${prefix}, ${burst} at once`
 
 function renderEncapsulation({
   kind,

@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict'
 import { before, suite, test } from 'node:test'
 import fc from 'fast-check'
-import { explainFlow } from '../../reconciler/ring/explain-flow.ts'
-import { type FlowTuple, splitFleetKey } from '../../reconciler/ring/flow-hash.ts'
+import { type ExplainedPacket, explainFlow } from '../../reconciler/ring/explain-flow.ts'
+import { splitFleetKey } from '../../reconciler/ring/flow-hash.ts'
 import { buildRing } from '../../reconciler/ring/maglev.ts'
 import { addressFromBytes, serviceId } from '../../schemas/address.ts'
-import { HashBy, type XdpRow, type XdpServiceRow, type XdpSettingsRow } from '../../schemas/node-state.ts'
+import {
+  type Access,
+  HashBy,
+  type XdpRow,
+  type XdpServiceRow,
+  type XdpSettingsRow,
+} from '../../schemas/node-state.ts'
 import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 import { buildObjects, FLEET_KEY, member, needsRoot, openBalancer } from './balancer.ts'
 import { buildFrame, ETHERNET_BYTES, Tcp } from './packet.ts'
@@ -36,20 +42,50 @@ const way = fc.constantFrom<Pick<XdpServiceRow, 'encapsulation' | 'gue'>[]>(
   { encapsulation: 'gue', gue: { variant: 0, port: 999 } },
 )
 
+/** Half of the sources below are in one of these. */
+const access = fc.option(
+  fc.constantFrom<Access[]>(
+    { otherwise: 'deny', allow: ['11.0.0.0/17', '2001:db8:1::/113'], deny: ['11.0.64.0/18'] },
+    { otherwise: 'allow', allow: ['11.0.3.0/24'], deny: ['11.0.0.0/18', '2001:db8:1::8000/113'] },
+  ),
+  { nil: undefined },
+)
+const CONFIG_ID = 3
+
 const service = fc
   .record({
     vip: fc.constantFrom(...VIPS),
-    port: fc.constantFrom(...PORTS),
+    ports: fc.constantFrom<Pick<XdpServiceRow, 'port' | 'endPort'>[]>(
+      ...PORTS.map(port => ({ port })),
+      { port: 80, endPort: 443 },
+      { port: 400, endPort: 7000 },
+      { port: 1, endPort: 65535 },
+    ),
     protocol: fc.constantFrom(...PROTOCOLS),
+    access,
+    isQuic: fc.boolean(),
     way,
     hashBy: fc.option(fc.constantFrom(...HashBy.options), { nil: undefined }),
     backends,
   })
-  .map(({ way, hashBy, ...rest }): XdpServiceRow => {
-    const ring = { slots: RING_SLOTS, differing: 0 }
-    return { kind: 'service', idleTimeout: 60, ring, ...rest, ...way, ...(hashBy && { hashBy }) }
+  .map(({ way, ports, hashBy, access, isQuic, backends, ...rest }): XdpServiceRow => {
+    const quic = isQuic && rest.protocol === 'udp'
+    return {
+      kind: 'service',
+      idleTimeout: 60,
+      ring: { slots: RING_SLOTS, differing: 0 },
+      ...rest,
+      ...ports,
+      ...way,
+      ...(hashBy && { hashBy }),
+      ...(access && { access }),
+      ...(quic && { quic: { configId: CONFIG_ID } }),
+      backends: quic ? backends.map((each, i) => ({ ...each, serverId: serverIdOf(i) })) : backends,
+    }
   })
-const keyOf = (row: XdpServiceRow): string => `service/${serviceId(row.vip, row.port, row.protocol)}`
+const serverIdOf = (index: number): string => `5e${index.toString(16).padStart(2, '0')}`
+const keyOf = (row: XdpServiceRow): string =>
+  `service/${serviceId(row.vip, row.port, row.protocol, row.endPort)}`
 
 const settings = fc
   .record({
@@ -76,12 +112,21 @@ const tuple = fc
     host: fc.integer({ min: 1, max: 65535 }),
     sourcePort: fc.integer({ min: 1, max: 65535 }),
     vip: fc.constantFrom(...VIPS, '203.0.113.12'),
-    port: fc.constantFrom(...PORTS),
+    port: fc.constantFrom(...PORTS, 200, 5000, 7001),
     protocol: fc.constantFrom(...PROTOCOLS),
+    named: fc.option(fc.integer({ min: 0, max: 14 }), { nil: undefined }),
   })
-  .map(({ host, ...rest }): FlowTuple => {
+  .map(({ host, named, ...rest }): ExplainedPacket => {
     const ipv6 = rest.vip.includes(':')
-    return { ...rest, source: ipv6 ? `2001:db8:1::${host.toString(16)}` : `11.0.${host >> 8}.${host & 255}` }
+    const isNamed = named !== undefined && rest.protocol === 'udp'
+    const id = isNamed
+      ? { connectionId: `${(CONFIG_ID << 5).toString(16)}${serverIdOf(named)}0123456789` }
+      : {}
+    return {
+      ...rest,
+      ...id,
+      source: ipv6 ? `2001:db8:1::${host.toString(16)}` : `11.0.${host >> 8}.${host & 255}`,
+    }
   })
 
 suite('what explain says of a flow', { skip: needsRoot }, () => {
@@ -99,16 +144,21 @@ suite('what explain says of a flow', { skip: needsRoot }, () => {
         using balancer = await openBalancer({
           flowBuckets: 1024,
           settings: row,
-          services: rows.map(({ backends, ...each }) => ({
+          services: rows.map(({ backends, quic, ...each }) => ({
             ...each,
+            ...(quic && {
+              quic: { ...quic, serverIds: Object.fromEntries(backends.map((_, i) => [i, serverIdOf(i)])) },
+            }),
             members: backends.map(({ address, weight }) => member(address, { weight })),
             slots: buildRing(backends),
           })),
         })
         for (const each of new Map(tuples.map(one => [JSON.stringify(one), one])).values()) {
           const said = explainFlow(table, splitFleetKey(FLEET_KEY), each)
-          const { frame } = balancer.send(buildFrame({ ...each, tcpFlags: Tcp.syn }))
-          assert.deepEqual(Object.keys(balancer.counted()), [said.reason])
+          const payload = Buffer.from(`40${each.connectionId ?? 'ff'}${'00'.repeat(20)}`, 'hex')
+          const { frame } = balancer.send(buildFrame({ ...each, payload, tcpFlags: Tcp.syn }))
+          const { quic_unknown_id: _, ...counted } = balancer.counted()
+          assert.deepEqual(Object.keys(counted), [said.reason])
           seen.add(said.reason)
           if (said.encapsulation === null) continue
           const outer = outerOf(frame)
@@ -120,7 +170,14 @@ suite('what explain says of a flow', { skip: needsRoot }, () => {
       }),
       { numRuns: 25 },
     )
-    assert.ok(seen.has('forwarded_ring') && seen.has('pass_not_vip') && seen.has('drop_unmatched'))
+    for (const reason of [
+      'forwarded_ring',
+      'forwarded_quic',
+      'drop_access',
+      'drop_unmatched',
+      'pass_not_vip',
+    ])
+      assert.ok(seen.has(reason), `${reason} was not among ${[...seen].join(', ')}`)
   })
 })
 

@@ -1,4 +1,5 @@
 import type { NodeTables } from '../../../schemas/node-state.ts'
+import { findService } from '../../ring/find-service.ts'
 import { type FleetKey, type FlowTuple, flowHash, splitFleetKey } from '../../ring/flow-hash.ts'
 import { createRingCache } from '../../ring/ring-cache.ts'
 import { createBreather } from './breather.ts'
@@ -9,7 +10,7 @@ import { membersIn } from './members.ts'
 import { nodePins } from './node-pins.ts'
 import { observeXdp } from './observe.ts'
 import { createRingStore } from './ring-store.ts'
-import { readTables, serviceRowKey } from './tables.ts'
+import { readTables } from './tables.ts'
 
 /** What a node holds, and the entry that it has for one flow. */
 export interface LiveFlow {
@@ -45,7 +46,8 @@ export async function readLiveFlow(
   if (found === undefined) return { ...live, entry: null }
 
   const known = await knowServices(context, await readTables(dataplane))
-  const ring = known.get(serviceRowKey(tuple))
+  const service = findService(live.rows, tuple)
+  const ring = service === null ? undefined : known.get(service.key)
   const { index, generation } = found
   const member = [...membersIn(ring?.members ?? [])].find(
     each => each.index === index && each.generation === generation,

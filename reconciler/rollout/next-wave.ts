@@ -83,15 +83,11 @@ function countAgain(node: RolloutNode, { reports }: Step): RolloutNode {
 
 /** Tells nodes to change, as far as those that change already let them. */
 function move(rollout: Rollout, step: Step): Rollout {
-  const inChange = new Set(
-    rollout.nodes.filter(node => isInChange(node, rollout, step)).map(({ name }) => name),
-  )
+  const planned = plannedMoves(rollout, step)
+  if (planned.length === 0) return rollout
+  const room = findRoom(rollout, step)
   const moves = new Map<string, Side>()
-  for (const { name, side } of plannedMoves(rollout, step)) {
-    if (!mayChange(name, rollout, inChange)) continue
-    inChange.add(name)
-    moves.set(name, side)
-  }
+  for (const { name, side } of planned) if (room.take(name)) moves.set(name, side)
   if (moves.size === 0) return rollout
   const nodes = rollout.nodes.map(node => {
     const side = moves.get(node.name)
@@ -102,19 +98,27 @@ function move(rollout: Rollout, step: Step): Rollout {
   return { ...rollout, nodes }
 }
 
-/** One that was told and never answered is waited for until its deadline. */
-const isInChange = ({ changingSince }: RolloutNode, { deadlineMs }: Rollout, { now }: Step): boolean =>
-  changingSince !== null && now - changingSince <= deadlineMs
-
-function mayChange(
-  name: string,
-  { announcers, maxInChange }: Rollout,
-  inChange: ReadonlySet<string>,
-): boolean {
-  if (maxInChange === null) return true
-  return announcers.every(
-    group => !group.includes(name) || group.filter(each => inChange.has(each)).length < maxInChange,
+/** How many more of each set of announcers may change. One that was told and never answered is waited for until its deadline. */
+function findRoom({ nodes, announcers, maxInChange, deadlineMs }: Rollout, { now }: Step) {
+  const inChange = new Set(
+    nodes
+      .filter(({ changingSince }) => changingSince !== null && now - changingSince <= deadlineMs)
+      .map(({ name }) => name),
   )
+  const groups = announcers.map(group => ({
+    members: new Set(group),
+    left: (maxInChange ?? Infinity) - group.filter(name => inChange.has(name)).length,
+  }))
+  return {
+    /** False: there is no room for it. A node that is in change already takes no more. */
+    take(name: string): boolean {
+      const own = inChange.has(name) ? [] : groups.filter(({ members }) => members.has(name))
+      if (own.some(({ left }) => left <= 0)) return false
+      for (const group of own) group.left--
+      inChange.add(name)
+      return true
+    },
+  }
 }
 
 interface Move {

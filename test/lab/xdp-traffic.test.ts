@@ -1,10 +1,5 @@
 import assert from 'node:assert/strict'
-import { resolve } from 'node:path'
-import { type TestContext, test } from 'node:test'
-import { z } from 'zod'
-import { readFolder } from '../../reconciler/commands/read-folder.ts'
-import { buildDesired } from '../../reconciler/desired/build-desired.ts'
-import { type Lab, labDown, labUp } from '../../reconciler/lab/lab.ts'
+import { test } from 'node:test'
 import {
   countBackends,
   failuresOf,
@@ -14,58 +9,15 @@ import {
   startOf,
 } from '../../reconciler/lab/measure-traffic.ts'
 import { hostsOf } from '../../reconciler/lab/topology.ts'
-import { holdConnection, type Load, startBackends, startLoad } from '../../reconciler/lab/traffic.ts'
+import { holdConnection, type Load, startLoad } from '../../reconciler/lab/traffic.ts'
 import { waitUntil } from '../../reconciler/lab/wait-until.ts'
-import { parseManifests } from '../../reconciler/manifest/parse-manifests.ts'
-import { runCommand } from '../../reconciler/process/run-command.ts'
-import type { RowBackend, XdpRow } from '../../schemas/node-state.ts'
-
-/** The dataplane with real clients and backends, and no control plane: rows are applied by the driver alone. */
-const skip = process.getuid?.() === 0 ? false : 'only root may make network namespaces and load XDP programs'
-const root = resolve(import.meta.dirname, '../..')
-
-type NodeRows = Record<string, XdpRow>
-
-/** The example fleet's rows of a node, its services with these backends. */
-async function makeRows(node: string, backends: Record<string, RowBackend[]>): Promise<NodeRows> {
-  const { manifests } = parseManifests(await readFolder(resolve(root, 'manifests')))
-  const { tables } = buildDesired(manifests).nodes.get(node)!.state
-  return Object.fromEntries(
-    Object.entries(tables.xdp).map(([key, row]) => [
-      key,
-      row.kind === 'service' ? { ...row, backends: backends[key] ?? row.backends } : row,
-    ]),
-  )
-}
-
-const Applied = z.object({ failed: z.array(z.unknown()), rows: z.record(z.string(), z.unknown()) })
-
-async function apply(lab: Lab, node: string, rows: NodeRows): Promise<void> {
-  const objectFile = resolve(root, 'bpf/build/lb.bpf.o')
-  const order = JSON.stringify({ node, bpffs: lab.bpffs, objectFile, rows })
-  const script = resolve(import.meta.dirname, 'apply-rows.ts')
-  const { stdout } = await runCommand(...lab.on(node, [process.execPath, script, order]), { timeout: 30_000 })
-  assert.deepEqual(Applied.parse(JSON.parse(stdout)), { failed: [], rows })
-}
-
-async function upWithBackends(t: TestContext, part: string): Promise<Lab> {
-  const name = `xdp-${process.pid}-${part}`
-  t.after(() => labDown(name))
-  const lab = await labUp(name, process.pid)
-  await startBackends(lab)
-  return lab
-}
+import { apply, DNS, makeRows, skip, TARGETS, upWithBackends, WEB, WEB6 } from './xdp-lab.ts'
 
 const untilEnded = (load: Load, since: number, count: number) =>
   waitUntil({ what: `${count} requests`, deadline: 30_000 }, () => {
     const ended = load.events.filter(event => startOf(event) >= since)
     return ended.length >= count ? ended : null
   })
-
-const WEB = 'service/203.0.113.10:80/tcp'
-const WEB6 = 'service/[2001:db8::10]:80/tcp'
-const DNS = 'service/203.0.113.53:53/udp'
-const TARGETS = ['http://203.0.113.10/', 'http://[2001:db8::10]/', 'udp://203.0.113.53:53']
 
 test('TCP and UDP of both families reach the backends by weight, in 4in4, 4in6 and 6in6 (rule 4)', {
   skip,
@@ -79,7 +31,15 @@ test('TCP and UDP of both families reach the backends by weight, in 4in4, 4in6 a
   const ipv4 = hosts.map(({ addresses, weight }) => ({ address: addresses.ipv4, weight }))
   const ipv6 = hosts.map(({ addresses, weight }) => ({ address: addresses.ipv6, weight }))
   for (const { name } of hostsOf(lab.topology, 'lb')) {
-    await apply(lab, name, await makeRows(name, { [WEB]: ipv4, [WEB6]: ipv6, [DNS]: ipv6 }))
+    await apply(
+      lab,
+      name,
+      await makeRows(name, {
+        [WEB]: { backends: ipv4 },
+        [WEB6]: { backends: ipv6 },
+        [DNS]: { backends: ipv6 },
+      }),
+    )
   }
   const load = await startLoad(lab, { targets: TARGETS, interval: 4, timeout: 3_000 })
   await untilEnded(load, 0, 900)
@@ -106,7 +66,7 @@ test('a drained backend keeps its connection and gets no new one (rule 3)', { sk
       { address: address('backend-2'), weight: two },
     ]
     for (const { name } of hostsOf(lab.topology, 'lb'))
-      await apply(lab, name, await makeRows(name, { [WEB]: backends }))
+      await apply(lab, name, await makeRows(name, { [WEB]: { backends } }))
   }
   await applyWeights(100, 100)
   const held = await holdConnection(lab, 'http://203.0.113.10/', 'backend-1')

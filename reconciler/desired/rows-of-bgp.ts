@@ -14,6 +14,7 @@ import {
   type Family,
   familiesOf,
   familyOf,
+  localAddressOf,
   nodesOfPeer,
   prefixFor,
   routerIdOf,
@@ -62,23 +63,21 @@ function startTable(node: Node, peers: readonly BgpPeer[]): Record<RowKey, BgpRo
   const speaker: BgpSpeakerRow = { kind: 'speaker', daemon, asn, routerId }
   return {
     speaker,
-    ...Object.fromEntries(peers.map(peer => [`peer/${peer.metadata.name}`, peerRow(peer)])),
+    ...Object.fromEntries(peers.map(peer => [`peer/${peer.metadata.name}`, peerRow(peer, node)])),
   }
 }
 
-/** Nodes that have a session with one peer share its row. */
-const knownPeers = new WeakMap<BgpPeer['spec'], BgpPeerRow>()
-
-function peerRow(peer: BgpPeer): BgpPeerRow {
+function peerRow(peer: BgpPeer, node: Node): BgpPeerRow {
   const { spec, metadata } = peer
-  const known = knownPeers.get(spec)
-  if (known?.name === metadata.name) return known
   const { hold, retry } = spec.timers
-  const row: BgpPeerRow = {
+  const localAddress = localAddressOf(peer, node)
+  if (localAddress === null)
+    throw new TypeError(`Node ${node.metadata.name} has no address for ${metadata.name}`)
+  return {
     kind: 'peer',
     name: metadata.name,
     address: spec.address,
-    localAddress: spec.localAddress ?? '',
+    localAddress,
     asn: spec.asn,
     port: spec.port,
     password: spec.passwordFile === undefined ? null : { file: spec.passwordFile, stale: false },
@@ -89,8 +88,6 @@ function peerRow(peer: BgpPeer): BgpPeerRow {
     families: [...familiesOf(peer)].sort(),
     exportLimit: spec.exportLimit,
   }
-  knownPeers.set(spec, row)
-  return row
 }
 
 interface Announcement {

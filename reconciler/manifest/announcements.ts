@@ -30,6 +30,17 @@ export function isInside(prefix: string, of: string): boolean {
 export const nodesOfPeer = <N extends Node>({ spec }: BgpPeer, nodes: readonly N[]): readonly N[] =>
   selectNodes(spec.nodes, nodes).filter(node => node.spec.bgp !== undefined)
 
+/**
+ * The node's own address of a session, '' for the one that the kernel chooses. BIRD must know it for BFD over several
+ * hops; null: the node does not say which it has.
+ */
+export function localAddressOf({ spec }: BgpPeer, node: Node): string | null {
+  if (spec.localAddress !== undefined) return spec.localAddress
+  if (spec.multihop === undefined || spec.bfd === undefined) return ''
+  const family = familyOf(spec.address)
+  return node.spec.addresses.find(address => familyOf(address) === family) ?? null
+}
+
 /** The router id of a node that speaks BGP; null: neither given, nor has it an IPv4 address. */
 export const routerIdOf = ({ spec }: Node): string | null =>
   spec.bgp?.routerId ?? spec.addresses.find(address => familyOf(address) === 'ipv4') ?? null

@@ -98,6 +98,14 @@ export const BGP_CASES: readonly Case[] = [
     [['bgp-peer-families', /no next hop for ipv6 routes/]],
   ],
   [
+    'BFD over several hops needs an address of the node',
+    withFiles({
+      'lb-2.yaml': node('lb-2', 'bgp: {asn: 65001, routerId: 10.0.1.2}'),
+      'tor.yaml': peer('multihop: 3\npasswordFile: tor\n¦bfd: {}'),
+    }),
+    [['bgp-local-address', /Node lb-2 has none of ipv4 in spec\.addresses/]],
+  ],
+  [
     'signs of life come before the peer is dead',
     withFiles({ 'tor.yaml': peer('timers: {hold: 9, keepalive: ¦9}') }),
     [['bgp-timers', /write at most 3/]],

@@ -1,6 +1,6 @@
 import type { BgpPeer } from '../../../schemas/manifest/bgp-peer.ts'
 import type { Node } from '../../../schemas/manifest/node.ts'
-import { familiesOf, familyOf, nodesOfPeer, routerIdOf } from '../announcements.ts'
+import { familiesOf, familyOf, localAddressOf, nodesOfPeer, routerIdOf } from '../announcements.ts'
 import type { ManifestOf } from '../manifest.ts'
 import { suggest } from '../suggest.ts'
 import type { Rule, RuleContext } from './rule.ts'
@@ -188,6 +188,22 @@ const bgpPeerFamilies: Rule = {
   },
 }
 
+const bgpLocalAddress: Rule = {
+  id: 'bgp-local-address',
+  severity: 'error',
+  *check(context) {
+    for (const peer of peersIn(context)) {
+      const node = nodesOfPeer(peer, context.nodes).find(each => localAddressOf(peer, each) === null)
+      if (node !== undefined)
+        yield {
+          at: peer.locate(['spec', 'bfd']),
+          message: `BFD over several hops needs the address of the node, and Node ${node.metadata.name} has none of ${familyOf(peer.spec.address)} in spec.addresses.`,
+          hint: 'Add it there, or leave bfd out.',
+        }
+    }
+  },
+}
+
 const bgpTimers: Rule = {
   id: 'bgp-timers',
   severity: 'error',
@@ -244,6 +260,7 @@ export const bgpPeerRules: readonly Rule[] = [
   bgpPeerTwice,
   bgpPeerAddress,
   bgpPeerFamilies,
+  bgpLocalAddress,
   bgpTimers,
   bgpBfdDaemon,
   bgpPassword,

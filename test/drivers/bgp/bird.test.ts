@@ -10,18 +10,13 @@ import {
   addBird,
   type BirdNode,
   openRouterLab,
+  PEERING,
   peerRow,
   type RouterLab,
   routeRow,
   speakerRow,
   until,
 } from './router-lab.ts'
-
-const PEERING = `protocol bgp lb {
-  local as 65000; neighbor 10.9.0.1 as 65001; passive;
-  bfd { interval 100 ms; multiplier 3; };
-  ipv4 { import all; export none; }; ipv6 { import all; export none; };
-}`
 
 const tableOf = (...rows: BgpRow[]): Table<BgpRow> =>
   Object.fromEntries(

@@ -5,13 +5,21 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { openBirdControl } from '../../../reconciler/drivers/bgp/bird/control.ts'
 import { type BirdRoute, readRoutes } from '../../../reconciler/drivers/bgp/bird/read-replies.ts'
 import type { Reply } from '../../../reconciler/drivers/bgp/bird/reply.ts'
+import type { Driver } from '../../../reconciler/drivers/driver.ts'
 import { type Program, runCommand, startProgram } from '../../../reconciler/process/run-command.ts'
-import type { BgpPeerRow, BgpRouteRow, BgpSpeakerRow } from '../../../schemas/node-state.ts'
+import type { BgpPeerRow, BgpRouteRow, BgpRow, BgpSpeakerRow } from '../../../schemas/node-state.ts'
 
 export const NODE_ASN = 65001
 export const ROUTER_ASN = 65000
 export const NODE = { ipv4: '10.9.0.1', ipv6: 'fd09::1' }
 export const ROUTER = { ipv4: '10.9.0.2', ipv6: 'fd09::2' }
+
+/** The router's side of a session with the load balancer. */
+export const PEERING = `protocol bgp lb {
+  local as 65000; neighbor 10.9.0.1 as 65001; passive;
+  bfd { interval 100 ms; multiplier 3; };
+  ipv4 { import all; export none; }; ipv6 { import all; export none; };
+}`
 
 /** Two namespaces and a link between them: a load balancer, and a router that runs BIRD. */
 export interface RouterLab extends AsyncDisposable {
@@ -187,4 +195,22 @@ export const routeRow = (over: Partial<BgpRouteRow> = {}): BgpRouteRow => ({
   localPreference: null,
   prepend: 0,
   ...over,
+})
+
+/** A driver whose `apply` waits for the session to `tor-1` too, so that nothing changes by itself after it. */
+export const settled = (driver: Driver<BgpRow>): Driver<BgpRow> => ({
+  ...driver,
+  async apply(edits, signal) {
+    const outcomes = await driver.apply(edits, signal)
+    if (!signal.aborted)
+      await until('the session to be up', async () => {
+        const { rows, facts } = await driver.observe()
+        const sessions = (facts.sessions ?? []) as { peer: string; state: string }[]
+        return (
+          rows['peer/tor-1'] === undefined ||
+          sessions.some(({ peer, state }) => peer === 'tor-1' && /^established$/i.test(state))
+        )
+      })
+    return outcomes
+  },
 })

@@ -81,7 +81,12 @@ export const Change = z.enum(['create', 'update', 'delete', 'unchanged'])
 export type Change = z.infer<typeof Change>
 
 /** What something was called before. */
-const FormerService = z.strictObject({ service: z.string(), vip: z.string(), port: z.int() })
+const FormerService = z.strictObject({
+  service: z.string(),
+  vip: z.string(),
+  port: z.int(),
+  endPort: z.int().exactOptional(),
+})
 
 /**
  * One change to one VIP:port. Nodes that change alike are one entry; a service that changes differently on
@@ -92,6 +97,8 @@ export const ServicePlan = z.strictObject({
   service: z.string(),
   vip: z.string(),
   port: z.int(),
+  /** The last of its ports, when it has more than one. */
+  endPort: z.int().exactOptional(),
   protocol: IpvsProtocol,
   change: Change,
   /** Null: it had the same name, VIP and port before, or was not there. */

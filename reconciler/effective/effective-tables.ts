@@ -31,10 +31,10 @@ function decideRoutes(tables: NodeTables): NodeTables {
 }
 
 function effectiveService(row: XdpServiceRow, health: HealthView): XdpServiceRow {
-  const service = serviceId(row.vip, row.port, row.protocol)
-  const backends = row.backends.map(({ address, weight }) => ({
-    address,
-    weight: Math.round(weight * health(service, address)),
+  const service = serviceId(row.vip, row.port, row.protocol, row.endPort)
+  const backends = row.backends.map(backend => ({
+    ...backend,
+    weight: Math.round(backend.weight * health(service, backend.address)),
   }))
   return { ...row, backends }
 }

@@ -25,7 +25,7 @@ export function findRenames<C extends Renamable>(changes: readonly C[]): Map<C, 
     const { before, after, nameBefore, nameAfter } = change
     if (before !== null && after !== null) {
       if (nameBefore !== undefined && nameAfter !== undefined && nameBefore !== nameAfter)
-        found.set(change, { service: nameBefore, vip: before.vip, port: before.port })
+        found.set(change, { service: nameBefore, ...placeOf(before) })
     } else if (before !== null && nameBefore !== undefined) {
       gone.set(nameBefore, [...(gone.get(nameBefore) ?? []), change])
     }
@@ -39,10 +39,16 @@ export function findRenames<C extends Renamable>(changes: readonly C[]): Map<C, 
       nameAfter,
       gone.get(nameAfter)!.filter(each => each !== former),
     )
-    found.set(change, { service: nameAfter, vip: former.before!.vip, port: former.before!.port })
+    found.set(change, { service: nameAfter, ...placeOf(former.before!) })
   }
   return found
 }
+
+const placeOf = ({ vip, port, endPort }: ServiceView) => ({
+  vip,
+  port,
+  ...(endPort !== undefined && { endPort }),
+})
 
 /** One thing is another: the address, or the port. */
 const isSuccessor = (before: ServiceView, after: ServiceView): boolean =>

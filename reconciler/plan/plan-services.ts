@@ -57,7 +57,7 @@ export function planServices(input: ServicesInput): ServicePlan[] {
   return changes
     .map(change => {
       const { key, before, after, nodes, served, servedAfter } = change
-      const { vip, port, protocol } = (after ?? before)!
+      const { vip, port, endPort, protocol } = (after ?? before)!
       const impact = measureImpact(
         {
           before: before?.backends ?? [],
@@ -79,6 +79,7 @@ export function planServices(input: ServicesInput): ServicePlan[] {
         service: name,
         vip,
         port,
+        ...(endPort !== undefined && { endPort }),
         protocol,
         change: change.change,
         renamed_from: former,

@@ -14,6 +14,8 @@ export interface ServiceView {
   readonly dataplane: 'xdp' | 'ipvs'
   readonly vip: string
   readonly port: number
+  /** The last of its ports, when it has more than one. */
+  readonly endPort?: number
   readonly protocol: IpvsProtocol
   /** By address; one of IPVS that has a port of its own as `address:port`. */
   readonly backends: readonly RowBackend[]
@@ -37,6 +39,7 @@ const viewXdp = (row: XdpServiceRow): ServiceView => ({
   dataplane: 'xdp',
   vip: row.vip,
   port: row.port,
+  ...(row.endPort !== undefined && { endPort: row.endPort }),
   protocol: row.protocol,
   backends: row.backends,
 })
@@ -55,5 +58,10 @@ function viewIpvs(row: IpvsServiceRow): ServiceView | null {
 const endpoint = (address: string, port: number): string =>
   address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 
-export const idOf = ({ vip, port, protocol }: Pick<ServiceView, 'vip' | 'port' | 'protocol'>): string =>
-  serviceId(vip, port, protocol)
+export const idOf = ({
+  vip,
+  port,
+  endPort,
+  protocol,
+}: Pick<ServiceView, 'vip' | 'port' | 'endPort' | 'protocol'>): string =>
+  serviceId(vip, port, protocol, endPort)

@@ -10,7 +10,8 @@ export const shortDigest = (digest: string): string => digest.slice(0, 16)
 export const percent = (share: number): string =>
   `${(100 * share).toFixed(share > 0 && share < 0.001 ? 3 : 1)} %`
 
-export const idOf = ({ vip, port, protocol }: ServicePlan): string => serviceId(vip, port, protocol)
+export const idOf = ({ vip, port, endPort, protocol }: ServicePlan): string =>
+  serviceId(vip, port, protocol, endPort)
 
 export const changedServices = ({ services }: FleetPlan): ServicePlan[] =>
   services.filter(({ change, renamed_from }) => change !== 'unchanged' || renamed_from !== null)
@@ -114,9 +115,11 @@ export function describeRename({
   service,
   vip,
   port,
+  endPort,
   protocol,
 }: ServicePlan): string | null {
   if (former === null) return null
   if (former.service !== service) return `was called ${former.service}`
-  return `was at ${serviceId(former.vip, former.port, protocol)}, now at ${serviceId(vip, port, protocol)}`
+  const before = serviceId(former.vip, former.port, protocol, former.endPort)
+  return `was at ${before}, now at ${serviceId(vip, port, protocol, endPort)}`
 }

@@ -15,6 +15,7 @@ import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
 import { addSettings, readSettings } from './options.ts'
 import { CommandFailure } from './outcome.ts'
 import { isEmptyPlan } from './plan.ts'
+import { planStatus } from './plan-status.ts'
 import { createCommandLog, printJson } from './print.ts'
 import { readObservedFleet } from './read-live-fleet.ts'
 import { reviewProblems } from './review-problems.ts'
@@ -82,7 +83,7 @@ async function review(options: ReviewOptions, command: Command): Promise<number>
     })
     await write(made, options)
     const comment = renderMarkdown(made.plan, { link: options.link ?? null })
-    const status = { state: 'success', description: made.plan.risk.line, url: options.link ?? null } as const
+    const status = { ...planStatus(made.plan), url: options.link ?? null }
     await tell(forge, pull, { comment, status }, job)
     if (options.record === true && board !== null) await board.reviews.put(keepPlan(made, 'plan', Date.now()))
     if (options.json === true) printJson(made.plan)

@@ -12,6 +12,7 @@ import type { Source } from '../repo/source.ts'
 import { type OpenBoard, REDIS_SETTINGS } from './open-board.ts'
 import { type ForgeSettings, openConfiguredForge } from './open-forge.ts'
 import { writeFlags } from './options.ts'
+import { planStatus } from './plan-status.ts'
 import { reviewProblems } from './review-problems.ts'
 
 export interface ServeForgeOptions {
@@ -55,7 +56,7 @@ export function serveForge({ settings, source, board, leads, log }: ServeForgeOp
     return {
       comment: renderMarkdown(plan, { link: null }),
       marker: COMMENT_MARKER,
-      status: { state: 'success', description: plan.risk.line, url: null },
+      status: { ...planStatus(plan), url: null },
     }
   }
 
@@ -74,6 +75,7 @@ export function serveForge({ settings, source, board, leads, log }: ServeForgeOp
     leads,
     readWants: () => board.wants.readAll(),
     readReports: () => board.reports.readAll(),
+    readRollout: () => board.rollouts.read(),
     log,
     interval: TELL_EVERY_MS,
   })

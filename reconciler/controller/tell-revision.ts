@@ -1,4 +1,5 @@
 import type { NodeReport } from '../../schemas/report.ts'
+import type { Rollout } from '../../schemas/rollout.ts'
 import type { Revision, Want } from '../../schemas/want.ts'
 import type { CommitStatus, Forge } from '../forge/forge.ts'
 import type { Log } from '../log/log.ts'
@@ -10,6 +11,7 @@ export interface TellOptions {
   readonly forge: Forge
   readonly readWants: () => Promise<ReadonlyMap<string, Want>>
   readonly readReports: () => Promise<ReadonlyMap<string, NodeReport>>
+  readonly readRollout: () => Promise<Rollout | null>
   readonly leads: () => boolean
   readonly log: Log
   /** ms between two looks. */
@@ -43,7 +45,8 @@ export function createRevisionTeller(options: TellOptions): RevisionTeller {
       await say(revision, { state: 'failure', description: `Refused: ${problem}` })
       refusals.delete(revision)
     }
-    const progress = judgeProgress(await options.readWants(), await options.readReports())
+    const [wants, reports] = [await options.readWants(), await options.readReports()]
+    const progress = judgeProgress(wants, reports, await options.readRollout())
     if (progress !== null) await say(progress.revision, progress.status)
   }
 
@@ -84,6 +87,7 @@ interface Progress {
 export function judgeProgress(
   wants: ReadonlyMap<string, Want>,
   reports: ReadonlyMap<string, NodeReport>,
+  rollout: Rollout | null,
 ): Progress | null {
   const newest = [...wants.values()].reduce<Want | null>(
     (best, want) => (best === null || want.generation > best.generation ? want : best),
@@ -109,6 +113,11 @@ export function judgeProgress(
   }
   if (done.length < asked.length)
     return { revision, status: { state: 'pending', description: `Applied on ${count}` } }
+  if (rollout?.state === 'running' && rollout.target === revision) {
+    const { wave, waves, nodes } = rollout
+    const place = `wave ${wave + 1} of ${waves.length} (${waves[wave]}) of ${nodes.length} nodes`
+    return { revision, status: { state: 'pending', description: `Applied on ${count}; ${place}` } }
+  }
   const last = done.reduce(
     (ms, { want, report }) => Math.max(ms, (report?.outcomeAt ?? want.at) - want.at),
     0,

@@ -7,6 +7,7 @@ import type { NodeReport } from '../../schemas/report.ts'
 import type { Want } from '../../schemas/want.ts'
 import { PROJECT, startStandIn } from '../forge/stand-in.ts'
 import { until } from '../repo/follow.ts'
+import { makeRollout } from '../rollout/simulate.ts'
 
 const [OLD, NEW] = ['a', 'b'].map(letter => letter.repeat(40)) as [string, string]
 
@@ -49,8 +50,8 @@ const wants = byNode(wantOf('lb-1', 7, NEW), wantOf('lb-2', 7, NEW), wantOf('lb-
 const [lb1, lb2] = [wants.get('lb-1')!, wants.get('lb-2')!]
 
 test('a revision is as far as the nodes that were told of it', () => {
-  assert.equal(judgeProgress(new Map(), new Map()), null)
-  const said = (...reports: NodeReport[]) => judgeProgress(wants, byNode(...reports))?.status
+  assert.equal(judgeProgress(new Map(), new Map(), null), null)
+  const said = (...reports: NodeReport[]) => judgeProgress(wants, byNode(...reports), null)?.status
   assert.deepEqual(said(), { state: 'pending', description: 'Applied on 0 of 2 nodes' })
   assert.deepEqual(said(reportOf(wantOf('lb-1', 6, NEW), 'applied'), reportOf(lb2, 'applied')), {
     state: 'pending',
@@ -72,6 +73,14 @@ test('a revision is as far as the nodes that were told of it', () => {
     state: 'failure',
     description: 'Applied on 1 of 2 nodes; lb-2: BPF_FULL: no room',
   })
+
+  const rollout = makeRollout(4, { target: NEW })
+  const applied = byNode(reportOf(lb1, 'applied'), reportOf(lb2, 'applied'))
+  assert.deepEqual(judgeProgress(wants, applied, rollout)?.status, {
+    state: 'pending',
+    description: 'Applied on 2 of 2 nodes; wave 1 of 3 (canary) of 4 nodes',
+  })
+  assert.equal(judgeProgress(wants, applied, { ...rollout, state: 'done' })?.status.state, 'success')
 })
 
 test('the forge is told once of each state, of refusals too, and only by who leads', async t => {
@@ -82,6 +91,7 @@ test('the forge is told once of each state, of refusals too, and only by who lea
     forge: openForge({ kind: 'gitea', url: standIn.url, project: PROJECT, token: async () => standIn.token }),
     readWants: async () => wants,
     readReports: async () => reports,
+    readRollout: async () => null,
     leads: () => leads,
     log: createLog({ level: 'silent', format: 'json', destination: process.stderr }),
     interval: 10,

@@ -16,6 +16,8 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   suspend: async () => (await import('./commands/hold.ts')).suspendCommand(),
   resume: async () => (await import('./commands/hold.ts')).resumeCommand(),
   pin: async () => (await import('./commands/hold.ts')).pinCommand(),
+  drift: async () => (await import('./commands/drift.ts')).driftCommand(),
+  pause: async () => (await import('./commands/pause.ts')).pauseCommand(),
   alerts: async () => (await import('./commands/alerts.ts')).alertsCommand(),
   reconciler: async () => (await import('./commands/reconciler.ts')).reconcilerCommand(),
   worker: async () => (await import('./commands/worker.ts')).workerCommand(),

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { DriftKind } from './drift-kind.ts'
 import { DriftItem } from './report.ts'
 import { Revision } from './want.ts'
 
@@ -18,6 +19,8 @@ export const DriftRecord = DriftItem.omit({ driver: true }).extend({
   version: z.literal(DRIFT_RECORD_VERSION),
   node: z.string().min(1),
   driver: z.string().min(1),
+  /** `paused`: somebody works on the node by hand; it is told as drift is. */
+  kind: z.enum([...DriftKind.options, 'paused']),
   /** The Service that the row belongs to; null: none, or not known. */
   service: z.string().nullable(),
   /** What the node wanted when it reported this. */

@@ -68,7 +68,7 @@ export const NodeReport = z.strictObject({
   /** Digest of the rings: equal on nodes that would choose the same backends. */
   ringsDigest: Digest.nullable(),
   facts: z.partialRecord(DriverName, Facts),
-  /** Somebody works on the node by hand; absent: nobody. */
-  paused: Pause.exactOptional(),
+  /** Somebody works on the node by hand; null or absent: nobody. */
+  paused: Pause.nullable().exactOptional(),
 })
 export type NodeReport = z.infer<typeof NodeReport>

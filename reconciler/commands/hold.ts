@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { type Hold, type HoldScope, isSameScope, nameScope, nextHolds } from '../../schemas/hold.ts'
 import type { Revision } from '../../schemas/want.ts'
 import { pokeAll } from '../queue/pokes.ts'
+import { endPause } from './pause.ts'
 import { type OpenBoard, openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
 import { addSettings, readSettings } from './options.ts'
@@ -55,12 +56,13 @@ export const pinCommand = (): Command =>
 
 export const resumeCommand = (): Command =>
   addScope(addSettings(new Command('resume'), SETTINGS))
-    .description('Let the fleet, a node or a service follow the branch again.')
+    .description('Let the fleet, a node or a service follow the branch again; ends the pause of a node, too.')
     .addHelpText('after', '\nExit codes: 0 it is not held any more, 1 it was not.')
     .action(async (options: ScopeOptions, command: Command) => {
-      await change(command, options, async (_board, scope, holds) => {
+      await change(command, options, async (board, scope, holds) => {
         const left = without(holds, scope)
-        if (left.length === holds.length) throw new CommandFailure(`${nameScope(scope)} is not held.`)
+        const wasPaused = scope.kind === 'node' && (await endPause(board, scope.name))
+        if (left.length === holds.length && !wasPaused) throw new CommandFailure(`${nameScope(scope)} is not held.`)
         return left
       })
     })

@@ -41,6 +41,10 @@ function describeChange(record: DriftRecord): string {
         return describeService(name, desired, observed)
       }
       return `has other ${record.key}: ${differingFields(record).map(renderField).join(', ')}`
+    case 'paused': {
+      const { by, until, why } = record.observed as Record<string, unknown>
+      return `is paused by ${by} until ${until}: ${why}`
+    }
     default:
       return `has ${record.key} ${String(record.kind)}`
   }

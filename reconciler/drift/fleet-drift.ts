@@ -1,20 +1,31 @@
+import type { Pause } from '../../schemas/drift-policy.ts'
 import { DRIFT_RECORD_VERSION, type DriftRecord } from '../../schemas/drift-record.ts'
 import type { RowKey } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
+import { renderTime } from './drift-file.ts'
 import type { MeasureEffect } from './traffic-effect.ts'
 
 /** What one node reports of its drift, open and healed lately; `names`: the Service of each row of it. */
 export function recordsOf(
-  { node, want, drift }: NodeReport,
+  { node, want, drift, paused }: NodeReport,
   names: Readonly<Record<RowKey, string>>,
   measure: MeasureEffect,
 ): DriftRecord[] {
-  return drift.map(item => ({
-    version: DRIFT_RECORD_VERSION,
-    node,
-    ...item,
-    service: names[item.key] ?? null,
-    revision: want?.revision ?? null,
-    effect: measure(item),
-  }))
+  const common = { version: DRIFT_RECORD_VERSION, node, revision: want?.revision ?? null } as const
+  const records = drift.map(
+    (item): DriftRecord => ({ ...common, ...item, service: names[item.key] ?? null, effect: measure(item) }),
+  )
+  return paused == null ? records : [...records, { ...common, ...describePause(paused) }]
 }
+
+const describePause = ({ since, until, why, by }: Pause) => ({
+  driver: 'node',
+  key: 'pause',
+  kind: 'paused' as const,
+  service: null,
+  desired: null,
+  observed: { until: renderTime(until), why, by },
+  since,
+  healedAt: null,
+  effect: { share: 0, text: 'nothing is changed there' },
+})

@@ -198,7 +198,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const made = makeReport(
       {
         ...{ node: options.node, at, worker: { pid: process.pid, startedAt, version: options.version } },
-        ...(currentPause() !== null && { paused: currentPause()! }),
+        paused: currentPause(),
       },
       node.lastGood,
       currentStatus(),

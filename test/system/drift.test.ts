@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import { Notification } from '../../schemas/alert.ts'
+import type { DriftRecord } from '../../schemas/drift-record.ts'
 import type { NodeTables } from '../../schemas/node-state.ts'
 import { listen, startAlertmanager } from '../alerts/alertmanager.ts'
 import { createFleet, makeFiles, type TestFleet, waitFor } from './fleet.ts'
@@ -36,7 +37,7 @@ test('what somebody changes on a node is repaired, and committed once with both 
   await waitFor('a commit', async () => (await subjects(fleet)).length === 1)
   assert.match(
     (await subjects(fleet))[0]!,
-    /^drift: lb-1 lost backend 10\.0\.1\.2 of web \(\d\d% of its flows\), \w+ after [\d.]+ m?s \[skip ci\]$/,
+    /^drift: lb-1 lost backend 10\.0\.1\.2 of web \(\d\d% of its flows\), repaired after [\d.]+ m?s \[skip ci\]$/,
   )
   assert.equal(await inRepo(fleet, 'ls-tree', '-r', BRANCH), '')
   assert.equal(await inRepo(fleet, 'rev-parse', 'main'), revision)
@@ -112,4 +113,34 @@ test('drift is told to Alertmanager and to a webhook that was away when the reco
   assert.deepEqual(JSON.parse(tried.stdout), [{ receiver: 'hook', taken: true }])
   hook.status = 500
   assert.equal((await fleet.ballast('alerts', 'test', 'hook', '--config', config)).exitCode, 1)
+})
+
+test('a paused node keeps what was done by hand, says so, and goes on when it is resumed', async t => {
+  const fleet = await createFleet(t)
+  const at = ['--state-dir', fleet.stateDir]
+  await fleet.startReconciler('--drift-commit-after', '100')
+  await fleet.startWorker('lb-1')
+  await fleet.untilApplied(await fleet.push(makeFiles({ nodes: ['lb-1'] })))
+  assert.deepEqual(await fleet.ballast('drift', ...at).then(({ exitCode, stdout }) => [exitCode, stdout]), [
+    0,
+    'No drift.\n',
+  ])
+  await fleet.ballast('pause', '--node', 'lb-1', '--for', '10m', '--why', 'a new cable', ...at)
+  await waitFor('the pause is committed', async () =>
+    (await subjects(fleet)).some(each => each.includes('a new cable')),
+  )
+  await loseBackend(fleet, 'lb-1')
+  const drift = async () => fleet.ballast('drift', ...at, '--json')
+  const open = async () => (JSON.parse((await drift()).stdout) as { drift: DriftRecord[] }).drift
+  await waitFor('drift is told', async () => (await open()).length === 2)
+  const [paused, changed] = await open()
+  assert.deepEqual([paused?.kind, changed?.kind, changed?.held], ['paused', 'changed', 'pause'])
+  const { exitCode, stdout } = await fleet.ballast('drift', ...at)
+  assert.equal(exitCode, 2)
+  assert.match(
+    stdout,
+    /lost backend 10\.0\.1\.2 .*50% of its flows.*\n.*held: the node is paused\n {4}backends: wanted /,
+  )
+  assert.equal((await fleet.ballast('resume', '--node', 'lb-1', ...at)).exitCode, 0)
+  await waitFor('it is repaired', async () => (await drift()).exitCode === 0)
 })

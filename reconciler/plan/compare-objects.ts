@@ -15,7 +15,7 @@ export interface ComparedObject {
 type Path = readonly (string | number)[]
 
 /** Finding a line reads its file again: of so many fields, the others are said to be where the name stands. */
-const LOCATED = 1_000
+const LOCATED = 200
 /** Of one manifest. */
 const FIELDS_SHOWN = 50
 

@@ -1,5 +1,6 @@
 import type { FleetPlan, ServicePlan } from '../../schemas/plan.ts'
 import { explainRisk } from '../plan/assess-risk.ts'
+import { describePreview } from '../rollout/preview-rollout.ts'
 import { drawMoves, drawShares } from './draw-service.ts'
 import {
   changedServices,
@@ -48,7 +49,7 @@ export async function renderHtml(plan: FleetPlan): Promise<string> {
 <p><code>${shortRevision(plan.base)}</code> → <code>${shortRevision(plan.head)}</code> · ${escapeHtml(describeTotals(plan))}</p>
 </header>
 ${rules.length === 0 ? '' : `<ul class="rules">${rules.map(rule => `<li><b>${rule}</b>: ${escapeHtml(explainRisk(rule))}</li>`).join('')}</ul>`}
-${describeLive(plan)
+${[...describePreview(plan), ...describeLive(plan)]
   .map(note => `<p class="note">⚠ ${escapeHtml(note)}</p>`)
   .join('\n')}
 ${services.length === 0 ? '' : renderTable(services.slice(0, SERVICES_LISTED), others)}

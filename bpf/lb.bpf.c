@@ -91,7 +91,8 @@ static __always_inline enum xdp_action balance(struct xdp_md *ctx, bool tagged)
 	} else if (find_service(&key, &service)) {
 		route = route_packet(ctx, service, &key, &packet, bytes);
 	} else {
-		return refuse(ctx, &key, REASON_DROP_UNMATCHED, bytes);
+		reason = service == SERVICE_NOT_VIP ? REASON_PASS_NOT_VIP : REASON_DROP_UNMATCHED;
+		return refuse(ctx, &key, reason, bytes);
 	}
 	verdict = forward(ctx, &packet, route, bytes);
 	count_reason(verdict.reason, bytes);

@@ -7,9 +7,11 @@
 #include "parse.h"
 
 #define SERVICE_NONE 0xffffffff
+#define SERVICE_NOT_VIP 0xfffffffe
 
 /*
- * An id, or SERVICE_NONE. The key is as it was when this returns: for a copy, a caller's stack would be too
+ * An id, SERVICE_NONE, or SERVICE_NOT_VIP: what is to no VIP is most of what comes here, and is not to pay
+ * for ranges. The key is as it was when this returns: for a copy, a caller's stack would be too
  * small. See may_enter for why it is global.
  */
 __noinline __u32 ranged_service(struct service_key *key)
@@ -20,6 +22,8 @@ __noinline __u32 ranged_service(struct service_key *key)
 
 	if (!key)
 		return SERVICE_NONE;
+	if (!bpf_map_lookup_elem(&vips, &key->vip))
+		return SERVICE_NOT_VIP;
 	wanted = key->port;
 	port = bpf_ntohs(wanted);
 	key->port = 0;
@@ -36,7 +40,7 @@ __noinline __u32 ranged_service(struct service_key *key)
 	return SERVICE_NONE;
 }
 
-/* False: there is none, and id is not set. */
+/* False: there is none, and id says which of the two. */
 static __always_inline bool find_service(struct service_key *key, __u32 *id)
 {
 	struct service *service = bpf_map_lookup_elem(&services, key);
@@ -44,7 +48,7 @@ static __always_inline bool find_service(struct service_key *key, __u32 *id)
 	/* In this order, what the verifier has seen after a range covers an exact port too. */
 	if (__builtin_expect(!service, 1)) {
 		*id = ranged_service(key);
-		return *id != SERVICE_NONE;
+		return *id < SERVICE_NOT_VIP;
 	}
 	*id = service->id;
 	return true;

@@ -185,17 +185,7 @@ export const Settings = z.strictObject({
       description:
         'Proxies whose X-Forwarded-For is believed: addresses and prefixes, with commas; `unix` for those on the unix socket.',
     }),
-  bgpDaemon: z
-    .enum(['bird', 'gobgp'])
-    .meta({ description: 'The BGP daemon of this machine, as its Node says: bird or gobgp.' }),
   birdSocket: z.string().min(1).meta({ description: 'The control socket of BIRD.' }),
-  gobgpAddress: z
-    .string()
-    .regex(
-      /^(unix:\/\/\/.+|(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):\d{1,5})$/,
-      'is neither host:port nor unix:///path',
-    )
-    .meta({ description: 'Where GoBGP takes commands: host:port or unix:///path.' }),
   bgpSecretsDir: z.string().min(1).meta({
     description: 'The folder with the password files that BgpPeers name.',
   }),

@@ -37,7 +37,6 @@ missing_packages() {
   # Tests speak to a real sshd, and over TLS with certificates of their own.
   [ "$want" != test ] || have sshd || echo openssh-server
   [ "$want" != test ] || have openssl || echo openssl
-  [ "$want" != test ] || have gobgpd || echo gobgpd
   # Drift is told to a real one.
   [ "$want" != test ] || have prometheus-alertmanager || echo prometheus-alertmanager
   # Checks the units of a release; it is not started where it does not run.
@@ -76,12 +75,10 @@ install_packages() {
   say "installing the Debian packages $* (a minute or so)"
   apt update
   apt install --no-install-recommends -y "$@"
-  # Ballast runs Redis, the lab runs BIRD, and tests run sshd and GoBGP, as children of their own; the services that the
-  # packages bring are not wanted.
+  # Ballast runs Redis, tests run BIRD and sshd, as children of their own; the services that the packages bring are not wanted.
   [ -d /run/systemd/system ] || return 0
   case " $* " in *' redis-server '*) as_root systemctl disable --quiet --now redis-server.service || true ;; esac
   case " $* " in *' bird2 '*) as_root systemctl disable --quiet --now bird.service || true ;; esac
-  case " $* " in *' gobgpd '*) as_root systemctl disable --quiet --now gobgpd.service || true ;; esac
   case " $* " in *' openssh-server '*) as_root systemctl disable --quiet --now ssh.service || true ;; esac
   case " $* " in *' prometheus-alertmanager '*) as_root systemctl disable --quiet --now prometheus-alertmanager.service || true ;; esac
 }

@@ -111,12 +111,15 @@ export const BGP_CASES: readonly Case[] = [
     [['bgp-timers', /write at most 3/]],
   ],
   [
-    'GoBGP has no BFD',
+    'GoBGP has no driver yet, and no BFD',
     withFiles({
-      'lb-2.yaml': node('lb-2', `${ID2}\nbgp: {asn: 65001, daemon: gobgp}`),
+      'lb-2.yaml': node('lb-2', `${ID2}\nbgp: {asn: 65001, daemon: ¦gobgp}`),
       'tor.yaml': peer('¦bfd: {}'),
     }),
-    [['bgp-bfd-daemon', /lb-2 speaks BGP by GoBGP, which has no BFD/]],
+    [
+      ['bgp-bfd-daemon', /lb-2 speaks BGP by GoBGP, which has no BFD/],
+      ['bgp-daemon-available', /no driver for the BGP daemon gobgp yet/],
+    ],
   ],
   [
     'a session over several hops wants a password',

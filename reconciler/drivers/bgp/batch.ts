@@ -20,7 +20,7 @@ export async function applyAll(batch: Batch, work: () => Promise<void>): Promise
     return failAll(edits, {
       code: 'BGP_OTHER_DAEMON',
       message: `the Node asks for ${other}, and this worker speaks to ${batch.daemon}`,
-      hint: `Start the worker with --bgp-daemon ${other}, or change spec.bgp.daemon.`,
+      hint: `Write daemon: ${batch.daemon} in spec.bgp of the Node.`,
       retryable: false,
     })
   try {

@@ -48,6 +48,20 @@ const bgpAsnReserved: Rule = {
   },
 }
 
+const bgpDaemonAvailable: Rule = {
+  id: 'bgp-daemon-available',
+  severity: 'error',
+  *check({ nodes }) {
+    for (const node of nodes)
+      if (node.spec.bgp !== undefined && node.spec.bgp.daemon !== 'bird')
+        yield {
+          at: node.locate(['spec', 'bgp', 'daemon']),
+          message: `Ballast has no driver for the BGP daemon ${node.spec.bgp.daemon} yet.`,
+          hint: 'Write bird, or leave the field out.',
+        }
+  },
+}
+
 const bgpRouterId: Rule = {
   id: 'bgp-router-id',
   severity: 'error',
@@ -254,6 +268,7 @@ const bgpPassword: Rule = {
 export const bgpPeerRules: readonly Rule[] = [
   bgpPeerName,
   bgpAsnReserved,
+  bgpDaemonAvailable,
   bgpRouterId,
   bgpPeerNodes,
   bgpPeerUnused,

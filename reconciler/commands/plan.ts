@@ -75,7 +75,8 @@ export const isEmptyPlan = ({ totals, nodes, announcements }: FleetPlan): boolea
 async function render(made: FleetPlan, { format, json, link, output }: PlanOptions): Promise<string> {
   switch (json === true ? 'json' : format) {
     case 'json':
-      return `${JSON.stringify(made, null, 2)}\n`
+      // On one line: that of a large fleet is long enough without spaces.
+      return `${JSON.stringify(made)}\n`
     case 'markdown':
       return (await import('../render/render-markdown.ts')).renderMarkdown(made, { link: link ?? null })
     case 'junit':

@@ -136,6 +136,8 @@ test('state, plan, events, readiness and metrics of a fleet that runs', async t 
 
   await fleet.push({ 'README.md': 'nothing' })
   await events.until('the refusal is told', all => all.some(({ event }) => event === 'refused'))
+  // The event is told at once, the state that metrics show with the end of the round.
+  await fleet.until('the refusal is in the state', ({ repository }) => repository?.rejected != null)
   const metrics = await (await fetch(`${url}/metrics`)).text()
   assert.match(metrics, /^ballast_git_head_refused 1$/m)
   assert.match(metrics, /^ballast_reconcile_phase_duration_seconds_count\{phase="publish"\} [1-9]/m)

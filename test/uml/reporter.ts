@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 
 /** What came of a test inside; lines of JSON, the last one `{"ended": true}`. */
 export type Line =
-  | { readonly test: string; readonly error: string | null }
+  | { readonly test: string; readonly error: string | null; readonly ms: number }
   | { readonly diagnostic: string }
   | { readonly ended: true }
 
@@ -14,12 +14,13 @@ const SUMMARY = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) \d
 export default async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   const line = (value: Line): string => `${JSON.stringify(value)}\n`
   for await (const { type, data } of events) {
-    if (type === 'test:pass' && data.details.type !== 'suite') yield line({ test: data.name, error: null })
+    if (type === 'test:pass' && data.details.type !== 'suite')
+      yield line({ test: data.name, error: null, ms: data.details.duration_ms })
     else if (type === 'test:fail' && data.details.type !== 'suite')
-      yield line({ test: data.name, error: textOf(data.details.error) })
+      yield line({ test: data.name, error: textOf(data.details.error), ms: data.details.duration_ms })
     // A suite whose set-up failed has no test to say so.
     else if (type === 'test:fail' && !/subtests? failed/.test(data.details.error.message))
-      yield line({ test: data.name, error: textOf(data.details.error) })
+      yield line({ test: data.name, error: textOf(data.details.error), ms: data.details.duration_ms })
     else if (type === 'test:diagnostic' && !SUMMARY.test(data.message))
       yield line({ diagnostic: data.message })
   }

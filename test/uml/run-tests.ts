@@ -39,38 +39,33 @@ export interface UmlSuite {
 export function testInUml(title: string, { files, modules, limit }: UmlSuite): void {
   const skip = missing.length > 0 && `not installed: ${missing.join(', ')}`
   suite(title, { skip }, async () => {
-    const lines = await runInside(files, modules, limit)
+    const { lines, console } = await runInside(files, modules, limit)
     const tests = lines.filter(line => 'test' in line)
-    for (const { test: name, error } of tests)
-      test(name, () => {
+    for (const { test: name, error, ms } of tests)
+      test(name, t => {
+        t.diagnostic(`${Math.round(ms)} ms inside`)
         if (error !== null) throw new Error(error)
       })
     test('all of it ran to its end', t => {
       for (const line of lines) if ('diagnostic' in line) t.diagnostic(line.diagnostic)
-      if (tests.length === 0) throw new Error('no test ran inside')
+      if (tests.length > 0 && lines.some(line => 'ended' in line)) return
+      throw new Error(`the tests inside did not end within ${limit} ms:\n${console.slice(-SHOWN)}`)
     })
   })
 }
 
-/** Throws with what the console said, when the tests did not come to their end. */
-async function runInside(
-  files: readonly string[],
-  modules: readonly string[],
-  limit: number,
-): Promise<Line[]> {
+/** Characters of the console that are shown. */
+const SHOWN = 4000
+
+async function runInside(files: readonly string[], modules: readonly string[], limit: number) {
   const directory = mkdtempSync(join(tmpdir(), 'ballast-uml-'))
   try {
     writeInit(directory, files, modules)
     const console = await boot(directory, limit)
     const report = join(directory, 'report')
-    const lines = existsSync(report)
-      ? readFileSync(report, 'utf8')
-          .split('\n')
-          .filter(line => line !== '')
-          .map((line): Line => JSON.parse(line))
-      : []
-    if (lines.some(line => 'ended' in line)) return lines
-    throw new Error(`the tests inside did not end within ${limit} ms:\n${console.slice(-8000)}`)
+    // A line that was not ended was being written when the kernel ended.
+    const written = existsSync(report) ? readFileSync(report, 'utf8').split('\n').slice(0, -1) : []
+    return { console, lines: written.map((line): Line => JSON.parse(line)) }
   } finally {
     rmSync(directory, { recursive: true })
   }

@@ -42,6 +42,19 @@ async function make(file: string, made: readonly Picked[], failures: Failures): 
   await attempt(services, failures, () => putServices(owned, services, failures))
   const vips = ofKind(made, 'vip')
   await attempt(vips, failures, () => putAddresses(vips, failures))
+  await disown(file, owned, made, failures)
+}
+
+/** What could not be made and is known by its name alone may be somebody else's tomorrow. */
+async function disown(
+  file: string,
+  owned: Owned,
+  made: readonly Picked[],
+  failures: Failures,
+): Promise<void> {
+  const failed = made.filter(({ key }) => failures.has(key))
+  const unmade = failed.filter(({ row }) => row.kind === 'sync' || row.kind === 'service')
+  if (unmade.length > 0) await writeOwned(file, release(owned, unmade))
 }
 
 async function remove(file: string, gone: readonly Picked[], failures: Failures): Promise<void> {

@@ -106,7 +106,7 @@ export async function changeSetting(args: readonly string[]): Promise<void> {
   throw new BallastError({
     code: 'IPVS_REFUSED',
     message: `ipvsadm ${args.join(' ')}: ${stderr.trim()}`,
-    hint: 'The kernel refused it: for a sync daemon, look whether its interface is there, is up and has an address.',
+    hint: 'The kernel refused it. A sync daemon needs an interface that is up and has an address, and no backend, of whomever, of another family than its VIP.',
     retryable: true,
   })
 }

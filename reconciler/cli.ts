@@ -22,6 +22,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   reconciler: async () => (await import('./commands/reconciler.ts')).reconcilerCommand(),
   worker: async () => (await import('./commands/worker.ts')).workerCommand(),
   trace: async () => (await import('./commands/trace.ts')).traceCommand(),
+  watchdog: async () => (await import('./commands/watchdog.ts')).watchdogCommand(),
   decap: async () => (await import('./commands/decap.ts')).decapCommand(),
   redis: async () => (await import('./commands/redis.ts')).redisCommand(),
   lab: async () => (await import('./commands/lab.ts')).labCommand(),

@@ -1,6 +1,6 @@
 import { chmod, chown, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { readConfig } from './compose-config.ts'
+import { type ConfigFile, readConfig } from './compose-config.ts'
 
 /**
  * The file that BIRD includes, and beside it `.confirmed`: what BIRD kept last. A change that was not confirmed
@@ -46,13 +46,24 @@ export async function writeSecret(file: string, text: string, socket: string): P
   await rename(`${file}.new`, file)
 }
 
+/** The last two texts that were read: every look reads the same file and its copy. */
+const known = new Map<string, ConfigFile | null>()
+
+function readKnown(text: string): ConfigFile | null {
+  const config = known.get(text) ?? readConfig(text)
+  known.delete(text)
+  known.set(text, config)
+  for (const oldest of known.keys()) if (known.size > 2) known.delete(oldest)
+  return config
+}
+
 /** Of the file and its copy, those that are as Ballast wrote them. */
 export async function readConfigs({ file, confirmed }: ConfigFiles) {
   const [now, kept] = await Promise.all([readText(file), readText(confirmed)])
   return {
     text: now,
-    written: now === null ? null : readConfig(now),
-    kept: kept === null ? null : readConfig(kept),
+    written: now === null ? null : readKnown(now),
+    kept: kept === null ? null : readKnown(kept),
     keptText: kept,
   }
 }

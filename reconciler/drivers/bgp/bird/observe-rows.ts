@@ -8,8 +8,8 @@ export interface BirdState {
   readonly protocols: readonly BirdProtocol[]
   /** Those of Ballast's own tables. */
   readonly routes: readonly BirdRoute[]
-  /** What was sent, by channel: `ballast_tor.ipv4`. Of channels that are up, and no others. */
-  readonly exported: ReadonlyMap<string, readonly BirdRoute[]>
+  /** What was sent, by channel (`ballast_tor.ipv4`), then by prefix. Of channels that are up, and no others. */
+  readonly exported: ReadonlyMap<string, ReadonlyMap<string, BirdRoute>>
 }
 
 /** The prefix, as the other family's table has none of it. */
@@ -40,7 +40,7 @@ const isEnabled = (peer: BgpPeerRow, { protocols }: BirdState): boolean =>
 
 /** Those configured here, and any that was sent to somebody without being so. */
 function routesOf({ routes, exported }: BirdState): Map<string, BirdRoute> {
-  const sent = [...exported.values()].flat()
+  const sent = [...exported.values()].flatMap(channel => [...channel.values()])
   const own = routes.filter(({ protocol }) => protocol === ROUTES4 || protocol === ROUTES6)
   return new Map([...sent, ...own].map(route => [route.prefix, route]))
 }
@@ -58,8 +58,7 @@ function readRoute(
     const protocol = state.protocols.find(({ name }) => name === protocolOf(peer.name))
     if (protocol === undefined || !channelIsUp(protocol, family))
       return marks.has(markOf(peer.name).join(':'))
-    const channel = state.exported.get(`${protocol.name}.${family}`)
-    const found = channel?.find(({ prefix }) => prefix === route.prefix)
+    const found = state.exported.get(`${protocol.name}.${family}`)?.get(route.prefix)
     const sent = found && peer.asn !== asn ? withoutOwn(found, asn) : found
     if (sent !== undefined && !sameAttributes(sent, route)) seen = sent
     return sent !== undefined

@@ -87,13 +87,14 @@ async function observeStopped({ files }: BirdPlace): Promise<BirdObservation> {
 export async function askState(control: BirdControl, config: ConfigFile | null): Promise<BirdState> {
   const protocols = readProtocols(await control.ask('show protocols all'))
   const routes = await askRoutes(control, [TABLE4, TABLE6])
-  const exported = new Map<string, readonly BirdRoute[]>()
+  const exported = new Map<string, ReadonlyMap<string, BirdRoute>>()
   for (const { name, families } of peersOf(config?.rows ?? {})) {
     const protocol = protocols.find(each => each.name === protocolOf(name))
     if (protocol === undefined) continue
     for (const family of families.filter(each => channelIsUp(protocol, each))) {
       const channel = `${protocol.name}.${family}`
-      exported.set(channel, readRoutes(await control.ask(`show route export table ${channel} all`)))
+      const routes = readRoutes(await control.ask(`show route export table ${channel} all`))
+      exported.set(channel, new Map(routes.map(route => [route.prefix, route])))
     }
   }
   return { protocols, routes, exported }

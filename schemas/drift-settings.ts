@@ -3,7 +3,8 @@ import { DriftKind } from './drift-kind.ts'
 import { NodeSelector } from './manifest/service.ts'
 
 const file = (description: string) => z.string().min(1).meta({ description })
-const url = (description: string) => z.url({ protocol: /^https?$/ }).meta({ description })
+const url = (description: string) =>
+  z.url({ protocol: /^https?$/ }).meta({ description, examples: ['https://alerts.example.org'] })
 
 /** The key that commits of drift are signed with. */
 export const SigningKeySetting = z.union([

@@ -3,11 +3,11 @@ import { Command } from 'commander'
 import { type Hold, type HoldScope, isSameScope, nameScope, nextHolds } from '../../schemas/hold.ts'
 import type { Revision } from '../../schemas/want.ts'
 import { pokeAll } from '../queue/pokes.ts'
-import { endPause } from './pause.ts'
 import { type OpenBoard, openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
 import { addSettings, readSettings } from './options.ts'
 import { CommandFailure } from './outcome.ts'
+import { endPause } from './pause.ts'
 import { createCommandLog, printJson } from './print.ts'
 import { renderHold } from './render-hold.ts'
 
@@ -62,7 +62,8 @@ export const resumeCommand = (): Command =>
       await change(command, options, async (board, scope, holds) => {
         const left = without(holds, scope)
         const wasPaused = scope.kind === 'node' && (await endPause(board, scope.name))
-        if (left.length === holds.length && !wasPaused) throw new CommandFailure(`${nameScope(scope)} is not held.`)
+        if (left.length === holds.length && !wasPaused)
+          throw new CommandFailure(`${nameScope(scope)} is not held.`)
         return left
       })
     })

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { emptyTables, NODE_STATE_VERSION, type NodeState } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import type { PackedChange } from '../../schemas/tables-change.ts'
@@ -57,6 +58,7 @@ export async function publishWants(input: PublishInput): Promise<Published> {
   const digests = await Promise.all(all.map(state => board.states.put(state)))
   const offered = all.map(({ node }, index): Want => {
     const handover = handoverOf(node)
+    const driftPolicy = input.fleet.nodes.get(node)?.driftPolicy
     return {
       version: WANT_VERSION,
       node,
@@ -64,6 +66,7 @@ export async function publishWants(input: PublishInput): Promise<Published> {
       revision: input.exceptions.get(node)?.revision ?? input.revision,
       stateDigest: digests[index]!,
       drift: input.exceptions.get(node)?.drift ?? input.fleet.fleet.drift,
+      ...(driftPolicy != null && { driftPolicy }),
       ...(handover !== undefined && { handover }),
       at: input.now,
     }
@@ -99,6 +102,7 @@ const AT_ONCE = 100
 const stillHolds = (current: Want, want: Want, report: NodeReport | undefined): boolean =>
   current.stateDigest === want.stateDigest &&
   current.drift === want.drift &&
+  isDeepStrictEqual(current.driftPolicy, want.driftPolicy) &&
   current.handover?.shutdownTime === want.handover?.shutdownTime &&
   current.handover?.drainTimeout === want.handover?.drainTimeout &&
   (report?.want?.generation ?? 0) <= current.generation

@@ -1,3 +1,4 @@
+import type { DriftPolicy } from '../../schemas/drift-policy.ts'
 import type { Backend } from '../../schemas/manifest/backend.ts'
 import type { BackendPool } from '../../schemas/manifest/backend-pool.ts'
 import type { Fleet } from '../../schemas/manifest/fleet.ts'
@@ -19,6 +20,7 @@ import {
 import type { Handover, Want } from '../../schemas/want.ts'
 import { selectNodes } from '../manifest/select-nodes.ts'
 import { fleetKeyFingerprint, fleetKeyFromName } from '../ring/flow-hash.ts'
+import { readDriftPolicies } from './drift-policy.ts'
 import { type Policy, readPolicy } from './read-policy.ts'
 import { bgpTables } from './rows-of-bgp.ts'
 import { ipvsNodeRows, ipvsServiceRows } from './rows-of-ipvs.ts'
@@ -39,6 +41,8 @@ interface DesiredNode {
   readonly names: Readonly<Record<RowKey, string>>
   /** Of its manifest. */
   readonly labels: Readonly<Record<string, string>>
+  /** Null: the Fleet's `drift` says all. */
+  readonly driftPolicy: DriftPolicy | null
 }
 
 /**
@@ -87,14 +91,19 @@ export function buildDesired(manifests: readonly Resource[]): DesiredFleet {
     keysOf: service => rowsOf(service, backendsOf(service)).map(([key]) => key),
   }))
     Object.assign(built.get(name)!.state.tables.bgp, rows)
+  const policies = readDriftPolicies(fleet, services)
+  for (const node of nodes) {
+    const each = built.get(node.metadata.name)!
+    each.driftPolicy = policies.of(node, each.names)
+  }
   return {
     nodes: built,
-    fleet: { name: fleet.metadata.name, drift: fleet.spec.drift },
+    fleet: { name: fleet.metadata.name, drift: fleet.spec.drift === 'hold' ? 'hold' : 'repair' },
     policy: readPolicy(fleet, sorted),
   }
 }
 
-type Building = Omit<DesiredNode, 'names'> & { names: DesiredNode['names'] }
+type Building = { -readonly [P in keyof DesiredNode]: DesiredNode[P] }
 
 const namesOf = (services: readonly Service[], rowsOf: (service: Service) => ServiceRows) =>
   Object.fromEntries(
@@ -126,6 +135,7 @@ function startNode(node: Node, fleet: Fleet): Building {
     handover: { shutdownTime, drainTimeout },
     names: {},
     labels: node.metadata.labels,
+    driftPolicy: null,
   }
 }
 

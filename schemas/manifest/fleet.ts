@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { DriftAction, DriftByKind } from './drift.ts'
 import { Prefix } from './fields.ts'
 import { FleetGuards } from './guards.ts'
 import { ApiVersion, Metadata } from './metadata.ts'
@@ -35,12 +36,8 @@ const FleetSpec = z.strictObject({
     .describe(
       'The secret key of the hash that chooses backends, by its fingerprint: nodes without that key refuse. Absent: the key is made from the name of the fleet, and whoever knows the name can aim all of their flows at one backend.',
     ),
-  drift: z
-    .enum(['repair', 'hold'])
-    .default('repair')
-    .describe(
-      'What a node does when its tables differ from Git without a push. repair: puts them right; hold: only reports.',
-    ),
+  drift: DriftAction.default('repair'),
+  driftByKind: DriftByKind,
   requireReviewedPlan: z
     .enum(['never', 'risky', 'always'])
     .default('never')

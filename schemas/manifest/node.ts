@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { DriftAction, DriftByKind } from './drift.ts'
 import { Address, Prefix4, Prefix6 } from './fields.ts'
 import { NodeIpvs } from './ipvs.ts'
 import { ApiVersion, Metadata } from './metadata.ts'
@@ -94,6 +95,8 @@ const NodeSpec = z.strictObject({
     .describe(
       'The largest packet that the network carries between node and backends, outer header included, in bytes.',
     ),
+  drift: DriftAction.optional(),
+  driftByKind: DriftByKind,
   unmatched: z
     .enum(['drop', 'pass'])
     .default('drop')

@@ -3,6 +3,7 @@ import { HashBy, IpvsProtocol } from '../node-state.ts'
 import { ServiceAccess, ServiceFlowLimit } from './access.ts'
 import { Announce } from './announce.ts'
 import { Backends } from './backend.ts'
+import { DriftAction, DriftByKind } from './drift.ts'
 import { Address, Labels, Name, Port } from './fields.ts'
 import { ServiceGuards } from './guards.ts'
 import { Scheduler, ServiceIpvs } from './ipvs.ts'
@@ -100,6 +101,8 @@ const ServiceSpec = z.strictObject({
     .describe(
       'What chooses the backend of a new flow. flow: source and destination, addresses and ports, and the protocol; all-but-source-port; addresses: source and VIP, for all ports; source: the source address, for all VIPs and ports that have the same backends.',
     ),
+  drift: DriftAction.optional(),
+  driftByKind: DriftByKind,
   udpIdleTimeout: z
     .int()
     .min(1)

@@ -106,6 +106,9 @@ test('a node has its settings, its interfaces and its services, each with the na
       'service/203.0.113.10:80/tcp': 'web',
       'service/203.0.113.10:443/udp': 'web',
     },
+
+    labels: {},
+    driftPolicy: null,
   })
 })
 

@@ -119,7 +119,7 @@ test('a comment has its marker first, risks on top and the way back, and is neve
       assert.ok(text.startsWith(`${COMMENT_MARKER}\n### 🔴 Ballast plan: high risk`))
       assert.match(text, /git restore/)
       assert.match(text, /https:\/\/ci\.example\.org\/1/)
-      assert.equal(text.includes('left out'), copies > 0 && !text.includes(`>web-${copies - 1}<`))
+      assert.equal(text.includes('left out'), text.split('<details>').length - 1 < services.length)
       // A table or a fold that was begun is ended.
       assert.equal(text.split('<details>').length, text.split('</details>').length)
     }),
@@ -181,7 +181,13 @@ test('SARIF names a rule that it describes, a level, and the changed line', () =
 test('every plan of the schema can be shown in every form', async () => {
   const plans = fc.sample(anyPlan, 15)
   for (const sample of plans) {
-    const plan = { ...sample, services: sample.services.map(each => ({ ...each, vip: '2001:db8::1' })) }
+    const { rollout, ...rest } = sample
+    const plan: FleetPlan = {
+      ...rest,
+      services: sample.services.map(each => ({ ...each, vip: '2001:db8::1' })),
+      // Times beyond what a calendar has.
+      ...(rollout !== undefined && { rollout: { ...rollout, frozen: [{ nodes: ['lb-1'], until: 0 }] } }),
+    }
     const drawn = { ...plan, services: plan.services.slice(0, 2) }
     for (const text of [
       renderTerminal(plan, { color: true }),

@@ -75,6 +75,7 @@ export const Settings = z.strictObject({
   forgeUrl: z.url({ protocol: /^https?$/ }).meta({
     description:
       'The address of its interface: https://api.github.com, https://gitlab.example.org, https://gitea.example.org.',
+    examples: ['https://api.github.com'],
   }),
   forgeProject: z
     .string()

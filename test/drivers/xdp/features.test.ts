@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
+import { encodeIndex, LAYOUT_VERSION, structs } from '../../../reconciler/drivers/xdp/layout.ts'
 import { readMapInfo } from '../../../reconciler/drivers/xdp/libbpf/info.ts'
-import { readEntries } from '../../../reconciler/drivers/xdp/libbpf/maps.ts'
+import { readEntries, updateEntry } from '../../../reconciler/drivers/xdp/libbpf/maps.ts'
 import { openPin } from '../../../reconciler/drivers/xdp/libbpf/pins.ts'
 import type { Access, RowBackend, XdpRow } from '../../../schemas/node-state.ts'
 import { Tcp } from '../../bpf/packet.ts'
 import { assertApplied, assertReached, converge, editsTo, never } from '../contract.ts'
 import { backendsOf, keyOfRow, serviceRow, settingsRow, tableOf } from '../xdp-tables.ts'
-import { bpftool, sendThrough } from './kernel.ts'
+import { bpftool, readEntry, sendThrough } from './kernel.ts'
 import { makeXdpLab, needsRoot } from './lab.ts'
 
 const flow = {
@@ -128,6 +129,27 @@ suite('what services of the XDP driver have beside backends', { skip: needsRoot 
     assert.deepEqual([to(8500), to(9000)], ['10.0.0.1', '10.0.0.2'])
     assert.equal(sendThrough(pins, { ...flow, source: '192.0.2.1' }), undefined)
     assert.equal(sendThrough(pins, quicTo('0a03')), '10.0.0.3')
+  })
+
+  test('maps of another layout are refused, and what is there goes on forwarding', async () => {
+    await reach(one)
+    using control = openPin(pins.map('control'))
+    const present = readEntry(pins.map('control'), encodeIndex(0), structs.control.size)
+    const other = Buffer.from(present)
+    other.writeUInt32LE(LAYOUT_VERSION - 1, structs.control.fields.layout_version)
+    updateEntry(control!.fd, encodeIndex(0), other)
+    for (const act of [
+      () => lab.open().observe(),
+      () => lab.open().fingerprint(),
+      () => lab.open().readCounters(),
+    ])
+      await assert.rejects(act, { code: 'XDP_OTHER_LAYOUT' })
+    const row = settingsRow({ mtu: 9000 })
+    const [outcome] = await lab.open().apply(editsTo(tableOf(row), {}), never)
+    assert.equal(outcome?.result === 'failed' && outcome.code, 'XDP_OTHER_LAYOUT')
+    assert.equal(to(8443), '10.0.0.3')
+    updateEntry(control!.fd, encodeIndex(0), present)
+    await reach(one)
   })
 
   /** By hand, and what the driver says then. */

@@ -1,5 +1,6 @@
 import { accessRules } from './access-rules.ts'
 import { addressRules } from './address-rules.ts'
+import { aggregateRules } from './aggregate-rules.ts'
 import { announceRules } from './announce-rules.ts'
 import { backendRules } from './backend-rules.ts'
 import { bgpPeerRules } from './bgp-peer-rules.ts'
@@ -31,5 +32,6 @@ export const RULES: readonly Rule[] = [
   ...addressRules,
   ...bgpPeerRules,
   ...announceRules,
+  ...aggregateRules,
   ...rolloutRules,
 ]

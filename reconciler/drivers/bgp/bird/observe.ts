@@ -84,7 +84,7 @@ async function observeStopped({ files }: BirdPlace): Promise<BirdObservation> {
   }
 }
 
-export async function askState(control: BirdControl, config: ConfigFile | null): Promise<BirdState> {
+async function askState(control: BirdControl, config: ConfigFile | null): Promise<BirdState> {
   const protocols = readProtocols(await control.ask('show protocols all'))
   const routes = await askRoutes(control, [TABLE4, TABLE6])
   const exported = new Map<string, ReadonlyMap<string, BirdRoute>>()

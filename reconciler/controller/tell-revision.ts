@@ -5,7 +5,7 @@ import type { CommitStatus, Forge } from '../forge/forge.ts'
 import type { Log } from '../log/log.ts'
 import { createLoop } from '../process/loop.ts'
 
-export const FLEET_CONTEXT = 'ballast/fleet'
+const FLEET_CONTEXT = 'ballast/fleet'
 
 export interface TellOptions {
   readonly forge: Forge

@@ -1,8 +1,8 @@
 import { hostsOf, ROUTER, type Topology } from './topology.ts'
 
 /** The ASes of the lab: its router's, and that of all load balancers. */
-export const ROUTER_ASN = 64512
-export const BALANCER_ASN = 64513
+const ROUTER_ASN = 64512
+const BALANCER_ASN = 64513
 
 export interface BirdOptions {
   readonly log: string
@@ -57,7 +57,7 @@ export function composeRouterBird(topology: Topology, log: string): string {
 }
 
 /** The name of the router's session with a load balancer. */
-export const sessionOf = (balancer: string, family: 'ipv4' | 'ipv6'): string =>
+const sessionOf = (balancer: string, family: 'ipv4' | 'ipv6'): string =>
   `${balancer.replaceAll('-', '_')}_${family}`
 
 /** Hosts of the lab that run BIRD. */

@@ -55,7 +55,7 @@ export async function readRoutes(lab: Lab): Promise<RouteChange[]> {
 }
 
 /** A line of `ip -o route` or `ip -o monitor route`; null: of no route that BIRD made. */
-export function readRoute(line: string, at: number): RouteChange | null {
+function readRoute(line: string, at: number): RouteChange | null {
   const words = line.replaceAll('\\', ' ').trim().split(/\s+/)
   const isDeleted = words[0] === 'Deleted'
   const prefix = isDeleted ? words[1] : words[0]

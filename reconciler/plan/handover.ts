@@ -44,7 +44,7 @@ export interface StepInput {
 export const GRACEFUL_SHUTDOWN = '65535:0'
 
 /** The identity of a backend among those of a service of IPVS. */
-export const backendOf = ({ address, port }: IpvsBackend): string => `${address} ${port}`
+const backendOf = ({ address, port }: IpvsBackend): string => `${address} ${port}`
 
 /** Services that are observed and not wanted, or lose a backend of IPVS: those whose connections matter. */
 export function findLeaving(wanted: NodeTables, observed: NodeTables): { xdp: RowKey[]; ipvs: RowKey[] } {

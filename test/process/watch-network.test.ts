@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { startProgram } from '../../reconciler/process/run-command.ts'
+import { runCommand, startProgram } from '../../reconciler/process/run-command.ts'
 
 const SCRIPT = `
   const { watchNetwork } = await import(${JSON.stringify(new URL('../../reconciler/process/watch-network.ts', import.meta.url).href)})
@@ -18,8 +17,8 @@ const skip = process.geteuid?.() === 0 ? false : 'needs root for a network names
 
 test('a change of an address is told, and an end is an end', { skip }, async t => {
   const namespace = `blw-${process.pid}`
-  execFileSync('ip', ['netns', 'add', namespace])
-  t.after(() => execFileSync('ip', ['netns', 'del', namespace]))
+  await runCommand('ip', ['netns', 'add', namespace])
+  t.after(() => runCommand('ip', ['netns', 'del', namespace]))
   const watcher = await startProgram(
     'nsenter',
     [`--net=/run/netns/${namespace}`, process.execPath, '--input-type=module', '--eval', SCRIPT],
@@ -32,7 +31,10 @@ test('a change of an address is told, and an end is an end', { skip }, async t =
     said += text
     if (added) continue
     added = true
-    setTimeout(() => execFileSync('ip', ['-n', namespace, 'addr', 'add', '192.0.2.7/32', 'dev', 'lo']), 500)
+    setTimeout(
+      () => void runCommand('ip', ['-n', namespace, 'addr', 'add', '192.0.2.7/32', 'dev', 'lo']),
+      500,
+    )
   }
   assert.match(said, /ended\n$/)
   assert.deepEqual(await watcher.exited, { exitCode: 0, signal: null })

@@ -6,6 +6,7 @@ import { watchNetwork } from '../../process/watch-network.ts'
 import { createRingCache } from '../../ring/ring-cache.ts'
 import type { Capabilities, Driver } from '../driver.ts'
 import { createTableDigest } from '../table-digest.ts'
+import { createTurns } from '../turns.ts'
 import { applyXdp } from './apply.ts'
 import { createBreather } from './breather.ts'
 import { readXdpCounters, type XdpCounters } from './counters.ts'
@@ -111,15 +112,5 @@ function findCapabilities({ bpffs, objectFile }: XdpDriverOptions): Capabilities
   return {
     available: false,
     reason: `${bpffs} is no BPF file system. Mount one as root: mount -t bpf bpf ${bpffs}`,
-  }
-}
-
-/** One call after the other: none reads what another is about to write. */
-function createTurns() {
-  let last: Promise<unknown> = Promise.resolve()
-  return <Result>(work: () => Promise<Result>): Promise<Result> => {
-    const turn = last.then(work)
-    last = turn.catch(() => {})
-    return turn
   }
 }

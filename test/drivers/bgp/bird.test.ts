@@ -190,6 +190,17 @@ describe('BIRD, with a session to a router', () => {
     await watching
   })
 
+  test('a BIRD that hangs is no empty one', async () => {
+    const pid = Number(readFileSync(join(lab.dir, 'bird.pid'), 'utf8'))
+    process.kill(pid, 'SIGSTOP')
+    try {
+      await assert.rejects(driver.observe(), { code: 'BGP_DAEMON_HUNG' })
+    } finally {
+      process.kill(pid, 'SIGCONT')
+    }
+    await untilLearnt('2001:db8::10/128', '203.0.113.0/28', '203.0.113.10/32')
+  })
+
   test('a BIRD that was killed has no speaker, loses nothing else, and announces again when it is back', async () => {
     const table = await rowsOf(driver)
     const pid = Number(readFileSync(join(lab.dir, 'bird.pid'), 'utf8'))

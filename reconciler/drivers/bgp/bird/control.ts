@@ -16,7 +16,7 @@ const ANSWER_WITHIN_MS = 3_000
 /** BIRD ends the connection of who sends lines longer than its buffer of 4 KiB. */
 const LONGEST_COMMAND = 4_000
 
-/** Throws `BGP_DAEMON_UNREACHABLE` when nobody listens on the socket. */
+/** Throws `BGP_DAEMON_UNREACHABLE` when nobody listens on the socket, `BGP_SOCKET_REFUSED`, `BGP_DAEMON_HUNG`. */
 export async function openBirdControl(path: string): Promise<BirdControl> {
   const socket = await connectTo(path)
   const reader = createReplyReader()
@@ -98,7 +98,7 @@ function connectTo(path: string): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>()
   const socket = connect({ path })
   socket.setEncoding('utf8')
-  socket.once('error', cause => reject(unreachable(path, cause)))
+  socket.once('error', cause => reject(isRefused(cause) ? refused(path, cause) : unreachable(path, cause)))
   socket.once('connect', () => {
     socket.removeAllListeners('error')
     resolve(socket)
@@ -112,6 +112,17 @@ const unreachable = (path: string, cause: unknown): BallastError =>
     message: `BIRD does not answer on ${path}${cause instanceof Error ? ` (${cause.message})` : ''}`,
     hint: 'Start BIRD, or name its control socket with --bird-socket.',
     retryable: true,
+    cause,
+  })
+
+/** It runs, and is not ours to speak to: what it announces stays. */
+const isRefused = (cause: NodeJS.ErrnoException): boolean => cause.code === 'EACCES' || cause.code === 'EPERM'
+
+const refused = (path: string, cause: Error): BallastError =>
+  new BallastError({
+    code: 'BGP_SOCKET_REFUSED',
+    message: `the control socket of BIRD may not be used: ${cause.message}`,
+    hint: `Run the worker as root, or as a member of the group of ${path}.`,
     cause,
   })
 

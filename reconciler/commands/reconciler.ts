@@ -93,6 +93,11 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     log,
     now: Date.now,
   })
+  http.watchDrift(() => ({
+    records: drift.read().records,
+    log: driftLog?.state() ?? null,
+    alerts: alerts?.state() ?? new Map(),
+  }))
   controller = await startController({
     source,
     path: settings.path,

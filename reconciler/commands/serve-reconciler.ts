@@ -2,6 +2,7 @@ import type { ControllerEvent } from '../controller/controller-event.ts'
 import { createReconcilerApp, type ReconcilerApp } from '../http/reconciler-server.ts'
 import { startServer } from '../http/server.ts'
 import type { Log } from '../log/log.ts'
+import type { DriftTold } from '../metrics/drift-metrics.ts'
 import { createCounters } from '../queue/counters.ts'
 import type { Source } from '../repo/source.ts'
 import { makePlan } from './make-plan.ts'
@@ -29,13 +30,15 @@ export interface ServeOptions {
 export interface Served {
   /** For the controller: what happens goes into metrics and events. */
   observe(event: ControllerEvent): void
+  /** What the metrics of drift are read from. */
+  watchDrift(read: () => DriftTold): void
   stop(): Promise<void>
 }
 
 /** Answers HTTP when `listen` is set. Throws `LISTEN_FAILED`, `SECRET_FILE_UNUSABLE`. */
 export async function serveReconciler(options: ServeOptions): Promise<Served> {
   const { settings, source, board, look, review, log } = options
-  if (settings.listen === undefined) return { observe: () => {}, stop: async () => {} }
+  if (settings.listen === undefined) return { observe: () => {}, watchDrift: () => {}, stop: async () => {} }
   const http = createReconcilerApp({
     ...settings,
     version: VERSION,
@@ -68,6 +71,7 @@ export async function serveReconciler(options: ServeOptions): Promise<Served> {
   log.info({ address: server.address }, 'answering HTTP')
   return {
     observe: event => observe(http, event),
+    watchDrift: http.watchDrift,
     async stop() {
       http.end()
       await server.stop()

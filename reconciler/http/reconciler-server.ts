@@ -5,6 +5,7 @@ import type { NodeCounters } from '../../schemas/node-counters.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import type { Log } from '../log/log.ts'
 import { createCounterMetrics } from '../metrics/counter-metrics.ts'
+import { createDriftMetrics, type DriftTold } from '../metrics/drift-metrics.ts'
 import { createHttpMetrics } from '../metrics/http-metrics.ts'
 import { createNodeMetrics } from '../metrics/node-metrics.ts'
 import { createQueueMetrics } from '../metrics/queue-metrics.ts'
@@ -45,6 +46,8 @@ export interface ReconcilerApp {
   readonly app: App
   readonly metrics: ReconcileMetrics
   publish(event: ApiEvent): void
+  /** What the metrics of drift are read from. */
+  watchDrift(read: () => DriftTold): void
   reported(report: NodeReport): void
   /** Ends the streams of events, so that the server can stop. */
   end(): void
@@ -118,6 +121,7 @@ export function createReconcilerApp(options: ReconcilerAppOptions): ReconcilerAp
     app,
     metrics: reconcileMetrics,
     publish: events.publish,
+    watchDrift: createDriftMetrics(all),
     reported(report) {
       for (const event of findNews(reports.get(report.node), report)) events.publish(event)
       reports.set(report.node, report)

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
+import { get } from 'node:http'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import { Notification } from '../../schemas/alert.ts'
@@ -23,6 +25,11 @@ async function loseBackend(fleet: TestFleet, node: string): Promise<void> {
 
 const inRepo = async (fleet: TestFleet, ...args: string[]): Promise<string> =>
   (await runCommand('git', ['-C', fleet.repo, ...args], { okExitCodes: [0, 128] })).stdout.trim()
+
+const getMetrics = (socketPath: string): Promise<string> =>
+  new Promise((resolve, reject) => {
+    get({ socketPath, path: '/metrics' }, response => resolve(text(response))).on('error', reject)
+  })
 
 const subjects = async (fleet: TestFleet): Promise<string[]> =>
   (await inRepo(fleet, 'log', '--reverse', '--format=%s', BRANCH)).split('\n').filter(Boolean)
@@ -118,7 +125,8 @@ test('drift is told to Alertmanager and to a webhook that was away when the reco
 test('a paused node keeps what was done by hand, says so, and goes on when it is resumed', async t => {
   const fleet = await createFleet(t)
   const at = ['--state-dir', fleet.stateDir]
-  await fleet.startReconciler('--drift-commit-after', '100')
+  const socket = join(fleet.dir, 'http.sock')
+  await fleet.startReconciler('--drift-commit-after', '100', '--listen', `unix:${socket}`)
   await fleet.startWorker('lb-1')
   await fleet.untilApplied(await fleet.push(makeFiles({ nodes: ['lb-1'] })))
   assert.deepEqual(await fleet.ballast('drift', ...at).then(({ exitCode, stdout }) => [exitCode, stdout]), [
@@ -141,6 +149,10 @@ test('a paused node keeps what was done by hand, says so, and goes on when it is
     stdout,
     /lost backend 10\.0\.1\.2 .*50% of its flows.*\n.*held: the node is paused\n {4}backends: wanted /,
   )
+  const metrics = await getMetrics(socket)
+  assert.match(metrics, /^ballast_drift_open\{node="lb-1",kind="changed"\} 1$/m)
+  assert.match(metrics, /^ballast_drift_flows_share\{node="lb-1"\} 0\.(49|50)/m)
+  assert.match(metrics, /^ballast_drift_push_failing 0$/m)
   assert.equal((await fleet.ballast('resume', '--node', 'lb-1', ...at)).exitCode, 0)
   await waitFor('it is repaired', async () => (await drift()).exitCode === 0)
 })

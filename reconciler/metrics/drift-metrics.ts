@@ -1,0 +1,58 @@
+import { Gauge } from 'prom-client'
+import type { DriftRecord } from '../../schemas/drift-record.ts'
+import type { Metrics } from './registry.ts'
+
+/** What is known of drift and of telling it, by the reconciler that leads. */
+export interface DriftTold {
+  readonly records: readonly DriftRecord[]
+  /** Null: drift is not committed. */
+  readonly log: { readonly commits: number; readonly waiting: number; readonly problem: string | null } | null
+  /** By receiver. */
+  readonly alerts: ReadonlyMap<
+    string,
+    { readonly sent: number; readonly waiting: number; readonly problem: string | null }
+  >
+}
+
+/** Reads at each scrape what `read` gives; nothing before that is known. */
+export function createDriftMetrics(all: Metrics): (read: () => DriftTold) => void {
+  let readTold: (() => DriftTold) | null = null
+  const gauge = <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
+    new Gauge({ name, help, labelNames, registers: [all.registry] })
+  const open = gauge('ballast_drift_open', 'Open drift by node and kind.', 'node', 'kind')
+  const share = gauge(
+    'ballast_drift_flows_share',
+    'Largest share of the flows of a service, or of a node, that open drift affects, 0 to 1.',
+    'node',
+  )
+  const commits = gauge('ballast_drift_commits', 'Commits of drift that this process made.')
+  const waiting = gauge('ballast_drift_commits_waiting', 'Commits of drift that are not pushed yet.')
+  const failing = gauge('ballast_drift_push_failing', '1 while commits of drift cannot be pushed.')
+  const sent = gauge('ballast_alerts_sent', 'Alerts that a receiver took from this process.', 'receiver')
+  const unsent = gauge('ballast_alerts_waiting', 'Alerts that a receiver has not taken yet.', 'receiver')
+  const refused = gauge('ballast_alerts_failing', '1 while a receiver takes none.', 'receiver')
+  const perLabel = [open, share, sent, unsent, refused]
+  all.beforeScrape(async () => {
+    if (readTold === null) return
+    const { records, log, alerts } = readTold()
+    for (const each of perLabel) each.reset()
+    const shares = new Map<string, number>()
+    for (const { node, kind, healedAt, effect } of records) {
+      if (healedAt !== null) continue
+      open.inc({ node, kind })
+      shares.set(node, Math.max(shares.get(node) ?? 0, effect.share ?? 0))
+    }
+    for (const [node, value] of shares) share.set({ node }, value)
+    commits.set(log?.commits ?? 0)
+    waiting.set(log?.waiting ?? 0)
+    failing.set(log?.problem == null ? 0 : 1)
+    for (const [receiver, state] of alerts) {
+      sent.set({ receiver }, state.sent)
+      unsent.set({ receiver }, state.waiting)
+      refused.set({ receiver }, state.problem === null ? 0 : 1)
+    }
+  })
+  return read => {
+    readTold = read
+  }
+}

@@ -13,6 +13,7 @@ const FLOWS = 400
 /** ms between rounds of packets: the kernel has one CPU. */
 const PAUSE = 10
 const EXPIRE = sysctl('net.ipv4.vs.expire_nodest_conn', '1')
+const KEY = `service/${VIP}:80/udp`
 const match = { by: 'address', vip: VIP, port: 80, protocol: 'udp' } as const
 
 const tableWith = (numbers: readonly number[], ...rows: readonly IpvsRow[]): Table<IpvsRow> =>
@@ -92,6 +93,12 @@ suite('the order of backends', () => {
     })
     const after = await flows.backends()
     flows.close()
+    const counted = (await open().connections([KEY, 'service/192.0.2.254:9/tcp'])).get(KEY)!
+    assert.equal(
+      [...counted.values()].reduce((sum, count) => sum + count),
+      FLOWS,
+    )
+    assert.ok(counted.get('10.0.0.9 80')! > counted.get('10.0.0.1 80')!)
     t.diagnostic(`${lost} rounds of packets while the order was put right`)
     assert.equal(countMoved(before, after), 0)
   })

@@ -9,6 +9,7 @@ import { assertReached, converge, editsTo, never } from '../contract.ts'
 import {
   addBird,
   type BirdNode,
+  NODE_ASN,
   openRouterLab,
   PEERING,
   peerRow,
@@ -271,3 +272,22 @@ async function sessionSince(driver: Driver<BgpRow>): Promise<string> {
   const { sessions } = (await driver.observe()).facts as { sessions: { since: string }[] }
   return sessions[0]!.since
 }
+
+test('a peer of the own AS gets the local preference and the MED, and no AS in the path', async () => {
+  await using lab = await openRouterLab(PEERING.replace('local as 65000', 'direct; local as 65001'))
+  const driver = createBirdDriver(await addBird(lab))
+  const table = tableOf(
+    speakerRow(),
+    peerRow({ asn: NODE_ASN, families: ['ipv4'], gracefulRestart: 60 }),
+    routeRow({ localPreference: 200, med: 5, prepend: 1 }),
+    routeRow({ prefix: '203.0.113.11/32' }),
+  )
+  reached(table, await reach(driver, table))
+  await until('the routes', async () => (await lab.learnt()).length === 2)
+  const learnt = new Map((await lab.learnt()).map(({ prefix, attributes }) => [prefix, attributes]))
+  const route = learnt.get('203.0.113.10/32')!
+  assert.equal(route['BGP.local_pref'], '200')
+  assert.equal(route['BGP.med'], '5')
+  assert.equal(route['BGP.as_path'], '')
+  assert.deepEqual(await rowsOf(driver), table)
+})

@@ -176,7 +176,8 @@ function composePeer(peer: BgpPeerRow, speaker: BgpSpeakerRow, secrets: Secrets)
 
 function composeChannel(family: 'ipv4' | 'ipv6', peer: BgpPeerRow, asn: number): string {
   const table = family === 'ipv4' ? TABLE4 : TABLE6
-  const own = peer.asn === asn ? '' : ` bgp_path.prepend(${asn});`
+  // One of the own AS drops what has its AS in the path (RFC 4271, 9.1.2), also where that was prepended.
+  const own = peer.asn === asn ? ` bgp_path.delete(${asn});` : ` bgp_path.prepend(${asn});`
   const filter = `if ! ((${markOf(peer.name).join(',')}) ~ ${PEERS}) then reject;${own} accept;`
   return `${family} { table ${table}; import none; export filter { ${filter} }; export table on; next hop self; export limit ${peer.exportLimit} action block; };`
 }

@@ -59,7 +59,7 @@ function readRoute(
     if (protocol === undefined || !channelIsUp(protocol, family))
       return marks.has(markOf(peer.name).join(':'))
     const found = state.exported.get(`${protocol.name}.${family}`)?.get(route.prefix)
-    const sent = found && peer.asn !== asn ? withoutOwn(found, asn) : found
+    const sent = found && asConfigured(found, route, peer.asn === asn ? null : asn)
     if (sent !== undefined && !sameAttributes(sent, route)) seen = sent
     return sent !== undefined
   })
@@ -80,11 +80,19 @@ function readRoute(
   }
 }
 
-/** The path less the AS that stands in front of it for peers of other ASes. */
-function withoutOwn(route: BirdRoute, asn: number): BirdRoute {
-  const { 'BGP.as_path': path = '', ...rest } = route.attributes
-  const behind = path.replace(new RegExp(`^${asn}( |$)`), '')
-  return { ...route, attributes: behind === '' ? rest : { ...rest, 'BGP.as_path': behind } }
+/**
+ * What was sent, with the path that was configured: peers of other ASes get the own one (`asn`) in front of it, those of
+ * the own AS an empty one.
+ */
+function asConfigured(sent: BirdRoute, configured: BirdRoute, asn: number | null): BirdRoute {
+  const { 'BGP.as_path': path = '', ...rest } = sent.attributes
+  const behind =
+    asn !== null
+      ? path.replace(new RegExp(`^${asn}( |$)`), '')
+      : path === ''
+        ? (configured.attributes['BGP.as_path'] ?? '')
+        : path
+  return { ...sent, attributes: behind === '' ? rest : { ...rest, 'BGP.as_path': behind } }
 }
 
 const ANNOUNCED = [

@@ -86,14 +86,19 @@ async function explainManifests(
 ): Promise<Explained[]> {
   const { fleetKeyFile } = readSettings(command, SETTINGS)
   const tables = options.dir === undefined ? await readRevision(options, command) : await readDir(options.dir)
-  return [...tables]
-    .filter(([node]) => options.node === undefined || options.node === node)
-    .map(([node, { xdp }]) => {
-      const settings = Object.values(xdp).find(row => row.kind === 'settings')
-      if (settings === undefined) throw new CommandFailure(`Node ${node} has no settings.`)
-      const key = splitFleetKey(readFleetKey(settings, fleetKeyFile))
-      return { node, explanation: explainFlow(xdp, key, tuple) }
-    })
+  return (
+    [...tables]
+      // Of IPVS the kernel alone knows where a flow goes; a node of nothing else is passed over unless it is named.
+      .filter(([node, { xdp }]) =>
+        options.node === undefined ? xdp.settings !== undefined : options.node === node,
+      )
+      .map(([node, { xdp }]) => {
+        const settings = Object.values(xdp).find(row => row.kind === 'settings')
+        if (settings === undefined) throw new CommandFailure(`Node ${node} has nothing of XDP.`)
+        const key = splitFleetKey(readFleetKey(settings, fleetKeyFile))
+        return { node, explanation: explainFlow(xdp, key, tuple) }
+      })
+  )
 }
 
 async function readDir(dir: string): Promise<Map<string, NodeTables>> {

@@ -4,6 +4,7 @@ import type { FleetStatus, NodeCondition, NodeStatus } from '../../schemas/fleet
 import type { DriftItem } from '../../schemas/report.ts'
 import type { RevisionState, SourceProblem } from '../../schemas/revision-state.ts'
 import type { Rollout } from '../../schemas/rollout.ts'
+import { differingFields } from '../drift/describe-drift.ts'
 import { renderDiagnostic } from '../manifest/render-diagnostic.ts'
 import { renderAge, shortRevision } from './print.ts'
 import { renderHold } from './render-hold.ts'
@@ -131,16 +132,3 @@ function renderDrift(node: string, item: DriftItem, now: number, paint: Paint): 
     ),
   ]
 }
-
-/** The fields that differ, as JSON; for what is missing or unexpected the whole row, under the name `row`. */
-function differingFields({ desired, observed }: DriftItem): [string, string, string][] {
-  const text = (value: unknown): string =>
-    value === undefined || value === null ? 'nothing' : JSON.stringify(value)
-  if (!isObject(desired) || !isObject(observed)) return [['row', text(desired), text(observed)]]
-  return [...new Set([...Object.keys(desired), ...Object.keys(observed)])]
-    .map((field): [string, string, string] => [field, text(desired[field]), text(observed[field])])
-    .filter(([, wanted, found]) => wanted !== found)
-}
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)

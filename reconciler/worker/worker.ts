@@ -225,11 +225,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const due = now() - wantReadAt >= WANT_INTERVAL_MS
     const restoring = reasons.has('start')
     if (!restoring && (reasons.has('wake') || due)) {
-      // Who offers a want does not wait for this.
-      if (offered === null) await readPause()
+      // Who offers a want does not wait for this; while Redis is away, both wait as long as one.
+      const pauseRead = offered === null ? readPause() : null
       await adoptWant().then(() => {
         complaint = ''
       }, complain)
+      await pauseRead
     }
     const before = node.status.outcome
     await look()

@@ -98,10 +98,7 @@ test('the log of the branch is the timeline, and its tree what is open', async t
   assert.equal(await branch.waiting(), 0)
   assert.deepEqual(subjects(bare), [
     'drift: lb-2 lost backend 10.0.1.13 of web (31% of its flows) [skip ci]',
-    'drift: lb-2 lost settings (how every packet is handled) [skip ci]'.replace(
-      'how every packet is handled',
-      'all of its flows',
-    ),
+    'drift: lb-2 lost settings (all flows of the node) [skip ci]',
     'drift healed: lb-2 lost backend 10.0.1.13 of web (31% of its flows), repaired after 20 s [skip ci]',
   ])
   assert.deepEqual(filesOf(bare), ['drift/lb-2/xdp/settings.yaml'])

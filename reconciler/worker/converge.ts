@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { asBallastError } from '../../schemas/ballast-error.ts'
+import { asBallastError, type BallastError } from '../../schemas/ballast-error.ts'
 import type { EditFailure } from '../../schemas/edit.ts'
 import { DriverName, emptyTables, type NodeTables, type Rows } from '../../schemas/node-state.ts'
 import type { Facts } from '../../schemas/report.ts'
@@ -17,6 +17,8 @@ export interface Seen {
   readonly fingerprints: Partial<Record<DriverName, string>>
   readonly digests: Partial<Record<DriverName, Digest>>
   readonly facts: Partial<Record<DriverName, Facts>>
+  /** Why a driver's table could not be read; it is empty here then. */
+  readonly unreadable: Partial<Record<DriverName, BallastError>>
 }
 
 export interface Convergence {
@@ -26,23 +28,55 @@ export interface Convergence {
   readonly seen: Seen
 }
 
-/** Reads every driver's table. Throws `BallastError` when one cannot be read. */
+/** Reads every driver's table. Throws `BallastError` when none can be read. */
 export async function observeNode(drivers: Drivers): Promise<Seen> {
-  const seen: Seen = { tables: emptyTables(), fingerprints: {}, digests: {}, facts: {} }
-  for (const name of DriverName.options) await observeInto(seen, drivers, name)
+  const seen: Seen = { tables: emptyTables(), fingerprints: {}, digests: {}, facts: {}, unreadable: {} }
+  const names = DriverName.options.filter(name => drivers[name] !== undefined)
+  for (const name of names)
+    await observeInto(seen, drivers, name).catch((error: unknown) => {
+      seen.unreadable[name] = asBallastError(error)
+    })
+  const errors = Object.values(seen.unreadable)
+  if (errors.length > 0 && errors.length === names.length) throw errors[0]
   return seen
 }
+
+/**
+ * What may be done with tables that cannot be read: nothing to them; and while nobody knows what is announced, no service
+ * goes (rules 1, 2). The very `wanted` when all can be read.
+ */
+export function leaveUnreadable(wanted: NodeTables, { tables, unreadable }: Seen): NodeTables {
+  const names = DriverName.options.filter(name => unreadable[name] !== undefined)
+  if (names.length === 0) return wanted
+  const left = Object.fromEntries(names.map(name => [name, tables[name]]))
+  const kept =
+    unreadable.bgp === undefined
+      ? {}
+      : { xdp: { ...tables.xdp, ...wanted.xdp }, ipvs: { ...tables.ipvs, ...wanted.ipvs } }
+  return { ...wanted, ...kept, ...left }
+}
+
+export const unreadableFailures = ({ unreadable }: Seen): EditFailure[] =>
+  DriverName.options.flatMap(driver => {
+    const error = unreadable[driver]
+    if (error === undefined) return []
+    const { code, message, hint, retryable } = error
+    return [{ driver, key: driver, code, message, hint, retryable }]
+  })
 
 /** Whether nothing was changed since it was read. Cheap. */
 export async function isCurrent(seen: Seen, drivers: Drivers): Promise<boolean> {
   const unchanged = DriverName.options.map(
-    async name => (await drivers[name]?.fingerprint()) === seen.fingerprints[name],
+    async name =>
+      seen.unreadable[name] === undefined &&
+      (await drivers[name]?.fingerprint().catch(() => null)) === seen.fingerprints[name],
   )
   return (await Promise.all(unchanged)).every(same => same)
 }
 
 /** One that may be written to, by `converge`, while the other is shown. */
-const copySeen = ({ tables, fingerprints, digests, facts }: Seen): Seen => ({
+const copySeen = ({ tables, fingerprints, digests, facts, unreadable }: Seen): Seen => ({
+  unreadable,
   tables: { ...tables },
   fingerprints: { ...fingerprints },
   digests: { ...digests },

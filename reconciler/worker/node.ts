@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Pause } from '../../schemas/drift-policy.ts'
 import type { EditFailure } from '../../schemas/edit.ts'
 import { LAST_GOOD_VERSION, type LastGood } from '../../schemas/last-good.ts'
@@ -9,7 +10,16 @@ import { leaveHeld, type RepairDecision, rowName } from '../drift/repair-decisio
 import { effectiveTables, type HealthView } from '../effective/effective-tables.ts'
 import type { Log } from '../log/log.ts'
 import { diffNode, isEmpty } from '../plan/diff.ts'
-import { type Convergence, converge, type Drivers, isCurrent, observeNode, type Seen } from './converge.ts'
+import {
+  type Convergence,
+  converge,
+  type Drivers,
+  isCurrent,
+  leaveUnreadable,
+  observeNode,
+  type Seen,
+  unreadableFailures,
+} from './converge.ts'
 import type { Departures } from './departures.ts'
 import { createDriftWatch } from './drift-watch.ts'
 import { openLastGoodFile } from './last-good-file.ts'
@@ -38,6 +48,8 @@ export interface Node {
   adopt(want: Want, state: NodeState): Promise<boolean>
   /** One look, and what it calls for: nothing, a repair, or work on a want. Throws when the drivers cannot be read. */
   step(signal: AbortSignal): Promise<void>
+  /** Something changed: what failed may be tried again now. */
+  hurry(): void
 }
 
 export interface NodeOptions {
@@ -118,7 +130,7 @@ export function createNode(options: NodeOptions): Node {
     settled = false
     status = { ...status, seen }
 
-    const wanted = effectiveTables(lastGood.state.tables, options.health)
+    const wanted = leaveUnreadable(effectiveTables(lastGood.state.tables, options.health), seen)
     const pause = options.pause()
     if (pause !== null && !isEmpty(diffNode(wanted, seen.tables)))
       await rest(pause, wanted, seen, lastGood.want)
@@ -191,6 +203,12 @@ export function createNode(options: NodeOptions): Node {
 
   /** The node is as wanted, but for what must wait: remembers that, and what healed by it. */
   async function finish(pending: readonly string[], healedBy: HealedBy): Promise<void> {
+    const unread = status.seen === null ? [] : unreadableFailures(status.seen)
+    if (unread.length > 0) {
+      status = { ...status, drift: watch.settle(status.drift, [], healedBy) }
+      failToRead(unread)
+      return
+    }
     if (lastGood !== null && !isApplied() && pending.length === 0)
       await keep({ ...lastGood, appliedInBoot: options.bootId })
     const drift = watch.settle(status.drift, [], healedBy)
@@ -201,6 +219,14 @@ export function createNode(options: NodeOptions): Node {
     const outcomeAt = known ? status.outcomeAt : now()
     status = { ...status, outcome, failures: [], pending, drift, outcomeAt }
     retry = { after: 0, delay: RETRY_FIRST_MS }
+  }
+
+  /** What can be read is as wanted; it is looked at as often as ever. */
+  function failToRead(failures: readonly EditFailure[]): void {
+    const known = status.outcome === 'failed' && isDeepStrictEqual(status.failures, failures)
+    if (known) return
+    for (const failure of failures) log.error({ ...failure }, 'could not be read; it stays as it is')
+    status = { ...status, outcome: 'failed', outcomeAt: now(), failures }
   }
 
   function fail(failures: readonly EditFailure[]): void {
@@ -225,6 +251,9 @@ export function createNode(options: NodeOptions): Node {
     },
     adopt,
     step,
+    hurry() {
+      retry = { after: 0, delay: RETRY_FIRST_MS }
+    },
   }
 }
 

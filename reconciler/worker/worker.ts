@@ -232,6 +232,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       }, complain)
       await pauseRead
     }
+    if (reasons.has('hint')) node.hurry()
     const before = node.status.outcome
     await look()
     const { outcome, edits, failures } = node.status

@@ -59,6 +59,7 @@ test('what is left out of a Node gets its default', () => {
     sources: {},
     mtu: 1500,
     unmatched: 'drop',
+    fragments: 'track',
     addresses: [],
     capacity: { flows: 1_000_000, services: 1024, members: 65_536 },
     ipvs: { interface: 'lo', sync: [], sysctls: {} },

@@ -8,7 +8,8 @@ import { A, send, serviceOf, TCP, TCP6, UDP } from './connections.ts'
 import { buildFrame, type PacketFields, Tcp } from './packet.ts'
 
 const open = (access: Access, packets: readonly PacketFields[] = [TCP]): Promise<Balancer> =>
-  openBalancer({ services: packets.map(packet => serviceOf(packet, { access })) })
+  // Room for all: a flow that displaces another is counted too.
+  openBalancer({ services: packets.map(packet => serviceOf(packet, { access })), flowBuckets: 1024 })
 
 /** By another reading of the list than the trie's. */
 function isLetIn({ allow, deny, otherwise }: Access, source: string): boolean {

@@ -45,7 +45,12 @@ async function evaluateSnapshot(
   const { tree, found } = await time('parse', async () => {
     const parsed = parseManifests(files, { cache })
     // What could not be read is said; that it is missing would be said in vain.
-    return { tree: parsed, found: checkRules(parsed, { incomplete: snapshot.diagnostics.length > 0 }) }
+    return {
+      tree: parsed,
+      found: checkRules(parsed, {
+        incomplete: parsed.incomplete || snapshot.diagnostics.length > 0,
+      }),
+    }
   })
   const diagnostics = sortDiagnostics([...snapshot.diagnostics, ...tree.diagnostics, ...found])
   const refused = diagnostics.some(({ severity }) => severity === 'error')

@@ -10,7 +10,7 @@ import { RULES } from './rules/rules.ts'
  * that could not be read may be it.
  */
 export function checkRules(tree: ManifestTree, options: CheckOptions = {}): Diagnostic[] {
-  const context = createRuleContext(tree, options)
+  const context = createRuleContext(tree, { incomplete: tree.incomplete, ...options })
   return sortDiagnostics(
     RULES.flatMap(({ id, severity, check }) =>
       Array.from(check(context), finding => ({ rule: id, severity, ...finding })),

@@ -42,4 +42,6 @@ export interface ManifestTree {
   /** Documents that belong to others. */
   readonly ignored: number
   readonly broken: readonly Broken[]
+  /** There are files that were not looked at, so that nothing can be said of what is missing. */
+  readonly incomplete: boolean
 }

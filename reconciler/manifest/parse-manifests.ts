@@ -16,8 +16,16 @@ export function parseManifests(
   const diagnostics: Diagnostic[] = []
   const broken: Broken[] = []
   let ignored = 0
+  let faulty = 0
+  let incomplete = false
+  const sorted = [...files].sort((a, b) => (a.path < b.path ? -1 : 1))
   // Sorted, so that whatever comes of a tree does not depend on the order in which it was read.
-  for (const file of [...files].sort((a, b) => (a.path < b.path ? -1 : 1))) {
+  for (const [index, file] of sorted.entries()) {
+    if (faulty > MAX_FAULTY) {
+      diagnostics.push(notLookedAt(file.path, sorted.length - index))
+      incomplete = true
+      break
+    }
     const parsed = parseWithCache(file, cache)
     const locate = createLocator(file.text)
     for (const { resource, document, line, column } of parsed.resources)
@@ -28,11 +36,26 @@ export function parseManifests(
       })
     for (const { line, column, ...problem } of parsed.problems)
       diagnostics.push({ ...problem, at: { file: file.path, line, column } })
+    if (parsed.problems.length > 0) faulty += file.text.length
     broken.push(...parsed.broken)
     ignored += parsed.ignored
   }
-  return { manifests, diagnostics: sortDiagnostics(diagnostics), ignored, broken }
+  return { manifests, diagnostics: sortDiagnostics(diagnostics), ignored, broken, incomplete }
 }
+
+/**
+ * Characters of files with something wrong in them, after which no other file is read: faults take a thousand times as long to
+ * place as sound text takes to read, and whoever pushes a thousand broken files must not keep everybody else waiting.
+ */
+const MAX_FAULTY = 1 << 20
+
+const notLookedAt = (file: string, count: number): Diagnostic => ({
+  rule: 'too-many',
+  severity: 'error',
+  message: `So much is wrong in the files before this one that ${count === 1 ? 'it was' : `it and ${count - 1} more were`} not looked at.`,
+  hint: 'Mend those first.',
+  at: { file, line: 1, column: 1 },
+})
 
 function parseWithCache(file: ManifestFile, cache: ManifestCache | undefined): ParsedText {
   if (cache === undefined || file.id === undefined) return parseText(file.text)

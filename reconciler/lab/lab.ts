@@ -31,13 +31,13 @@ const dirOf = (name: string): string => join(LABS, name)
 const namespaceOf = (name: string, host: string): string => `bl-${name}-${host}`
 const recordFile = (name: string): string => join(dirOf(name), 'lab.json')
 
-function describeLab(name: string): Lab {
+function describeLab(name: string, topology: Topology): Lab {
   const dir = dirOf(name)
   return {
     name,
     dir,
     bpffs: join(dir, 'bpf'),
-    topology: TOPOLOGY,
+    topology,
     bpffsOf: host => join(dir, 'bpf', host),
     namespace: host => namespaceOf(name, host),
     // Not `ip netns exec`, which mounts another /sys and hides what is pinned.
@@ -50,7 +50,11 @@ function describeLab(name: string): Lab {
  * are short: lower-case letters, digits, hyphens. `owner`: a process whose end makes it an orphan, for
  * `removeOrphans`. Needs root. Throws `LAB_NOT_BUILT`, `LAB_IN_USE`.
  */
-export async function labUp(name: string, owner: number | null = null): Promise<Lab> {
+export async function labUp(
+  name: string,
+  owner: number | null = null,
+  topology: Topology = TOPOLOGY,
+): Promise<Lab> {
   const record = await readRecord(name)
   if (record !== null && isOwned(record)) {
     throw new BallastError({
@@ -60,11 +64,11 @@ export async function labUp(name: string, owner: number | null = null): Promise<
     })
   }
   if (record?.complete && record.namespaces.every(namespaceExists)) {
-    return describeLab(name)
+    return describeLab(name, topology)
   }
   await labDown(name)
   try {
-    return await build(name, owner)
+    return await build(describeLab(name, topology), owner)
   } catch (cause) {
     await labDown(name)
     throw new BallastError({
@@ -99,8 +103,8 @@ export async function removeOrphans(): Promise<void> {
   }
 }
 
-async function build(name: string, owner: number | null): Promise<Lab> {
-  const lab = describeLab(name)
+async function build(lab: Lab, owner: number | null): Promise<Lab> {
+  const { name } = lab
   const record: LabRecord = {
     version: 1,
     name,

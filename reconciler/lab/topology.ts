@@ -42,14 +42,17 @@ const numbered = (count: number, make: (n: number) => Host): Host[] =>
   Array.from({ length: count }, (_, index) => make(index + 1))
 
 /** `lb-N` is 10.80.N.1, `backend-N` 10.80.(10+N).1, the client 10.80.100.1; in IPv6 fd00:80:N::1 and so on. */
-export const TOPOLOGY: Topology = {
+export const makeTopology = (balancers: number): Topology => ({
   hosts: [
     { name: 'client', role: 'client', mtu: MTU, ...subnet(100) },
-    ...numbered(2, n => ({ name: `lb-${n}`, role: 'lb', mtu: UNDERLAY_MTU, ...subnet(n) })),
+    ...numbered(balancers, n => ({ name: `lb-${n}`, role: 'lb', mtu: UNDERLAY_MTU, ...subnet(n) })),
     ...numbered(3, n => ({ name: `backend-${n}`, role: 'backend', mtu: UNDERLAY_MTU, ...subnet(10 + n) })),
   ],
   vipPrefixes: { ipv4: '203.0.113.0/24', ipv6: '2001:db8::/64' },
-}
+})
+
+/** That of the example manifests. */
+export const TOPOLOGY: Topology = makeTopology(2)
 
 export const hostsOf = (topology: Topology, role: Host['role']): Host[] =>
   topology.hosts.filter(host => host.role === role)

@@ -1,68 +1,20 @@
 import assert from 'node:assert/strict'
-import { resolve } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
 import type { Lab } from '../../reconciler/lab/lab.ts'
 import { failuresOf, responsesOf } from '../../reconciler/lab/measure-traffic.ts'
-import { readJsonLines } from '../../reconciler/lab/read-json-lines.ts'
 import { hostsOf, ROUTER } from '../../reconciler/lab/topology.ts'
 import { startLoad } from '../../reconciler/lab/traffic.ts'
-import { waitUntil } from '../../reconciler/lab/wait-until.ts'
-import { type Program, runCommand, startProgram } from '../../reconciler/process/run-command.ts'
+import { runCommand } from '../../reconciler/process/run-command.ts'
 import type { RowBackend } from '../../schemas/node-state.ts'
+import { backendsOf, hold, startOn } from './client-programs.ts'
 import { apply, makeRows, runOn, skip, TARGETS, upWithBackends, WEB } from './xdp-lab.ts'
 
 /** On all nodes together. `BALLAST_LAB_UPDATES=10000` for the whole of it. */
 const UPDATES = Number(process.env.BALLAST_LAB_UPDATES ?? 300)
 const FLOOD_PER_SECOND = 20_000
 const ONE_SIDE_MS = 2_500
-
-const Event = z.object({
-  kind: z.string().optional(),
-  sent: z.number().optional(),
-  lost: z.record(z.string(), z.number()).optional(),
-  silent: z.number().optional(),
-})
-type Event = z.infer<typeof Event>
-
-interface Running {
-  readonly program: Program
-  readonly events: readonly Event[]
-  stop(): Promise<Event | undefined>
-}
-
-/** A script of this folder, on the client. */
-async function startOn(lab: Lab, script: string, order: object): Promise<Running> {
-  const command = [process.execPath, resolve(import.meta.dirname, script), JSON.stringify(order)] as const
-  const program = await startProgram(...lab.on('client', command), { stdout: 'pipe', stderr: 'inherit' })
-  const events: Event[] = []
-  readJsonLines(program.stdout!, Event, { each: event => events.push(event), other: () => {} })
-  const closed = new Promise<void>(done => program.stdout!.once('close', done))
-  return {
-    program,
-    events,
-    async stop() {
-      await program.stop(10_000)
-      await closed
-      return events.at(-1)
-    },
-  }
-}
-
-const hold = async (lab: Lab, count: number): Promise<Running> => {
-  const held = await startOn(lab, 'hold-many.ts', { url: 'http://203.0.113.10/', count, interval: 500 })
-  await waitUntil({ what: `${count} connections`, deadline: 60_000 }, () =>
-    held.events.some(({ kind }) => kind === 'opened') ? true : null,
-  )
-  return held
-}
-
-const backendsOf = (lab: Lab, ...weights: number[]): RowBackend[] =>
-  hostsOf(lab.topology, 'backend').map(({ addresses }, i) => ({
-    address: addresses.ipv4,
-    weight: weights[i] ?? 1,
-  }))
 
 async function applyAll(lab: Lab, backends: RowBackend[]): Promise<Record<string, number>> {
   const sum: Record<string, number> = {}

@@ -14,6 +14,7 @@ export const SECOND: Weights = { 'backend-1': 0, 'backend-2': 100, 'backend-3': 
 
 /** What the client asks, one after another: services of the example fleet that share the backends. */
 export const WEB = { vip: '203.0.113.10', port: 80 }
+export const VIPS = [WEB.vip, '2001:db8::10', '203.0.113.53']
 export const TARGETS = [`http://${WEB.vip}/`, 'http://[2001:db8::10]/', 'udp://203.0.113.53:53']
 
 /** Requests that a look at the spread is made of. */

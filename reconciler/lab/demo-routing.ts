@@ -2,8 +2,7 @@ import { type DemoContext, expectHeld, need, untilServed } from './demo-context.
 import { WEB } from './demo-fleet.ts'
 import { beginOutage, endOutage } from './outage.ts'
 import { hostsOf } from './topology.ts'
-import { waitUntil } from './wait-until.ts'
-import { readRoutes } from './watch-routes.ts'
+import { untilRouted } from './watch-routes.ts'
 
 /** Requests that show that traffic goes on. */
 const SOME = 200
@@ -15,7 +14,7 @@ export async function maintain(context: DemoContext): Promise<void> {
   await policy.replace('nodes/lb-1.yaml', '  bgp:', '  maintenance: true\n  bgp:')
   await policy.commit('lb-1 goes into maintenance')
   const away = await policy.push()
-  await untilRouted(context, ['lb-2'])
+  await untilLed(context, ['lb-2'])
   context.say(`the router leads over lb-2 alone ${Date.now() - away.at} ms after the push:`)
   context.say(
     'the routes of lb-1 ask to be avoided (RFC 8326), and are withdrawn when routers had time for that',
@@ -23,7 +22,7 @@ export async function maintain(context: DemoContext): Promise<void> {
   await policy.replace('nodes/lb-1.yaml', '  maintenance: true\n', '')
   await policy.commit('lb-1 comes back')
   const back = await policy.push()
-  context.measured.pushToRoute = Math.max(0, (await untilRouted(context, ['lb-1', 'lb-2'])) - back.at)
+  context.measured.pushToRoute = Math.max(0, (await untilLed(context, ['lb-1', 'lb-2'])) - back.at)
   await untilServed(context, began, SOME)
   expectHeld(context)
   context.say('it announces again, and no request has failed')
@@ -34,13 +33,13 @@ export async function failOver(context: DemoContext): Promise<void> {
   const lab = need(context, 'lab')
   const died = Date.now()
   await beginOutage(lab, 'lb-2')
-  context.measured.deathToRoute = (await untilRouted(context, ['lb-1'])) - died
+  context.measured.deathToRoute = (await untilLed(context, ['lb-1'])) - died
   context.say(`BFD tells the router, which leads over lb-1 alone after ${context.measured.deathToRoute} ms`)
   await untilServed(context, died, SOME)
   expectHeld(context)
   context.say('requests that were under way were sent again and answered; lb-1 picks the same backends')
   await endOutage(lab, 'lb-2')
-  await untilRouted(
+  await untilLed(
     context,
     hostsOf(lab.topology, 'lb').map(({ name }) => name),
   )
@@ -48,14 +47,6 @@ export async function failOver(context: DemoContext): Promise<void> {
   context.say('lb-2 is back')
 }
 
-/** Waits until the router leads to the VIP over these, and no others; gives when, ms since the epoch. */
-async function untilRouted(context: DemoContext, over: readonly string[]): Promise<number> {
-  const lab = need(context, 'lab')
-  return await waitUntil(
-    { what: `the router to lead over ${over.join(' and ')}`, deadline: 30_000, signal: context.signal },
-    async () => {
-      const route = (await readRoutes(lab)).find(({ prefix }) => prefix === WEB.vip)
-      return route?.over.join() === over.join() ? Date.now() : null
-    },
-  )
-}
+/** To the service that requests ask for most. */
+const untilLed = (context: DemoContext, over: readonly string[]): Promise<number> =>
+  untilRouted(need(context, 'lab'), WEB.vip, over, { deadline: 30_000, signal: context.signal })

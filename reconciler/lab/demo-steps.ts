@@ -1,6 +1,6 @@
 import { createControlPlane, writeSettings } from './control-plane.ts'
 import { type DemoContext, expectHeld, need, untilApplied, untilSaid, untilServed } from './demo-context.ts'
-import { ADDED, DRAINED, FIRST, SECOND, showSpread, TARGETS, WEB, writeWeights } from './demo-fleet.ts'
+import { ADDED, DRAINED, FIRST, SECOND, showSpread, TARGETS, VIPS, WEB, writeWeights } from './demo-fleet.ts'
 import { failOver, maintain } from './demo-routing.ts'
 import { addServiceByHand } from './edit-maps.ts'
 import { labUp } from './lab.ts'
@@ -9,6 +9,7 @@ import { startRouting } from './routing.ts'
 import { hostsOf } from './topology.ts'
 import { holdConnection, startBackends, startLoad } from './traffic.ts'
 import { waitUntil } from './wait-until.ts'
+import { untilRouted } from './watch-routes.ts'
 
 export interface DemoStep {
   readonly name: string
@@ -71,8 +72,11 @@ async function pushFirst(context: DemoContext): Promise<void> {
   const control = createControlPlane(lab, await writeSettings(lab, { repo: context.policy.bare }))
   context.control = control
   await control.startReconciler()
-  for (const { name } of hostsOf(lab.topology, 'lb')) await control.startWorker(name)
+  const balancers = hostsOf(lab.topology, 'lb').map(({ name }) => name)
+  for (const name of balancers) await control.startWorker(name)
   await untilApplied(context, revision)
+  // Sessions come up by themselves; a node that was applied announces as soon as they do.
+  for (const vip of VIPS) await untilRouted(lab, vip, balancers, { signal: context.signal })
   context.load = await startLoad(lab, LOAD)
   await untilServed(context, 0, 1)
   context.say((await control.ballast('status')).stdout)

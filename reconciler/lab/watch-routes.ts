@@ -2,6 +2,7 @@ import { createInterface } from 'node:readline'
 import { runCommand, startProgram } from '../process/run-command.ts'
 import type { Lab } from './lab.ts'
 import { ROUTER } from './topology.ts'
+import { waitUntil } from './wait-until.ts'
 
 /** A change of the router's kernel routes. */
 export interface RouteChange {
@@ -36,8 +37,23 @@ export async function watchRoutes(lab: Lab): Promise<RouteWatch> {
   }
 }
 
+/** Waits until the router leads to a VIP over these load balancers, and no others; gives when, ms since the epoch. */
+export const untilRouted = (
+  lab: Lab,
+  vip: string,
+  over: readonly string[],
+  { deadline = 60_000, signal }: { deadline?: number; signal?: AbortSignal } = {},
+): Promise<number> =>
+  waitUntil(
+    { what: `the router to lead to ${vip} over ${over.join(' and ')}`, deadline, ...(signal && { signal }) },
+    async () => {
+      const route = (await readRoutes(lab)).find(({ prefix }) => prefix === vip)
+      return (route?.over ?? []).join() === over.join() ? Date.now() : null
+    },
+  )
+
 /** What the router's kernel has now. */
-export async function readRoutes(lab: Lab): Promise<RouteChange[]> {
+async function readRoutes(lab: Lab): Promise<RouteChange[]> {
   const texts = await Promise.all(
     ['-4', '-6'].map(async family => {
       const { stdout } = await runCommand(

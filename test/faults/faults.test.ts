@@ -8,6 +8,7 @@ import { createXdpDriver } from '../../reconciler/drivers/xdp/driver.ts'
 import { failuresOf } from '../../reconciler/lab/measure-traffic.ts'
 import { type Load, startLoad } from '../../reconciler/lab/traffic.ts'
 import { waitUntil } from '../../reconciler/lab/wait-until.ts'
+import { untilRouted } from '../../reconciler/lab/watch-routes.ts'
 import { openRepository } from '../../reconciler/repo/repository.ts'
 import { readLastGood } from '../../reconciler/worker/last-good-file.ts'
 import type { NodeTables } from '../../schemas/node-state.ts'
@@ -25,6 +26,7 @@ const SEED = Number(process.env.BALLAST_FAULT_SEED ?? randomInt(2 ** 31))
 /** Rounds between two looks whether the fleet still comes to rest. */
 const LOOK_EVERY = 25
 const REST_LIMIT_MS = 60_000
+const VIPS = ['203.0.113.10', '2001:db8::10', '203.0.113.53']
 const LOAD = { targets: ['http://203.0.113.10/', 'http://[2001:db8::10]/'], interval: 10, timeout: 10_000 }
 const OBJECT = join(import.meta.dirname, '../../bpf/build/lb.bpf.o')
 const NODES = ['lb-1', 'lb-2'] as const
@@ -51,6 +53,7 @@ test(`${ROUNDS} rounds of kill -9 lose no request, no revision and no key (rules
   for (const name of PROCESSES) await fleet.start(name)
   const pushes: Pushes = { count: 0, broken: 0, good: '', head: '' }
   await expectRest(fleet, pushes, random).catch(error => assert.fail(`${error}\n${fleet.log()}`))
+  for (const vip of VIPS) await untilRouted(fleet.lab, vip, ['lb-1', 'lb-2'])
   const load = await startLoad(fleet.lab, LOAD)
   const kills: Record<string, number> = {}
   try {

@@ -5,8 +5,7 @@ import { createPolicyRepository, type PolicyRepository } from '../../reconciler/
 import { startRouting } from '../../reconciler/lab/routing.ts'
 import { hostsOf } from '../../reconciler/lab/topology.ts'
 import { startBackends } from '../../reconciler/lab/traffic.ts'
-import { waitUntil } from '../../reconciler/lab/wait-until.ts'
-import { readRoutes } from '../../reconciler/lab/watch-routes.ts'
+import { untilRouted as untilRoutedOn } from '../../reconciler/lab/watch-routes.ts'
 
 export interface BgpLab {
   readonly lab: Lab
@@ -36,11 +35,7 @@ export async function withBgpLab<Result>(
     control = createControlPlane(lab, await writeSettings(lab, { repo: policy.bare }))
     await control.startReconciler()
     for (const { name } of hostsOf(lab.topology, 'lb')) await control.startWorker(name)
-    const untilRouted = (vip: string, over: readonly string[]): Promise<number> =>
-      waitUntil({ what: `the route to ${vip} over ${over.join(' and ')}`, deadline: 60_000 }, async () => {
-        const route = (await readRoutes(lab)).find(({ prefix }) => prefix === vip)
-        return (route?.over ?? []).join() === over.join() ? Date.now() : null
-      })
+    const untilRouted = (vip: string, over: readonly string[]) => untilRoutedOn(lab, vip, over)
     await untilRouted(VIP, BALANCERS)
     // Sessions and processes are past their beginnings.
     await delay(2_000)

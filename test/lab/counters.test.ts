@@ -9,8 +9,10 @@ import { createControlPlane, writeSettings } from '../../reconciler/lab/control-
 import { labDown, labUp } from '../../reconciler/lab/lab.ts'
 import { responsesOf } from '../../reconciler/lab/measure-traffic.ts'
 import { createPolicyRepository } from '../../reconciler/lab/policy-repository.ts'
+import { startRouting } from '../../reconciler/lab/routing.ts'
 import { startBackends, startLoad } from '../../reconciler/lab/traffic.ts'
 import { waitUntil } from '../../reconciler/lab/wait-until.ts'
+import { untilRouted } from '../../reconciler/lab/watch-routes.ts'
 
 const skip = process.getuid?.() === 0 ? false : 'only root may make network namespaces and load XDP programs'
 
@@ -49,6 +51,7 @@ test('what the kernel counts is in the metrics of the worker and of the reconcil
   await planes[0].startReconciler()
   await planes[1].startWorker('lb-1')
   await planes[2].startWorker('lb-2')
+  await startRouting(lab)
   await startBackends(lab)
   const applied = { what: 'both nodes to apply', deadline: 30_000 }
   await waitUntil(applied, async () => {
@@ -57,6 +60,7 @@ test('what the kernel counts is in the metrics of the worker and of the reconcil
     return status?.inSync === true && status.nodes.length === 2 ? true : null
   })
 
+  await untilRouted(lab, '203.0.113.10', ['lb-1', 'lb-2'])
   const load = await startLoad(lab, { targets: ['http://203.0.113.10/'], interval: 4, timeout: 3_000 })
   await waitUntil({ what: '300 responses', deadline: 30_000 }, () =>
     responsesOf(load.events).length >= 300 ? true : null,

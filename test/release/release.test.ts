@@ -12,6 +12,7 @@ import { createPolicyRepository } from '../../reconciler/lab/policy-repository.t
 import { birdPlace, startRouting } from '../../reconciler/lab/routing.ts'
 import { startBackends, startLoad } from '../../reconciler/lab/traffic.ts'
 import { waitUntil } from '../../reconciler/lab/wait-until.ts'
+import { untilRouted } from '../../reconciler/lab/watch-routes.ts'
 import { type Program, runCommand, startProgram } from '../../reconciler/process/run-command.ts'
 import { FleetStatus } from '../../schemas/fleet-status.ts'
 import { makeFiles } from '../system/fleet.ts'
@@ -153,6 +154,7 @@ test('real workers run with the capabilities of their unit, and packets get thro
   await waitUntil({ what: 'both nodes to be in sync', deadline: 30_000 }, () => isInSync(settings)).catch(
     error => assert.fail(`${error}\n${logs.map(log => log()).join('\n')}`),
   )
+  await untilRouted(lab, '203.0.113.10', ['lb-1', 'lb-2'])
   const load = await startLoad(lab, { targets: ['http://203.0.113.10/'], interval: 5, timeout: 3_000 })
   await waitUntil({ what: '100 requests', deadline: 20_000 }, () => load.events.length >= 100 || null)
   await load.stop()

@@ -1,6 +1,7 @@
 import { BallastError } from '../../../schemas/ballast-error.ts'
 import type { Edit } from '../../../schemas/edit.ts'
 import type { IpvsRow } from '../../../schemas/node-state.ts'
+import { watchNetwork } from '../../process/watch-network.ts'
 import type { Capabilities, Driver } from '../driver.ts'
 import { digestTable } from '../table-digest.ts'
 import { createTurns } from '../turns.ts'
@@ -51,6 +52,9 @@ export function createIpvsDriver({ file }: IpvsDriverOptions): IpvsDriver {
       }),
     apply: (edits: readonly Edit<IpvsRow>[], signal: AbortSignal) =>
       inTurn(() => applyIpvs(file, edits, signal)),
+    async *watch(signal) {
+      for await (const _ of watchNetwork(['address'], signal)) yield { reason: 'an address changed' }
+    },
     close: async () => {},
   }
 }

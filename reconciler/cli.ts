@@ -17,6 +17,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   resume: async () => (await import('./commands/hold.ts')).resumeCommand(),
   pin: async () => (await import('./commands/hold.ts')).pinCommand(),
   drift: async () => (await import('./commands/drift.ts')).driftCommand(),
+  adopt: async () => (await import('./commands/adopt.ts')).adoptCommand(),
   pause: async () => (await import('./commands/pause.ts')).pauseCommand(),
   alerts: async () => (await import('./commands/alerts.ts')).alertsCommand(),
   reconciler: async () => (await import('./commands/reconciler.ts')).reconcilerCommand(),

@@ -19,8 +19,11 @@ export const DriftRecord = DriftItem.omit({ driver: true }).extend({
   version: z.literal(DRIFT_RECORD_VERSION),
   node: z.string().min(1),
   driver: z.string().min(1),
-  /** `paused`: somebody works on the node by hand; it is told as drift is. */
-  kind: z.enum([...DriftKind.options, 'paused']),
+  /**
+   * Of a node as a whole, told as drift is. `paused`: somebody works there by hand. `unreachable`: it gives no sign.
+   * `rings-disagree`: it chooses other backends than nodes that serve the same.
+   */
+  kind: z.enum([...DriftKind.options, 'paused', 'unreachable', 'rings-disagree']),
   /** The Service that the row belongs to; null: none, or not known. */
   service: z.string().nullable(),
   /** What the node wanted when it reported this. */

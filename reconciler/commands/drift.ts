@@ -10,6 +10,7 @@ import {
   renderDuration,
 } from '../drift/describe-drift.ts'
 import { recordsOf } from '../drift/fleet-drift.ts'
+import { nameDrift } from '../drift/name-drift.ts'
 import { createEffectMeter } from '../drift/traffic-effect.ts'
 import { openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { addSettings, readSettings } from './options.ts'
@@ -77,7 +78,7 @@ function renderDrift(records: readonly DriftRecord[], now: number, color: boolea
     const end = describeEnd(record) ?? `for ${renderDuration(now - record.since)}`
     const head = `${describeDrift(record)}, ${end}`
     const hold = isOpen ? describeHold(record) : null
-    const where = `    ${record.driver} ${record.key}, ${record.kind}${hold === null ? '' : `; ${hold}`}`
+    const where = `    ${record.driver} ${record.key}, ${nameDrift(record)}${hold === null ? '' : `; ${hold}`}`
     const fields = differingFields(record).map(
       ([field, desired, observed]) => `    ${field}: wanted ${desired}, found ${observed}`,
     )

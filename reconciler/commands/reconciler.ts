@@ -75,7 +75,7 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
   const forge = serveForge({ settings, source, board, leads: () => lease.epoch() !== null, log })
   const review = forge?.review ?? null
   const http = await serveReconciler({ settings, source, board, look, review, log })
-  const drift = createDriftCollector(() => controller?.fleet() ?? null)
+  const drift = createDriftCollector(() => controller?.fleet() ?? null, Date.now)
   const driftLog = await openDriftLog({
     settings,
     followed: await source.branch(),

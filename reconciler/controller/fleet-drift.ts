@@ -1,7 +1,8 @@
 import type { DriftRecord } from '../../schemas/drift-record.ts'
-import type { RowKey } from '../../schemas/node-state.ts'
+import type { NodeTables, RowKey } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import type { DesiredFleet } from '../desired/build-desired.ts'
+import { findDisagreement, findUnreachable } from '../drift/find-fleet-drift.ts'
 import { recordsOf } from '../drift/fleet-drift.ts'
 import { createEffectMeter } from '../drift/traffic-effect.ts'
 import type { FleetDrift } from './drift-log.ts'
@@ -13,8 +14,10 @@ export interface DriftCollector {
 }
 
 /** `fleet`: what is accepted; null before anything is. */
-export function createDriftCollector(fleet: () => DesiredFleet | null): DriftCollector {
+export function createDriftCollector(fleet: () => DesiredFleet | null, now: () => number): DriftCollector {
   const measure = createEffectMeter()
+  const group = createGrouper()
+  let disagreeing: ReadonlyMap<string, number> = new Map()
   const byNode = new Map<
     string,
     { report: NodeReport; names: Names | null; records: readonly DriftRecord[] }
@@ -27,6 +30,19 @@ export function createDriftCollector(fleet: () => DesiredFleet | null): DriftCol
     return byNode.get(node)!.records
   }
 
+  /** What no node can say of itself. */
+  function readFleet(reports: readonly NodeReport[], nodes: DesiredFleet['nodes']): DriftRecord[] {
+    const at = now()
+    const found = group(reports, nodes).map(each =>
+      findDisagreement({ reports: each, now: at, since: disagreeing }),
+    )
+    disagreeing = new Map(found.flatMap(({ since }) => [...since]))
+    return [
+      ...reports.flatMap(report => findUnreachable(report, at) ?? []),
+      ...found.flatMap(({ records }) => records),
+    ]
+  }
+
   return {
     reported(report) {
       byNode.set(report.node, { report, names: null, records: [] })
@@ -35,13 +51,46 @@ export function createDriftCollector(fleet: () => DesiredFleet | null): DriftCol
       const nodes = fleet()?.nodes
       // One that is to leave is being emptied, which is no drift.
       const isLeaving = (node: string): boolean => nodes !== undefined && !nodes.has(node)
+      const staying = [...byNode.keys()].filter(node => !isLeaving(node))
+      const reports = staying.map(node => byNode.get(node)!.report)
       return {
-        records: [...byNode.keys()].flatMap(node =>
-          isLeaving(node) ? [] : recordsOfNode(node, nodes?.get(node)?.names ?? NO_NAMES),
-        ),
+        records: [
+          ...staying.flatMap(node => recordsOfNode(node, nodes?.get(node)?.names ?? NO_NAMES)),
+          ...(nodes === undefined ? [] : readFleet(reports, nodes)),
+        ],
         isKnown: node => byNode.has(node) || isLeaving(node),
       }
     },
+  }
+}
+
+/** Nodes whose services of XDP are the same rows; rows that nodes share are the same objects. */
+function createGrouper() {
+  const ids = new WeakMap<object, number>()
+  const signatures = new WeakMap<object, string>()
+  let last = 0
+  const idOf = (row: object): number => {
+    const id = ids.get(row) ?? ++last
+    ids.set(row, id)
+    return id
+  }
+  const signatureOf = (table: NodeTables['xdp']): string => {
+    const known = signatures.get(table)
+    if (known !== undefined) return known
+    const rows = Object.entries(table).filter(([, { kind }]) => kind === 'service')
+    const signature =
+      rows.length === 0
+        ? ''
+        : rows
+            .map(([key, row]) => `${key} ${idOf(row)}`)
+            .sort()
+            .join('\n')
+    signatures.set(table, signature)
+    return signature
+  }
+  return (reports: readonly NodeReport[], nodes: DesiredFleet['nodes']): NodeReport[][] => {
+    const groups = Map.groupBy(reports, ({ node }) => signatureOf(nodes.get(node)?.state.tables.xdp ?? {}))
+    return [...groups].flatMap(([signature, group]) => (signature === '' ? [] : [group]))
   }
 }
 

@@ -41,6 +41,10 @@ function describeChange(record: DriftRecord): string {
         return describeService(name, desired, observed)
       }
       return `has other ${record.key}: ${differingFields(record).map(renderField).join(', ')}`
+    case 'unreachable':
+      return 'gives no sign'
+    case 'rings-disagree':
+      return 'chooses other backends than nodes that serve the same'
     case 'paused': {
       const { by, until, why } = record.observed as Record<string, unknown>
       return `is paused by ${by} until ${until}: ${why}`

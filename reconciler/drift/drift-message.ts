@@ -9,6 +9,7 @@ import {
 import { parseDriftFile, renderDriftFile, renderTime } from './drift-file.ts'
 import type { DriftChange, DriftHistory, Told } from './drift-history.ts'
 import { driftPath } from './drift-path.ts'
+import { nameDrift } from './name-drift.ts'
 
 /** What a commit on the branch of drift does and says. */
 export interface DriftCommit {
@@ -73,7 +74,7 @@ function describeFully(change: DriftChange, withFields: boolean): string {
   const { record } = change
   const lines = [describeShortly(change)]
   if (!withFields) return lines.join('\n')
-  const where = `${record.node} ${record.driver} ${record.key}, ${record.kind}`
+  const where = `${record.node} ${record.driver} ${record.key}, ${nameDrift(record)}`
   const at = record.revision === null ? '' : ` at revision ${record.revision.slice(0, 12)}`
   lines.push(`  ${where} since ${renderTime(record.since)}${at}`)
   if (record.healedAt !== null) lines.push(`  ${describeEnd(record)}, at ${renderTime(record.healedAt)}`)

@@ -7,7 +7,14 @@ export const DRIFT_FOLDER = 'drift'
 export type DriftIdentity = Pick<DriftRecord, 'node' | 'driver' | 'key' | 'kind'>
 
 /** A row is missing or changed or unexpected: one thing with it is wrong. Other kinds may come beside these. */
-const EXCLUSIVE: readonly string[] = ['missing', 'changed', 'unexpected', 'paused']
+const EXCLUSIVE: readonly string[] = [
+  'missing',
+  'changed',
+  'unexpected',
+  'paused',
+  'unreachable',
+  'rings-disagree',
+]
 
 /** Longest name of a file or folder that file systems take, less the suffix, bytes. */
 const LONGEST_NAME = 200

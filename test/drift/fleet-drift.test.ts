@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createDriftCollector } from '../../reconciler/controller/fleet-drift.ts'
+import { buildDesired } from '../../reconciler/desired/build-desired.ts'
+import { describeDrift } from '../../reconciler/drift/describe-drift.ts'
+import { findUnreachable } from '../../reconciler/drift/find-fleet-drift.ts'
+import { nameDrift } from '../../reconciler/drift/name-drift.ts'
+import { Resource } from '../../schemas/manifest/resource.ts'
+import type { NodeReport } from '../../schemas/report.ts'
+
+const resource = (kind: string, name: string, spec: object) =>
+  Resource.parse({ apiVersion: 'ballast.dev/v1', kind, metadata: { name }, spec })
+const fleet = buildDesired([
+  resource('Fleet', 'demo', {}),
+  ...['lb-1', 'lb-2', 'lb-3', 'lb-4'].map(name => resource('Node', name, { interfaces: [{ name: 'eth0' }] })),
+  resource('Service', 'web', {
+    vip: '203.0.113.10',
+    ports: [{ port: 80, protocol: 'tcp' }],
+    backends: [{ address: '10.0.1.1' }],
+    nodes: { names: ['lb-1', 'lb-2', 'lb-3'] },
+  }),
+])
+
+const reportOf = (node: string, rings: string, change: Partial<NodeReport> = {}): NodeReport => ({
+  version: 1,
+  node,
+  at: 0,
+  worker: { pid: 1, startedAt: 0, version: '0' },
+  want: { generation: 1, revision: 'a'.repeat(40), stateDigest: 'b'.repeat(64) },
+  outcome: 'applied',
+  outcomeAt: 0,
+  edits: { create: 0, update: 0, delete: 0 },
+  failures: [],
+  pending: [],
+  drift: [],
+  observedDigest: 'c'.repeat(64),
+  ringsDigest: rings.repeat(64),
+  facts: {},
+  ...change,
+})
+
+test('a node that disagrees with those that serve the same is told when it had time to converge (rule 4)', () => {
+  let now = 0
+  const collector = createDriftCollector(
+    () => fleet,
+    () => now,
+  )
+  const told = () => collector.read().records.map(record => `${describeDrift(record)}`)
+  for (const [node, rings] of [
+    ['lb-1', 'd'],
+    ['lb-2', 'e'],
+    ['lb-3', 'd'],
+    ['lb-4', 'f'],
+  ] as const)
+    collector.reported(reportOf(node, rings))
+  assert.deepEqual(told(), [])
+  now = 9_999
+  assert.deepEqual(told(), [])
+  now = 10_000
+  assert.deepEqual(told(), [
+    'lb-2 chooses other backends than nodes that serve the same (the same packet goes to another backend there)',
+  ])
+  assert.equal(collector.read().records[0]?.since, 0)
+  collector.reported(reportOf('lb-2', 'e', { outcome: 'pending', at: now }))
+  assert.deepEqual(told(), [])
+  collector.reported(reportOf('lb-2', 'd', { at: now }))
+  assert.deepEqual(told(), [])
+})
+
+test('a node that gives no sign is told, until it does', () => {
+  const report = reportOf('lb-1', 'd', { at: 5_000 })
+  assert.equal(findUnreachable(report, 35_000), null)
+  const record = findUnreachable(report, 35_001)
+  assert.equal(record?.since, 5_000)
+  assert.equal(nameDrift(record), 'node unreachable')
+})
+
+test('drift has the names of the documentation', () => {
+  const cases = [
+    ['xdp', 'interface/eth0', 'missing', {}, null, 'program detached'],
+    ['xdp', 'settings', 'missing', {}, null, 'pin removed'],
+    ['xdp', 'settings', 'changed', {}, {}, 'program replaced'],
+    ['xdp', 'service/a', 'changed', {}, { ring: { slots: 65537, differing: 4 } }, 'ring differs'],
+    ['xdp', 'service/a', 'changed', {}, { ring: { slots: 65537, differing: 0 } }, 'service changed'],
+    ['xdp', 'service/a', 'unexpected', null, {}, 'service unexpected'],
+    ['ipvs', 'vip/203.0.113.1', 'changed', {}, {}, 'address lost'],
+    ['ipvs', 'sysctl/net.ipv4.vs.sloppy_tcp', 'changed', {}, {}, 'sysctl changed'],
+    ['bgp', 'route/203.0.113.1/32', 'missing', {}, null, 'announcement missing'],
+    ['bgp', 'speaker', 'missing', {}, null, 'daemon restarted'],
+    ['node', 'pause', 'paused', null, null, 'paused'],
+  ] as const
+  for (const [driver, key, kind, desired, observed, name] of cases)
+    assert.equal(nameDrift({ driver, key, kind, desired, observed }), name)
+})

@@ -28,6 +28,8 @@ import { openLastGoodFile } from './last-good-file.ts'
 const FULL_READ_MS = 60_000
 const RETRY_FIRST_MS = 500
 const RETRY_LAST_MS = 30_000
+/** What fails may be what is hinted at: an attempt that fails is not the reason for the next one at once. */
+const HURRIED_RETRY_MS = 1_000
 
 /** What the node knows of itself: what a report says, less who and when. */
 export interface Status {
@@ -48,7 +50,7 @@ export interface Node {
   adopt(want: Want, state: NodeState): Promise<boolean>
   /** One look, and what it calls for: nothing, a repair, or work on a want. Throws when the drivers cannot be read. */
   step(signal: AbortSignal): Promise<void>
-  /** Something changed: what failed may be tried again now. */
+  /** Something changed: what failed a second ago or earlier may be tried again. */
   hurry(): void
 }
 
@@ -252,7 +254,8 @@ export function createNode(options: NodeOptions): Node {
     adopt,
     step,
     hurry() {
-      retry = { after: 0, delay: RETRY_FIRST_MS }
+      const after = Math.min(retry.after, (status.outcomeAt ?? 0) + HURRIED_RETRY_MS)
+      retry = { ...retry, after }
     },
   }
 }

@@ -296,3 +296,25 @@ test('a node that is paused is not changed, by no want either, and goes on when 
   assert.deepEqual(bench.driver.rows, B.xdp)
   assert.deepEqual([node.status.outcome, node.status.pending], ['applied', []])
 })
+
+test('a hint shortens the wait after a failure, and a failure that hints does not run in a circle', async t => {
+  const bench = await setUp(t)
+  const node = await bench.start()
+  bench.driver.fails.add(KEY)
+  await node.adopt(wantOf(1, A), stateOf(A))
+  for (let failure = 1; failure <= 6; failure += 1) {
+    await node.step(never)
+    bench.clock += 60_000
+  }
+  await node.step(never)
+  const { batches } = bench.driver
+  const tried = batches.length
+  for (let hint = 0; hint < 5; hint += 1) {
+    node.hurry()
+    await node.step(never)
+  }
+  assert.equal(batches.length, tried)
+  bench.clock += 1_000
+  await node.step(never)
+  assert.equal(batches.length, tried + 1)
+})

@@ -1,4 +1,5 @@
-import { stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '../log/log.ts'
 import { readLastGood } from './last-good-file.ts'
@@ -30,8 +31,9 @@ const RELOAD_MS = 1000
  * and leaves announcements as they are then.
  */
 export async function runWatchdog(options: WatchdogOptions): Promise<void> {
-  const { log, now, signal } = options
+  const { lastGoodFile, log, now, signal } = options
   let expected: readonly string[] = []
+  let stamp: string | null = null
   let loadedAt = Number.NEGATIVE_INFINITY
   /** Null: not known, since an earlier watchdog may have switched. */
   let isOff: boolean | null = null
@@ -40,7 +42,9 @@ export async function runWatchdog(options: WatchdogOptions): Promise<void> {
 
   async function findFault(): Promise<string | null> {
     if (now() - loadedAt >= RELOAD_MS) {
-      expected = await readExpected(options)
+      const read = await stampOf(lastGoodFile)
+      if (read !== stamp) expected = await readExpected(options)
+      stamp = read
       loadedAt = now()
     }
     const attached = new Set(expected.length === 0 ? [] : options.readAttached())
@@ -70,6 +74,13 @@ export async function runWatchdog(options: WatchdogOptions): Promise<void> {
     }
     await delay(options.interval, undefined, { signal }).catch(() => {})
   }
+}
+
+/** Another one when the file, or what was written after it, changed: a great state takes long to read. */
+async function stampOf(file: string): Promise<string> {
+  const names = (await readdir(dirname(file))).filter(name => name.startsWith(basename(file))).sort()
+  const stats = await Promise.all(names.map(name => stat(join(dirname(file), name)).catch(() => null)))
+  return JSON.stringify(names.map((name, index) => [name, stats[index]?.mtimeMs, stats[index]?.size]))
 }
 
 /** The interfaces that Git wants, once they were there; none before that, and none where the file is of another version. */

@@ -83,7 +83,8 @@ export function serveForge({ settings, source, board, leads, log }: ServeForgeOp
     review: reviewer.ask,
     observe(event) {
       if (event.type === 'refused') teller.refused(event.revision, sayProblems(event.diagnostics))
-      else if (event.type === 'accepted' || event.type === 'reported') teller.look()
+      else if (event.type === 'accepted') teller.accepted()
+      else if (event.type === 'reported') teller.reported()
     },
     async stop() {
       await reviewer.stop()

@@ -20,8 +20,10 @@ export interface TellOptions {
 
 /** Says in the forge how far a revision has come on its way to the nodes. */
 export interface RevisionTeller {
-  /** Something moved: look soon. */
-  look(): void
+  /** There is a revision to follow. */
+  accepted(): void
+  /** A node may be further. */
+  reported(): void
   refused(revision: Revision, problem: string): void
   stop(): Promise<void>
 }
@@ -30,6 +32,8 @@ export function createRevisionTeller(options: TellOptions): RevisionTeller {
   const { forge, log } = options
   const said = new Map<Revision, string>()
   const refusals = new Map<Revision, string>()
+  /** Every node has what it should, so that heartbeats tell nothing new. */
+  let isSettled = false
 
   async function say(revision: Revision, status: Omit<CommitStatus, 'context' | 'url'>): Promise<void> {
     const text = JSON.stringify(status)
@@ -48,6 +52,7 @@ export function createRevisionTeller(options: TellOptions): RevisionTeller {
     const [wants, reports] = [await options.readWants(), await options.readReports()]
     const progress = judgeProgress(wants, reports, await options.readRollout())
     if (progress !== null) await say(progress.revision, progress.status)
+    isSettled = progress?.status.state === 'success'
   }
 
   const loop = createLoop(
@@ -63,7 +68,13 @@ export function createRevisionTeller(options: TellOptions): RevisionTeller {
   const timer = setInterval(() => loop.trigger('interval'), RETRY_MS)
 
   return {
-    look: () => loop.trigger('news'),
+    accepted() {
+      isSettled = false
+      loop.trigger('accepted')
+    },
+    reported() {
+      if (!isSettled) loop.trigger('news')
+    },
     refused(revision, problem) {
       refusals.set(revision, problem)
       loop.trigger('refused')

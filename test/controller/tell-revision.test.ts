@@ -98,14 +98,14 @@ test('the forge is told once of each state, of refusals too, and only by who lea
   })
   t.after(() => teller.stop())
   const stateOf = (revision: string) => standIn.statuses.get(revision)?.get('ballast/fleet')?.state
-  teller.look()
+  teller.reported()
   teller.refused(OLD, 'web.yaml:3:1 unknown key')
   leads = true
-  teller.look()
+  teller.reported()
   await until('it is said', () => stateOf(NEW) === 'pending' && stateOf(OLD) === 'failure')
-  for (let i = 0; i < 50; i += 1) teller.look()
+  for (let i = 0; i < 50; i += 1) teller.reported()
   for (const want of [lb1, lb2]) reports.set(want.node, reportOf(want, 'applied'))
-  teller.look()
+  teller.reported()
   await until('it is said', () => stateOf(NEW) === 'success')
   assert.equal(standIn.requests.length, 3)
 })

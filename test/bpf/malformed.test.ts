@@ -59,29 +59,59 @@ function isService(destination: string, protocol: number, segment: Buffer): bool
   return vip && segment.readUInt16BE(2) === (PROTOCOL_NAMES.get(protocol) === 'tcp' ? 443 : 53)
 }
 
-/** The encapsulated frame holds the frame that was sent, less its Ethernet header, as its end. */
 function assertVerdict(balancer: Balancer, frame: Buffer): void {
   const sent = balancer.send(frame)
-  const inner = frame.subarray(ETHERNET_BYTES)
-  if (mustForward(frame)) {
-    assert.equal(sent.action, 'tx')
-    assert.equal(sent.frame.length, frame.length + 20)
-    assert.ok(sent.frame.subarray(ETHERNET_BYTES + 20).equals(inner))
-    const length = inner[0]! >> 4 === 4 ? inner.readUInt16BE(2) : 40 + inner.readUInt16BE(4)
-    assert.equal(sent.frame.readUInt16BE(ETHERNET_BYTES + 2), 20 + length)
-  } else {
-    assert.ok(sent.action === 'drop' || sent.action === 'pass', sent.action)
-    assert.ok(sent.frame.equals(frame), 'untouched')
-  }
+  if (mustForward(frame)) assertEncapsulated(sent, frame)
+  else assertUntouched(sent, frame)
 }
 
-const openForTrash = (): Promise<Balancer> =>
+type Sent = ReturnType<Balancer['send']>
+
+/** The encapsulated frame holds the frame that was sent, less its Ethernet header, as its end. */
+function assertEncapsulated(sent: Sent, frame: Buffer): void {
+  const inner = frame.subarray(ETHERNET_BYTES)
+  assert.equal(sent.action, 'tx')
+  assert.equal(sent.frame.length, frame.length + 20)
+  assert.ok(sent.frame.subarray(ETHERNET_BYTES + 20).equals(inner))
+  const length = inner[0]! >> 4 === 4 ? inner.readUInt16BE(2) : 40 + inner.readUInt16BE(4)
+  assert.equal(sent.frame.readUInt16BE(ETHERNET_BYTES + 2), 20 + length)
+}
+
+function assertUntouched(sent: Sent, frame: Buffer): void {
+  assert.ok(sent.action === 'drop' || sent.action === 'pass', sent.action)
+  assert.ok(sent.frame.equals(frame), 'untouched')
+}
+
+/** By default every frame is judged for itself, and what fragments came before makes no difference. */
+const openForTrash = (fragments: 'drop' | 'track' = 'drop'): Promise<Balancer> =>
   openBalancer({
+    settings: fragments === 'drop' ? { fragments } : {},
     services: [from4.vip, from6.vip].flatMap(vip => [
       { vip, port: 443, protocol: 'tcp' as const, members: [member('10.9.0.1')], slots: 0 },
       { vip, port: 53, protocol: 'udp' as const, members: [member('10.9.0.1')], slots: 0 },
     ]),
   })
+
+/** A packet of KINDS with up to three bytes changed, padded, and cut off. */
+const damagedFrames = fc
+  .record({
+    kind: fc.constantFrom(...KINDS),
+    edits: fc.array(fc.record({ at: fc.nat(73), byte: fc.nat(255) }), { minLength: 1, maxLength: 3 }),
+    more: fc.nat(30),
+    fewer: fc.nat(30),
+  })
+  .map(({ kind, edits, more, fewer }) => {
+    const frame = Buffer.concat([buildFrame(kind), Buffer.alloc(more)])
+    for (const { at, byte } of edits) if (at < frame.length) frame[at] = byte
+    return frame.subarray(0, Math.max(ETHERNET_BYTES, frame.length - fewer))
+  })
+  .filter(frame => !isEcho(frame))
+
+/** What is answered, not forwarded: an echo request, if three bytes fell so. */
+function isEcho(frame: Buffer): boolean {
+  const ip = frame.subarray(ETHERNET_BYTES)
+  return ip.length > 20 && (ip[0]! >> 4 === 4 ? ip[9] === 1 : ip[6] === 58)
+}
 
 suite('what is no whole packet', { skip: needsRoot }, () => {
   before(buildObjects)
@@ -99,20 +129,35 @@ suite('what is no whole packet', { skip: needsRoot }, () => {
 
   test('is told from whole packets also when headers are overwritten by chance', async () => {
     using balancer = await openForTrash()
-    const edits = fc.array(fc.record({ at: fc.nat(73), byte: fc.nat(255) }), { minLength: 1, maxLength: 3 })
-    const trailer = fc.nat(30)
     let forwarded = 0
     fc.assert(
-      fc.property(fc.constantFrom(...KINDS), edits, trailer, fc.nat(30), (kind, changes, more, fewer) => {
-        const frame = Buffer.concat([buildFrame(kind), Buffer.alloc(more)])
-        for (const { at, byte } of changes) if (at < frame.length) frame[at] = byte
-        const cut = frame.subarray(0, Math.max(ETHERNET_BYTES, frame.length - fewer))
-        if (mustForward(cut)) forwarded++
-        assertVerdict(balancer, cut)
+      fc.property(damagedFrames, frame => {
+        if (mustForward(frame)) forwarded++
+        assertVerdict(balancer, frame)
       }),
       { numRuns: 4000 },
     )
     assert.ok(forwarded > 100, `${forwarded} of 4000 were still packets`)
+  })
+
+  test('is told from whole packets and from fragments that are followed', async () => {
+    using balancer = await openForTrash('track')
+    const fragmentBits = fc.constantFrom(0x2000, 0x0001, 0x0100, 0x2001)
+    let followed = 0
+    fc.assert(
+      fc.property(damagedFrames, fragmentBits, (frame, bits) => {
+        if (frame.length < ETHERNET_BYTES + 20) return
+        frame.writeUInt16BE(bits, ETHERNET_BYTES + 6)
+        const sent = balancer.send(frame)
+        if (sent.action === 'tx') {
+          followed++
+          assert.equal(frame.toString('hex', 12, 14), '0800', 'only IPv4 has these bits')
+          assertEncapsulated(sent, frame)
+        } else assertUntouched(sent, frame)
+      }),
+      { numRuns: 2000 },
+    )
+    assert.ok(followed > 20, `${followed} of 2000 were fragments of a packet`)
   })
 
   test('does no harm as pure noise', async () => {

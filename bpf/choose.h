@@ -70,12 +70,23 @@ static __always_inline bool flow_forgotten(struct ring *ring, __u64 data, __u32 
 	       idle << FLOW_TICK_SHIFT > ring->idle_timeout * 1000000000ULL;
 }
 
-/* A FIN stays: after it come the last acknowledgements, in any number. */
-static __always_inline void keep_flow(struct found_flow found, __u32 now, enum flow_state state)
+/*
+ * A FIN stays: after it come the last acknowledgements, in any number. Answers do not come by here: that
+ * a client goes on after its SYN is all that is to be seen of them.
+ */
+static __always_inline void keep_flow(struct found_flow found, __u32 now, enum flow_state state,
+				      __u32 bytes)
 {
+	__u64 data;
+
 	if (flow_state(found.data) == FLOW_FIN)
 		state = FLOW_FIN;
-	renew_flow(found, flow_data(found.data & FLOW_IDENTITY_MASK, now, state));
+	data = flow_data(found.data & FLOW_IDENTITY_MASK, now, state);
+	if (data == found.data)
+		return;
+	if (flow_state(found.data) == FLOW_SYN && state == FLOW_CONFIRMED)
+		count_reason(REASON_FLOW_CONFIRMED, bytes);
+	renew_flow(found, data);
 }
 
 /* Where a flow without an entry may make one; NULL: all others are worth more. */
@@ -114,6 +125,8 @@ static __noinline struct member *start_flow(struct ring *ring, struct attempt *a
 		return member;
 	data = flow_data(flow_identity(index, member->generation), attempt->now, attempt->state);
 	write_flow(place, attempt->hash, data);
+	if (attempt->state != FLOW_SYN)
+		count_reason(REASON_FLOW_MIDWAY, attempt->bytes);
 	return member;
 }
 
@@ -185,7 +198,7 @@ static __always_inline struct choice choose_member(struct xdp_md *ctx, struct ri
 		if (!member) {
 			count_reason(REASON_FLOW_REHASHED, bytes);
 		} else if (!flow_forgotten(ring, found.data, attempt.now)) {
-			keep_flow(found, attempt.now, attempt.state);
+			keep_flow(found, attempt.now, attempt.state, bytes);
 			return (struct choice){ member, REASON_FORWARDED_FLOW };
 		}
 	}

@@ -175,8 +175,7 @@ static __always_inline void write_flow(struct flow *place, __u64 tag, __u64 data
 
 static __always_inline void renew_flow(struct found_flow found, __u64 data)
 {
-	if (data != found.data)
-		((volatile struct flow *)found.place)->data = data;
+	((volatile struct flow *)found.place)->data = data;
 }
 
 #endif

@@ -275,6 +275,8 @@ enum reason {
 	REASON_ANSWERED_TOO_BIG, /* would exceed the MTU after encapsulation; the sender was told */
 	REASON_FLOW_REHASHED,	 /* counted besides: the entry's member had left the service */
 	REASON_FLOW_EVICTED,	 /* counted besides: a live entry was overwritten */
+	REASON_FLOW_CONFIRMED, /* counted besides: a connection whose SYN came by here goes on, so it was answered */
+	REASON_FLOW_MIDWAY, /* counted besides REASON_FORWARDED_RING: the flow was not begun by a SYN */
 	REASON_QUIC_UNKNOWN_ID, /* counted besides: a connection id names no backend of the service */
 	REASON_EGRESS_UNRESOLVED, /* counted besides: the FIB lacks the link address of the next hop, or the
 				   * frame had VLAN tags; the encapsulated packet went to the kernel, which

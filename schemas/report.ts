@@ -3,6 +3,7 @@ import { DriftKind } from './drift-kind.ts'
 import { Pause } from './drift-policy.ts'
 import { EditFailure } from './edit.ts'
 import { DriverName, RowKey } from './node-state.ts'
+import { TrafficCounts } from './traffic-counts.ts'
 import { Digest, Revision } from './want.ts'
 
 /**
@@ -68,6 +69,8 @@ export const NodeReport = z.strictObject({
   /** Digest of the rings: equal on nodes that would choose the same backends. */
   ringsDigest: Digest.nullable(),
   facts: z.partialRecord(DriverName, Facts),
+  /** As it was counted when the report was sent; null or absent: nothing counts here. */
+  traffic: TrafficCounts.nullable().exactOptional(),
   /** Somebody works on the node by hand; null or absent: nobody. */
   paused: Pause.nullable().exactOptional(),
 })

@@ -1,18 +1,8 @@
 import { z } from 'zod'
 import { Diagnostic } from './diagnostic.ts'
 import { Gates } from './manifest/rollout.ts'
+import { TrafficCounts } from './traffic-counts.ts'
 import { Revision } from './want.ts'
-
-/** What a node's dataplane has counted since its program was loaded; packets, and of `newFlows` flows. */
-export const TrafficCounts = z.strictObject({
-  packets: z.number().min(0),
-  dropped: z.number().min(0),
-  /** Packets of established flows whose backend had left. */
-  reset: z.number().min(0),
-  newFlows: z.number().min(0),
-  failedFlows: z.number().min(0),
-})
-export type TrafficCounts = z.infer<typeof TrafficCounts>
 
 /**
  * Which state a node wants: `base` that of the last good revision, `target` that of the new one. `kept`: whatever

@@ -161,6 +161,10 @@ export const Settings = z.strictObject({
     .min(100)
     .max(3_600_000)
     .meta({ description: 'How often a worker looks for drift, ms.' }),
+  reportInterval: z.int().min(500).max(10_000).meta({
+    description:
+      'How often a worker reports though nothing has changed, ms: as old may be what gates of a rollout go by.',
+  }),
   listen: z
     .string()
     .regex(/^(unix:\/.+|(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):\d{1,5})$/, 'is neither host:port nor unix:/path')

@@ -22,6 +22,7 @@ const DEFAULTS = {
   driver: 'kernel',
   bpffs: '/sys/fs/bpf',
   scanInterval: 2000,
+  reportInterval: 10_000,
   birdSocket: '/run/bird/bird.ctl',
   bgpSecretsDir: '/etc/ballast/secrets',
   withdrawAfter: 0,
@@ -35,6 +36,7 @@ const DEFAULTS = {
 const NUMBERS: readonly SettingName[] = [
   'withdrawAfter',
   'scanInterval',
+  'reportInterval',
   'counterInterval',
   'pollInterval',
   'driftCommitAfter',

@@ -12,7 +12,7 @@ import { createLoop } from '../process/loop.ts'
 import { createPauses } from '../queue/pauses.ts'
 import { listenForCalls, listenForWakes } from '../queue/wake.ts'
 import type { Drivers } from '../worker/converge.ts'
-import { startWorker } from '../worker/worker.ts'
+import { startWorker, type WorkerOptions } from '../worker/worker.ts'
 import { openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { addSettings, readSettings } from './options.ts'
 import { type ServeWorkerOptions, serveWorker } from './serve-worker.ts'
@@ -31,6 +31,7 @@ const SETTINGS = [
   'birdSocket',
   'bgpSecretsDir',
   'scanInterval',
+  'reportInterval',
   'counterInterval',
   'listen',
   'logLevel',
@@ -55,7 +56,7 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
   const stateDir = join(settings.stateDir, 'nodes', node)
   await mkdir(stateDir, { recursive: true })
   const board = openBoard(settings, log)
-  const { drivers, readCounters, refreshNextHops } = await openDrivers(settings, stateDir)
+  const { drivers, readCounters, countTraffic, refreshNextHops } = await openDrivers(settings, stateDir)
   let lastReport: NodeReport | null = null
   const worker = await startWorker({
     node,
@@ -74,7 +75,9 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
     },
     health: allHealthy,
     findWriter: settings.driver === 'simulated' ? async () => null : findMapHolders,
+    countTraffic,
     scanIntervalMs: settings.scanInterval,
+    reportIntervalMs: settings.reportInterval,
     log,
     now: Date.now,
   })
@@ -102,6 +105,7 @@ interface OpenDrivers {
   readonly drivers: Drivers
   /** Null: nothing is counted. */
   readonly readCounters: ServeWorkerOptions['readCounters']
+  readonly countTraffic: WorkerOptions['countTraffic']
   readonly refreshNextHops: () => Promise<void>
 }
 
@@ -124,7 +128,7 @@ async function openDrivers(settings: WorkerSettings, stateDir: string): Promise<
     const simulate = <D extends DriverName>(name: D) =>
       createSimulatedDriver({ name, file: join(stateDir, `simulated-${name}.json`) })
     const drivers = { xdp: simulate('xdp'), ipvs: simulate('ipvs'), bgp: simulate('bgp') }
-    return { drivers, readCounters: null, refreshNextHops: async () => {} }
+    return { drivers, readCounters: null, countTraffic: async () => null, refreshNextHops: async () => {} }
   }
   // Only now: a laptop has no libbpf.
   const { createXdpDriver } = await import('../drivers/xdp/driver.ts')
@@ -137,11 +141,11 @@ async function openDrivers(settings: WorkerSettings, stateDir: string): Promise<
     ...(fleetKeyFile === undefined ? {} : { fleetKeyFile }),
   })
   const ipvs = createIpvsDriver({ file: join(runtimeDir, node, 'ipvs.json') })
-  const { readCounters, refreshNextHops } = xdp
+  const { readCounters, countTraffic, refreshNextHops } = xdp
   const bgp = createBirdDriver({
     socket: settings.birdSocket,
     file: join(runtimeDir, node, 'bird.conf'),
     secretsDir: settings.bgpSecretsDir,
   })
-  return { drivers: { xdp, ipvs, bgp }, readCounters, refreshNextHops }
+  return { drivers: { xdp, ipvs, bgp }, readCounters, countTraffic, refreshNextHops }
 }

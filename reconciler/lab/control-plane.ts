@@ -46,6 +46,7 @@ export async function writeSettings(lab: Lab, settings: { repo: string; redis?: 
     runtimeDir: runtimeDir(lab),
     bpffs: lab.bpffs,
     scanInterval: 1000,
+    reportInterval: 1000,
   }
   await writeFile(file, stringify(all))
   return file

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Rollout, RolloutNode, Side } from '../../schemas/rollout.ts'
 import { freezeAt } from './freeze.ts'
-import { countsOf, findClosedGate, isFailing } from './gates.ts'
+import { findClosedGate, isFailing } from './gates.ts'
 import { hasFailed, isReached, isSilent, type Reports } from './reports.ts'
 
 /**
@@ -78,7 +78,7 @@ function isWaveComplete(rollout: Rollout, { reports, now }: Step): boolean {
 /** Unchanged nodes are what changed ones are compared with, over the time of the wave. */
 function countAgain(node: RolloutNode, { reports }: Step): RolloutNode {
   if (node.side === 'target') return node
-  return { ...node, counted: countsOf(reports.nodes.get(node.name)?.report?.facts ?? {}) }
+  return { ...node, counted: reports.nodes.get(node.name)?.report?.traffic ?? null }
 }
 
 /** Tells nodes to change, as far as those that change already let them. */
@@ -92,7 +92,7 @@ function move(rollout: Rollout, step: Step): Rollout {
   const nodes = rollout.nodes.map(node => {
     const side = moves.get(node.name)
     if (side === undefined) return node
-    const counted = countsOf(step.reports.nodes.get(node.name)?.report?.facts ?? {})
+    const counted = step.reports.nodes.get(node.name)?.report?.traffic ?? null
     return { ...node, side, changingSince: step.now, counted }
   })
   return { ...rollout, nodes }

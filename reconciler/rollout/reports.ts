@@ -7,7 +7,7 @@ const SILENT_AFTER_MS = 30_000
 export interface NodeView {
   /** Generation of its want, which is of the side that the record gives it; null: it has none. */
   readonly wanted: number | null
-  readonly report: Pick<NodeReport, 'at' | 'want' | 'outcome' | 'facts' | 'failures'> | null
+  readonly report: Pick<NodeReport, 'at' | 'want' | 'outcome' | 'traffic' | 'failures'> | null
 }
 
 /** How a probe went: failures in a row, and what the last one said. */

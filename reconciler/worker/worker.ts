@@ -6,6 +6,7 @@ import type { Pause } from '../../schemas/drift-policy.ts'
 import type { DriverName, NodeState } from '../../schemas/node-state.ts'
 import type { DriftItem, NodeReport } from '../../schemas/report.ts'
 import type { PackedChange } from '../../schemas/tables-change.ts'
+import type { TrafficCounts } from '../../schemas/traffic-counts.ts'
 import type { Digest, Want } from '../../schemas/want.ts'
 import type { HealthView } from '../effective/effective-tables.ts'
 import type { Log } from '../log/log.ts'
@@ -18,7 +19,6 @@ import { makeReport } from './make-report.ts'
 import { createNode, type Status } from './node.ts'
 
 const WANT_INTERVAL_MS = 10_000
-const HEARTBEAT_MS = 10_000
 const NEWS_WAIT_MS = 100
 /** What is wanted is there, and is nothing that this version can take. */
 const UNREADABLE = ['QUEUE_VALUE_UNREADABLE', 'STATE_UNREADABLE', 'STATE_CORRUPT']
@@ -44,7 +44,11 @@ export interface WorkerOptions {
   readonly health: HealthView
   /** Who else writes to a row's table; null: not known. */
   readonly findWriter: (item: DriftItem) => Promise<string | null>
+  /** For the gates of rollouts; null: nothing counts here. */
+  readonly countTraffic: () => Promise<TrafficCounts | null>
   readonly scanIntervalMs: number
+  /** How often a report is sent though nothing has changed. */
+  readonly reportIntervalMs: number
   readonly log: Log
   readonly now: () => number
 }
@@ -204,9 +208,11 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       currentStatus(),
     )
     const text = JSON.stringify({ ...made, at: 0 })
-    if (text === published.text && at - published.at < HEARTBEAT_MS) return
+    if (text === published.text && at - published.at < options.reportIntervalMs) return
     try {
-      await controlPlane.publishReport(made)
+      // Counters alone are no news, and where they cannot be read the rest must still be told.
+      const traffic = await options.countTraffic().catch(() => null)
+      await controlPlane.publishReport({ ...made, traffic })
       published = { text, at }
       if (!reachable) log.info({}, 'control plane reachable again')
       reachable = true

@@ -33,7 +33,9 @@ await Promise.all(
       },
       health: allHealthy,
       findWriter: async () => null,
+      countTraffic: async () => null,
       scanIntervalMs: 2_000,
+      reportIntervalMs: 10_000,
       log,
       now: Date.now,
     })

@@ -49,6 +49,9 @@ export const ACTIONS = ['aborted', 'drop', 'pass', 'tx', 'redirect'] as const
 export type Action = (typeof ACTIONS)[number]
 export type Reason = (typeof reasons)[number]
 
+/** Of how flows began, which `begun` tells. */
+const BEGINNINGS: readonly Reason[] = ['flow_confirmed', 'flow_midway']
+
 export interface ServiceFields {
   readonly vip: string
   readonly port: number
@@ -84,8 +87,10 @@ export interface Balancer extends Disposable {
   /** The program's descriptor. */
   readonly fd: number
   send(frame: Uint8Array, context?: Uint8Array): { action: Action; frame: Buffer; duration: number }
-  /** What was counted since the last call, without the zeros. */
+  /** What was counted since the last call, without the zeros and without how flows began. */
   counted(): Partial<Record<Reason, number>>
+  /** How many flows ever began, by how: see `flow_confirmed` and `flow_midway`. */
+  begun(): { confirmed: number; midway: number }
   countedBytes(reason: Reason): number
   countedFor(member: Member): { packets: number; bytes: number; newFlows: number }
   /** Services are numbered in their order. */
@@ -188,6 +193,7 @@ export async function openBalancer(fields: BalancerFields): Promise<Balancer> {
     counted() {
       const since: Partial<Record<Reason, number>> = {}
       for (const reason of reasons) {
+        if (BEGINNINGS.includes(reason)) continue
         const [packets] = countersOf(reason)
         const grown = packets! - (seen.get(reason) ?? 0)
         if (grown !== 0) since[reason] = grown
@@ -195,6 +201,10 @@ export async function openBalancer(fields: BalancerFields): Promise<Balancer> {
       }
       return since
     },
+    begun: () => ({
+      confirmed: countersOf('flow_confirmed')[0]!,
+      midway: countersOf('flow_midway')[0]!,
+    }),
     countedBytes: reason => countersOf(reason)[1]!,
     countedFor({ counter }) {
       const [packets, bytes, newFlows] = sumCounters(memberCounters, counter, structs.member_counters.size)

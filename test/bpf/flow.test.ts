@@ -230,3 +230,32 @@ suite('a UDP flow', { skip: needsRoot }, () => {
     assert.equal(send(balancer, TCP), A.address)
   })
 })
+
+suite('how a flow began is counted', { skip: needsRoot }, () => {
+  before(buildObjects)
+
+  test('a connection is confirmed once, by the first packet after its SYN', async () => {
+    using balancer = await open(TCP)
+    send(balancer, TCP, Tcp.syn)
+    send(balancer, TCP, Tcp.syn)
+    assert.deepEqual(balancer.begun(), { confirmed: 0, midway: 0 }, 'a SYN that nobody answered')
+    for (let i = 0; i < 3; i++) send(balancer, TCP)
+    send(balancer, TCP, Tcp.fin | Tcp.ack)
+    assert.deepEqual(balancer.begun(), { confirmed: 1, midway: 0 })
+  })
+
+  test('a connection that is given up before it is answered is not confirmed', async () => {
+    using balancer = await open(TCP)
+    send(balancer, TCP, Tcp.syn)
+    send(balancer, TCP, Tcp.rst)
+    assert.deepEqual(balancer.begun(), { confirmed: 0, midway: 0 })
+  })
+
+  for (const [what, packet] of Object.entries({ TCP, UDP, TCP6, UDP6 })) {
+    test(`what no SYN began is a flow in its midst, never a confirmed one: ${what}`, async () => {
+      using balancer = await open(packet)
+      for (let i = 0; i < 3; i++) send(balancer, packet)
+      assert.deepEqual(balancer.begun(), { confirmed: 0, midway: 1 })
+    })
+  }
+})

@@ -80,6 +80,18 @@ const traffic: [string, reasons: Record<string, number>, gate: string | null][] 
     { forwarded_flow: 100_000, forwarded_ring: 90, drop_no_backend: 10 },
     'newFlowFailures',
   ],
+  [
+    'new connections that a third of the backends does not answer',
+    { forwarded_flow: 1_000, forwarded_ring: 300, flow_confirmed: 200 },
+    'newFlowFailures',
+  ],
+  [
+    'new connections of which some are on their way',
+    { forwarded_flow: 1_000, forwarded_ring: 300, flow_confirmed: 295 },
+    null,
+  ],
+  ['UDP, which nobody confirms', { forwarded_ring: 300, flow_midway: 300 }, null],
+  ['one client that gives up', { forwarded_flow: 200, forwarded_ring: 25, flow_confirmed: 24 }, null],
   ['hardly any traffic', { drop_no_backend: 10 }, null],
   ['what unchanged nodes drop as well', { forwarded_flow: 980, drop_unmatched: 20 }, null],
 ]

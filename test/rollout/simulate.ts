@@ -1,3 +1,4 @@
+import { trafficOf } from '../../reconciler/drivers/xdp/traffic-counts.ts'
 import { nextWave } from '../../reconciler/rollout/next-wave.ts'
 import type { NodeView, ProbeResult, Reports } from '../../reconciler/rollout/reports.ts'
 import { assignWaves } from '../../reconciler/rollout/start-rollout.ts'
@@ -81,15 +82,10 @@ export class World {
   reports(order: (names: string[]) => string[] = names => names): Reports {
     const views = order([...this.nodes.keys()]).map((name): [string, NodeView] => {
       const { generation, reached, outcome, reasons, at } = this.nodes.get(name)!
-      const facts = {
-        xdp: {
-          reasons: Object.fromEntries(
-            Object.entries(reasons).map(([reason, packets]) => [reason, { packets, bytes: 0 }]),
-          ),
-        },
-      }
+      const counted = Object.entries(reasons).map(([reason, packets]) => [reason, { packets }])
+      const traffic = trafficOf(Object.fromEntries(counted))
       const want = { generation: reached, revision: 'c'.repeat(40), stateDigest: 'd'.repeat(64) }
-      return [name, { wanted: generation, report: { at, want, outcome, facts, failures: [] } }]
+      return [name, { wanted: generation, report: { at, want, outcome, traffic, failures: [] } }]
     })
     return { nodes: new Map(views), probes: this.probes }
   }

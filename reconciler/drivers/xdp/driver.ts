@@ -2,6 +2,7 @@ import { accessSync, constants } from 'node:fs'
 import { BallastError } from '../../../schemas/ballast-error.ts'
 import type { Edit, EditOutcome } from '../../../schemas/edit.ts'
 import type { XdpRow } from '../../../schemas/node-state.ts'
+import type { TrafficCounts } from '../../../schemas/traffic-counts.ts'
 import { watchNetwork } from '../../process/watch-network.ts'
 import { createRingCache } from '../../ring/ring-cache.ts'
 import type { Capabilities, Driver } from '../driver.ts'
@@ -9,7 +10,8 @@ import { createTableDigest } from '../table-digest.ts'
 import { createTurns } from '../turns.ts'
 import { applyXdp } from './apply.ts'
 import { createBreather } from './breather.ts'
-import { readXdpCounters, type XdpCounters } from './counters.ts'
+import { readReasons, readXdpCounters, type XdpCounters } from './counters.ts'
+import { openDataplane } from './dataplane.ts'
 import { fingerprintXdp } from './fingerprint.ts'
 import { findMissingFeature } from './libbpf/features.ts'
 import { isBpfFileSystem } from './libbpf/pins.ts'
@@ -18,6 +20,7 @@ import { nodePins } from './node-pins.ts'
 import { observeXdp } from './observe.ts'
 import { createObjectReader } from './program-object.ts'
 import { createRingStore } from './ring-store.ts'
+import { trafficOf } from './traffic-counts.ts'
 
 export interface XdpDriverOptions {
   /** Its pins are under `<bpffs>/ballast/<node>`. */
@@ -36,6 +39,8 @@ export interface XdpDriver extends Driver<XdpRow> {
    * table.
    */
   readCounters(): Promise<XdpCounters>
+  /** Cheap. Null: nothing is loaded. */
+  countTraffic(): Promise<TrafficCounts | null>
   /** Looks up the link addresses of backends with `forwarding: l2` again; cheap when there are none. */
   refreshNextHops(): Promise<void>
 }
@@ -88,6 +93,11 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
         )
       }),
     readCounters: () => inTurn(() => readXdpCounters({ ...context, breathe: createBreather() })),
+    // Not in turn: a report does not wait for a walk through the flow table.
+    async countTraffic() {
+      using dataplane = openDataplane(context.pins)
+      return dataplane === undefined ? null : trafficOf(readReasons(dataplane))
+    },
     async *watch(signal) {
       for await (const _ of watchNetwork(['link'], signal)) yield { reason: 'an interface changed' }
     },

@@ -98,6 +98,8 @@ export const reasons = [
   'answered_too_big',
   'flow_rehashed',
   'flow_evicted',
+  'flow_confirmed',
+  'flow_midway',
   'quic_unknown_id',
   'egress_unresolved',
   'pass_not_ip',

@@ -162,12 +162,15 @@ __noinline int remember_first(struct xdp_md *ctx, struct fragment *first)
 	struct cursor cursor;
 	struct part part;
 	struct fragment_key place;
+	struct fragment seen;
 
 	if (!first || parse_part(ctx, &cursor, &key, &packet, &part) != REASON_NONE || !part.more)
 		return 0;
 	place = fragment_key(&key, &packet, part.id);
-	first->tick = flow_now();
-	bpf_map_update_elem(&fragments, &place, first, BPF_ANY);
+	/* Before Linux 6.2 a map takes nothing from where a global function was pointed to. */
+	seen = *first;
+	seen.tick = flow_now();
+	bpf_map_update_elem(&fragments, &place, &seen, BPF_ANY);
 	return 0;
 }
 

@@ -12,16 +12,14 @@
 /*
  * An id, SERVICE_NONE, or SERVICE_NOT_VIP: what is to no VIP is most of what comes here, and is not to pay
  * for ranges. The key is as it was when this returns: for a copy, a caller's stack would be too
- * small. See may_enter for why it is global.
+ * small. Not a global function: before Linux 6.2 what such a one was given is no key of a map.
  */
-__noinline __u32 ranged_service(struct service_key *key)
+static __noinline __u32 ranged_service(struct service_key *key)
 {
 	struct port_ranges *ranges;
 	__be16 wanted;
 	__u16 port;
 
-	if (!key)
-		return SERVICE_NONE;
 	if (!bpf_map_lookup_elem(&vips, &key->vip))
 		return SERVICE_NOT_VIP;
 	wanted = key->port;

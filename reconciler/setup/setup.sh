@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what Ballast needs and is missing here: Debian packages, npm packages, BPF objects.
 #
-#   setup.sh [check|test]    check, test: also what `npm run check`, `npm test` needs
+#   setup.sh [check|test|kernels]    also what `npm run check`, `npm test`, `npm run test:kernels` needs
 #
 # npm runs it before the scripts that need it (package.json, pre…). It is a step of its own, since a shell
 # that found the old `node` once keeps it. Says on stderr what it does; says nothing when there is nothing to do.
@@ -20,6 +20,17 @@ have_libbpf() {
   done
   return 1
 }
+
+# The kernels that are booted; the packages are for this processor alone.
+guest_kernels() {
+  [ "$(uname -m)" = x86_64 ] || return 0
+  case $want in
+    test) echo 6.1 ;;
+    kernels) echo 5.10 6.1 6.12 ;;
+  esac
+}
+
+wants_guest() { [ -n "$(guest_kernels)" ]; }
 
 missing_packages() {
   have redis-server || echo redis-server
@@ -45,6 +56,10 @@ missing_packages() {
   [ "$want" != test ] || have ipvsadm || echo ipvsadm
   [ "$want" != test ] || have linux.uml || echo user-mode-linux
   [ "$want" != test ] || have modprobe || echo kmod
+  # Kernels of Debian, emulated.
+  ! wants_guest || have qemu-system-x86_64 || echo qemu-system-x86
+  ! wants_guest || have cpio || echo cpio
+  ! wants_guest || have depmod || echo kmod
   [ "$want" != check ] || have clang-format-19 || echo clang-format-19
 }
 
@@ -120,7 +135,16 @@ set_up_bpf() {
   fi
 }
 
+set_up_guests() {
+  for kernel in $(guest_kernels); do
+    if have apt-get && have depmod; then
+      sh reconciler/setup/guest-kernel.sh "$kernel" || say "tests that need Linux $kernel are skipped"
+    fi
+  done
+}
+
 want=${1:-}
 set_up_packages
 set_up_npm
 set_up_bpf
+set_up_guests

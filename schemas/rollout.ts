@@ -74,6 +74,8 @@ export const Rollout = z.strictObject({
   failure: z.strictObject({ gate: z.string(), message: z.string(), at: z.int() }).nullable(),
   /** What was pushed because of the failure: a branch, or nothing because it had moved on; null: not done. */
   reverted: z.string().nullable(),
+  /** Where that is reviewed, an address; null: nowhere. Records of before had none. */
+  revertPull: z.string().nullable().default(null),
 })
 export type Rollout = z.infer<typeof Rollout>
 

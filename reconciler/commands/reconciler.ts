@@ -105,13 +105,16 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     verify: settings.verify,
     board: { ...board, waker },
     leads: () => lease.epoch() !== null,
-    revert: createReverter({
-      dir: join(settings.stateDir, 'revert'),
-      openRemote: place => openWritableRemote(accessTo(settings), place),
-      path: settings.path,
-      author: authorOf(settings),
-      signingKey: settings.driftSigningKey,
-    }),
+    revert: {
+      push: createReverter({
+        dir: join(settings.stateDir, 'revert'),
+        openRemote: place => openWritableRemote(accessTo(settings), place),
+        path: settings.path,
+        author: authorOf(settings),
+        signingKey: settings.driftSigningKey,
+      }),
+      openPull: forge?.openPull ?? null,
+    },
     log,
     now: Date.now,
     observe: event => {

@@ -52,16 +52,24 @@ function renderRepository({ repository, rollout, holds, at }: FleetStatus, paint
   return lines.join('\n')
 }
 
-function renderRollout(
-  { target, state, wave, waves, nodes, bakingSince, bakeMs, failure }: Rollout,
-  at: number,
-  paint: Paint,
-): string {
+/** What is done about a failed one in Git; empty: nothing is to be done. */
+function describeRevert({ onFailure, base, reverted, revertPull }: Rollout): string[] {
+  if (onFailure === 'stop' || base === null || reverted === '') return []
+  if (reverted === null) return ['a commit that takes it back is being pushed; the log says what keeps it']
+  return [`taken back on branch ${reverted}${revertPull === null ? '' : `: ${revertPull}`}`]
+}
+
+function renderRollout(rollout: Rollout, at: number, paint: Paint): string {
+  const { target, state, wave, waves, nodes, bakingSince, bakeMs, failure } = rollout
   const changed = nodes.filter(
     ({ side, changingSince }) => side === 'target' && changingSince === null,
   ).length
   const head = `rollout   ${shortRevision(target)}  `
-  if (state === 'failed') return paint('red', `${head} stopped, and put back: ${failure?.message}`)
+  if (state === 'failed')
+    return [
+      paint('red', `${head} stopped, and put back: ${failure?.message}`),
+      ...describeRevert(rollout).map(line => paint('red', `          ${line}`)),
+    ].join('\n')
   const baking =
     bakingSince === null ? '' : `, baking for another ${renderAge(Math.max(0, bakingSince + bakeMs - at))}`
   const place = `wave ${wave + 1} of ${waves.length} (${waves[wave]})`

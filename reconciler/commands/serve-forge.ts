@@ -5,6 +5,7 @@ import type { Revision } from '../../schemas/want.ts'
 import type { ControllerEvent } from '../controller/controller-event.ts'
 import { createReviewer, type Review } from '../controller/review-pulls.ts'
 import { createRevisionTeller } from '../controller/tell-revision.ts'
+import type { Forge } from '../forge/forge.ts'
 import type { Log } from '../log/log.ts'
 import { runCommand } from '../process/run-command.ts'
 import { COMMENT_MARKER, renderMarkdown } from '../render/render-markdown.ts'
@@ -28,6 +29,7 @@ export interface ServeForgeOptions {
 export interface ServedForge {
   review(number: number): void
   observe(event: ControllerEvent): void
+  readonly openPull: Forge['openPull']
   stop(): Promise<void>
 }
 
@@ -81,9 +83,10 @@ export function serveForge({ settings, source, board, leads, log }: ServeForgeOp
   })
   return {
     review: reviewer.ask,
+    openPull: forge.openPull,
     observe(event) {
       if (event.type === 'refused') teller.refused(event.revision, sayProblems(event.diagnostics))
-      else if (event.type === 'accepted') teller.accepted()
+      else if (event.type === 'accepted' || event.type === 'reverted') teller.accepted()
       else if (event.type === 'reported') teller.reported()
     },
     async stop() {

@@ -23,6 +23,8 @@ export type ControllerEvent =
       readonly diagnostics: readonly Diagnostic[]
     }
   | { readonly type: 'reported'; readonly report: NodeReport }
+  /** Something was done in Git about a revision that failed. */
+  | { readonly type: 'reverted'; readonly revision: Revision }
   | { readonly type: 'phase'; readonly phase: Phase; readonly seconds: number }
 
 /** Runs a step and tells how long it took, also when it fails. */

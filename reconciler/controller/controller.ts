@@ -8,7 +8,6 @@ import type { DesiredFleet } from '../desired/build-desired.ts'
 import type { Log } from '../log/log.ts'
 import { planFleet } from '../plan/plan-fleet.ts'
 import { createLoop } from '../process/loop.ts'
-import type { PushRevert } from '../repo/push-revert.ts'
 import { ALLOWED_REF } from '../repo/repository.ts'
 import type { Source } from '../repo/source.ts'
 import type { Candidate } from '../rollout/start-rollout.ts'
@@ -22,7 +21,7 @@ import { createJudge } from './judge.ts'
 import { createPlanGate, type Reviews } from './plan-gate.ts'
 import { createPoke } from './poke.ts'
 import { type Board, type Published, publishWants } from './publish-wants.ts'
-import { createRevert } from './revert.ts'
+import { createRevert, type RevertOptions } from './revert.ts'
 import { openRecords, type RolloutBoard } from './rollout-records.ts'
 import { createHeadWatcher } from './watch-head.ts'
 
@@ -49,7 +48,7 @@ export interface ControllerOptions {
     readonly reports: { stream(signal: AbortSignal): AsyncIterable<NodeReport> }
   }
   /** Takes a revision back whose gate has closed, where the policy says so. */
-  readonly revert: PushRevert
+  readonly revert: Pick<RevertOptions, 'push' | 'openPull'>
   /** Whether this process may write; one that may not keeps up with the branch, ready to take over. */
   readonly leads: () => boolean
   readonly log: Log
@@ -105,7 +104,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const records = openRecords({
     ...{ stateDir: options.stateDir, repository, board: board.rollouts, log, now },
   })
-  const reverting = createRevert({ push: options.revert, log, onDone: () => loop.trigger('rollout') })
+  const reverting = createRevert({ ...options.revert, log, onDone: () => loop.trigger('rollout') })
   const rollout = createRolloutDriver({ repository, records, evaluate, log, now })
 
   async function restoreAccepted(): Promise<void> {
@@ -225,7 +224,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
     const { branch } = watcher.state()
     if (failed === null || branch === null) return
     const pushed = reverting.next(failed, branch)
-    if (pushed !== null) await rollout.noteRevert(pushed)
+    if (pushed === null) return
+    await rollout.noteRevert(pushed)
+    observe({ type: 'reverted', revision: failed.target })
   }
 
   /** What a rollout has brought to the nodes is the last good revision. */

@@ -11,6 +11,7 @@ import { nextWave } from '../rollout/next-wave.ts'
 import { type Candidate, policyInForce, startRollout } from '../rollout/start-rollout.ts'
 import type { Evaluate } from './evaluate.ts'
 import { createProbes } from './probes.ts'
+import type { Reverted } from './revert.ts'
 import type { RolloutRecords } from './rollout-records.ts'
 
 /** In the message of a commit: why it does not wait for a freeze to end. */
@@ -61,7 +62,7 @@ export interface RolloutDriver {
   /** Tries the probes of the rollout that is under way. */
   probe(): Promise<void>
   /** A branch was pushed that takes the failed revision back. */
-  noteRevert(branch: string): Promise<void>
+  noteRevert(reverted: Reverted): Promise<void>
 }
 
 export function createRolloutDriver(options: RolloutDriverOptions): RolloutDriver {
@@ -252,8 +253,8 @@ export function createRolloutDriver(options: RolloutDriverOptions): RolloutDrive
       }
     },
 
-    async noteRevert(branch) {
-      await keep({ ...record!, reverted: branch, sequence: record!.sequence + 1 })
+    async noteRevert({ branch, pull }) {
+      await keep({ ...record!, reverted: branch, revertPull: pull, sequence: record!.sequence + 1 })
     },
   }
 }

@@ -35,23 +35,25 @@ export function createRevisionTeller(options: TellOptions): RevisionTeller {
   /** Every node has what it should, so that heartbeats tell nothing new. */
   let isSettled = false
 
-  async function say(revision: Revision, status: Omit<CommitStatus, 'context' | 'url'>): Promise<void> {
+  async function say(revision: Revision, status: Omit<CommitStatus, 'context'>): Promise<void> {
     const text = JSON.stringify(status)
     if (said.get(revision) === text) return
-    await forge.putStatus(revision, { context: FLEET_CONTEXT, url: null, ...status })
+    await forge.putStatus(revision, { context: FLEET_CONTEXT, ...status })
     said.delete(revision)
     said.set(revision, text)
     if (said.size > KEPT) said.delete(said.keys().next().value!)
   }
 
   async function tell(): Promise<void> {
-    for (const [revision, problem] of refusals) {
-      await say(revision, { state: 'failure', description: `Refused: ${problem}` })
-      refusals.delete(revision)
-    }
     const [wants, reports] = [await options.readWants(), await options.readReports()]
-    const progress = judgeProgress(wants, reports, await options.readRollout())
-    if (progress !== null) await say(progress.revision, progress.status)
+    const rollout = await options.readRollout()
+    // What takes a revision back comes later than its refusal, which then leads there.
+    for (const [revision, problem] of refusals) {
+      const url = rollout?.target === revision ? rollout.revertPull : null
+      await say(revision, { state: 'failure', description: `Refused: ${problem}`, url })
+    }
+    const progress = judgeProgress(wants, reports, rollout)
+    if (progress !== null) await say(progress.revision, { ...progress.status, url: null })
     isSettled = progress?.status.state === 'success'
   }
 
@@ -76,7 +78,9 @@ export function createRevisionTeller(options: TellOptions): RevisionTeller {
       if (!isSettled) loop.trigger('news')
     },
     refused(revision, problem) {
+      refusals.delete(revision)
       refusals.set(revision, problem)
+      if (refusals.size > KEPT_REFUSALS) refusals.delete(refusals.keys().next().value!)
       loop.trigger('refused')
     },
     async stop() {
@@ -87,6 +91,7 @@ export function createRevisionTeller(options: TellOptions): RevisionTeller {
 }
 
 const KEPT = 1000
+const KEPT_REFUSALS = 20
 const RETRY_MS = 15_000
 
 interface Progress {
@@ -122,8 +127,10 @@ export function judgeProgress(
       status: { state: 'failure', description: `Applied on ${count}; ${failed.want.node}: ${why}` },
     }
   }
-  if (done.length < asked.length)
-    return { revision, status: { state: 'pending', description: `Applied on ${count}` } }
+  if (done.length < asked.length) {
+    const queued = done.length === 0 ? 'Queued: applied' : 'Applied'
+    return { revision, status: { state: 'pending', description: `${queued} on ${count}` } }
+  }
   if (rollout?.state === 'running' && rollout.target === revision) {
     const { wave, waves, nodes } = rollout
     const place = `wave ${wave + 1} of ${waves.length} (${waves[wave]}) of ${nodes.length} nodes`

@@ -30,8 +30,15 @@ export interface RevertRequest {
   readonly forReview: boolean
 }
 
-/** Gives the branch that was pushed; null: the followed branch has moved on, and there is nothing to take back. */
-export type PushRevert = (request: RevertRequest) => Promise<string | null>
+/** What was pushed: where, and how the commit says it. */
+export interface PushedRevert {
+  readonly branch: string
+  readonly subject: string
+  readonly body: string
+}
+
+/** Null: the followed branch has moved on, and there is nothing to take back. */
+export type PushRevert = (request: RevertRequest) => Promise<PushedRevert | null>
 
 /**
  * Pushes a commit that puts the manifests back to an earlier revision; all else stays, and nothing is forced. Throws
@@ -47,13 +54,15 @@ export const createReverter =
       const tip = await remote.fetch(`refs/heads/${branch}`, place)
       if (tip !== target) return null
       const blobs = await changesBack(place, { from: target, to: base, path })
-      const { stdout: subject } = await runGit(place, ['log', '-1', '--format=%s', target, '--'])
-      const message = `Revert "${subject.trim()}"\n\nThis takes the manifests back to ${base}.\n${why}\n\nReverts: ${target}\n`
+      const { stdout: reverted } = await runGit(place, ['log', '-1', '--format=%s', target, '--'])
+      const subject = `Revert "${reverted.trim()}"`
+      const body = `This takes the manifests back to ${base}.\n${why}\n\nReverts: ${target}\n`
+      const message = `${subject}\n\n${body}`
       const commit = await writeCommit(place, { parent: target, blobs, message, at, author, signer })
       const to = forReview ? `ballast/revert-${target.slice(0, 12)}` : branch
       await runGit(place, ['update-ref', `refs/heads/${to}`, commit])
       await remote.push(to, place)
-      return to
+      return { branch: to, subject, body }
     } finally {
       remote.close()
       await signer.close()

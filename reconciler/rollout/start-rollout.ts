@@ -66,6 +66,7 @@ export function startRollout(input: StartInput): Rollout {
     freezeOverride: input.freezeOverride,
     failure: null,
     reverted: null,
+    revertPull: null,
   }
 }
 

@@ -4,6 +4,7 @@ import { createRevisionTeller, judgeProgress } from '../../reconciler/controller
 import { openForge } from '../../reconciler/forge/open-forge.ts'
 import { createLog } from '../../reconciler/log/log.ts'
 import type { NodeReport } from '../../schemas/report.ts'
+import type { Rollout } from '../../schemas/rollout.ts'
 import type { Want } from '../../schemas/want.ts'
 import { PROJECT, startStandIn } from '../forge/stand-in.ts'
 import { until } from '../repo/follow.ts'
@@ -52,7 +53,7 @@ const [lb1, lb2] = [wants.get('lb-1')!, wants.get('lb-2')!]
 test('a revision is as far as the nodes that were told of it', () => {
   assert.equal(judgeProgress(new Map(), new Map(), null), null)
   const said = (...reports: NodeReport[]) => judgeProgress(wants, byNode(...reports), null)?.status
-  assert.deepEqual(said(), { state: 'pending', description: 'Applied on 0 of 2 nodes' })
+  assert.deepEqual(said(), { state: 'pending', description: 'Queued: applied on 0 of 2 nodes' })
   assert.deepEqual(said(reportOf(wantOf('lb-1', 6, NEW), 'applied'), reportOf(lb2, 'applied')), {
     state: 'pending',
     description: 'Applied on 1 of 2 nodes',
@@ -87,11 +88,12 @@ test('the forge is told once of each state, of refusals too, and only by who lea
   const standIn = await startStandIn(t, 'gitea')
   const reports = byNode<NodeReport>()
   let leads = false
+  let rollout: Rollout | null = null
   const teller = createRevisionTeller({
     forge: openForge({ kind: 'gitea', url: standIn.url, project: PROJECT, token: async () => standIn.token }),
     readWants: async () => wants,
     readReports: async () => reports,
-    readRollout: async () => null,
+    readRollout: async () => rollout,
     leads: () => leads,
     log: createLog({ level: 'silent', format: 'json', destination: process.stderr }),
     interval: 10,
@@ -108,4 +110,12 @@ test('the forge is told once of each state, of refusals too, and only by who lea
   teller.reported()
   await until('it is said', () => stateOf(NEW) === 'success')
   assert.equal(standIn.requests.length, 3)
+
+  const pull = 'https://forge.example.org/pulls/9'
+  rollout = makeRollout(3, { state: 'failed', target: OLD, reverted: 'ballast/revert', revertPull: pull })
+  teller.accepted()
+  await until('its refusal leads to what takes it back', () => {
+    const { state, url } = standIn.statuses.get(OLD)!.get('ballast/fleet')!
+    return state === 'failure' && url === pull
+  })
 })

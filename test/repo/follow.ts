@@ -61,9 +61,9 @@ export async function open(
 }
 
 export async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 10_000
+  const end = Date.now() + 30_000
   while (!(await isSo())) {
-    if (Date.now() > end) throw new Error(`not within 10 s: ${what}`)
+    if (Date.now() > end) throw new Error(`not within 30 s: ${what}`)
     await delay(20)
   }
 }

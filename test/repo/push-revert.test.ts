@@ -54,7 +54,7 @@ test('for a review, manifests go back on a branch of its own, and nothing else',
     forReview: true,
   }
   const branch = `ballast/revert-${target.slice(0, 12)}`
-  assert.equal(await revert(request), branch)
+  assert.equal((await revert(request))?.branch, branch)
   assert.equal(await git('rev-parse', 'main'), target)
   assert.equal(await git('rev-parse', `${branch}^`), target)
   assert.equal(await git('rev-parse', `${branch}:fleet`), await git('rev-parse', `${base}:fleet`))
@@ -65,7 +65,7 @@ test('for a review, manifests go back on a branch of its own, and nothing else',
   )
 
   const pushed = await git('rev-parse', branch)
-  assert.equal(await revert(request), branch, 'again, after a crash')
+  assert.equal((await revert(request))?.branch, branch, 'again, after a crash')
   assert.equal(await git('rev-parse', branch), pushed)
 })
 

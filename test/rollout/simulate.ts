@@ -42,6 +42,7 @@ export function makeRollout(
     freezeOverride: null,
     failure: null,
     reverted: null,
+    revertPull: null,
     ...rest,
   }
 }

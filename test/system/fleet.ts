@@ -11,7 +11,7 @@ import { type Program, runCommand, startProgram } from '../../reconciler/process
 import type { FleetStatus } from '../../schemas/fleet-status.ts'
 
 const CLI = fileURLToPath(new URL('../../reconciler/cli.ts', import.meta.url))
-const WAIT_MS = 15_000
+const WAIT_MS = 30_000
 
 export type Files = Readonly<Record<string, string>>
 

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import type { FleetStatus } from '../../schemas/fleet-status.ts'
+import { PROJECT, startStandIn } from '../forge/stand-in.ts'
+import { serveGit } from '../repo/git-server.ts'
 import { createFleet, type Files, makeFiles, type TestFleet, waitFor } from './fleet.ts'
 
 const NODES = ['lb-1', 'lb-2', 'lb-3']
@@ -111,27 +113,44 @@ test('a record that is lost everywhere: every node stays, until a person lets it
   await fleet.until('it begins again with the canary', now => isAt(now, at(later, old)))
 })
 
-test('a probe that finds nobody closes the gate, and a commit takes the revision back', async t => {
+test('a probe that finds nobody closes the gate, and a pull request at the remote takes the revision back', async t => {
   const fleet = await createFleet(t)
-  await startAll(fleet)
+  const forge = await startStandIn(t, 'github')
+  const server = await serveGit(t, fleet.dir)
+  server.manners.authorization = `Basic ${Buffer.from(`x-access-token:${forge.token}`).toString('base64')}`
+  await fleet.git('--git-dir', fleet.repo, 'config', 'http.receivepack', 'true')
+  const token = join(fleet.dir, 'forge.token')
+  await writeFile(token, forge.token, { mode: 0o600 })
+  await fleet.startRedis()
+  await fleet.startReconciler(
+    ...['--repo', `${server.url}/fleet.git`, '--branch', 'main', '--git-token-file', token],
+    ...['--poll-interval', '200', '--forge', 'github', '--forge-url', forge.url],
+    ...['--forge-project', PROJECT, '--forge-token-file', token],
+  )
+  for (const node of NODES) await fleet.startWorker(node)
   const listener = createServer().listen(0, '127.0.0.1')
   t.after(() => listener.close())
   await once(listener, 'listening')
   const { port } = listener.address() as AddressInfo
-  const rules = { gates: { probes: [{ address: '127.0.0.1', port }] }, onFailure: 'revert' }
+  const rules = { gates: { probes: [{ address: '127.0.0.1', port }] }, onFailure: 'review' }
   await fleet.untilApplied(await fleet.push(makeFiles({ nodes: NODES })))
   const good = await fleet.push(makeWaves([1, 2], '5m', rules))
   const before = await fleet.untilApplied(good)
   listener.close()
   const bad = await fleet.push(makeWaves([1, 2, 3], '5m', rules))
   await fleet.until('it is refused', ({ repository }) => repository?.rejected?.revision === bad)
-  const after = await fleet.until(
-    'what takes it back is accepted',
-    ({ inSync, repository }) => inSync && repository?.accepted !== good,
-  )
-  await fleet.git('fetch', '-q', 'origin', 'main')
+  const told = () => forge.statuses.get(bad)?.get('ballast/fleet')
+  await waitFor('its status leads to the pull request', async () => told()?.url != null)
+  const [pull] = forge.pulls
+  assert.deepEqual([pull!.from, pull!.into], [`ballast/revert-${bad.slice(0, 12)}`, 'main'])
+  assert.match(told()!.url!, /\/pull\/1$/)
+  assert.match(told()!.description, /^Refused: .*127\.0\.0\.1:\d+ cannot be reached/)
+  const { stdout: said } = await fleet.ballast('status', '--state-dir', fleet.stateDir)
+  assert.ok(said.includes(`taken back on branch ${pull!.from}: ${told()!.url}`), said)
+  await fleet.git('fetch', '-q', 'origin', pull!.from)
   const revert = await fleet.git('rev-parse', 'FETCH_HEAD')
-  assert.equal(after.repository?.accepted, revert)
+  await fleet.git('push', '-q', 'origin', `${revert}:main`)
+  const after = await fleet.untilApplied(revert)
   assert.match(await fleet.git('log', '-1', '--format=%s%n%b', revert), /^Revert "a change"[\s\S]*probes/)
   assert.equal(await fleet.git('rev-parse', `${revert}^`), bad)
   assert.equal(

@@ -29,7 +29,9 @@ async function setAhead(balancer: Balancer, ns: bigint): Promise<number> {
   const fd = balancer.mapFd('flow_limits')
   const { keys, count } = await readEntries(fd, readMapInfo(fd))
   const value = Buffer.alloc(structs.flow_limit.size)
-  value.writeBigUInt64LE(process.hrtime.bigint() + ns)
+  // The clock began with the machine, which may have started a moment ago.
+  const paidUntil = process.hrtime.bigint() + ns
+  value.writeBigUInt64LE(paidUntil > 0n ? paidUntil : 0n)
   const { size } = structs.flow_limit_key
   for (let i = 0; i < count; i++) updateEntry(fd, keys.subarray(i * size, (i + 1) * size), value)
   return count

@@ -8,7 +8,7 @@ import { zeroCounters } from './member-counters.ts'
 import type { KnownRing } from './ring-store.ts'
 import type { Tables } from './tables.ts'
 
-/** Numbers that nobody has: of services, counters and generations. */
+/** Numbers that nobody has: of services, counters and generations; the last two for services with new members. */
 export interface Allocation {
   takeService(): number
   takeCounter(): number
@@ -17,21 +17,29 @@ export interface Allocation {
   commit(): Promise<void>
 }
 
+export interface Holdings {
+  readonly tables: Tables
+  readonly known: ReadonlyMap<RowKey, KnownRing>
+  /** Whether any service gets new members: what others have is only looked for then. */
+  readonly forMembers: boolean
+  readonly breathe: Breathe
+}
+
 export async function allocate(
   dataplane: Dataplane,
-  { tables, known, breathe }: { tables: Tables; known: ReadonlyMap<RowKey, KnownRing>; breathe: Breathe },
+  { tables, known, forMembers, breathe }: Holdings,
 ): Promise<Allocation> {
   const { services, member_counters } = dataplane.maps
   const usedServices = new Uint8Array(services.info.maxEntries)
   for (const { id } of tables.services.values()) usedServices[id] = 1
   const usedCounters = new Uint8Array(member_counters.info.maxEntries)
-  const usedGenerations = new Uint8Array(2 ** GENERATION_BITS)
-  for (const { members } of known.values()) {
+  const usedGenerations = new Set<number>()
+  for (const { members } of forMembers ? known.values() : []) {
     await breathe()
     for (const member of members) {
       if (member === undefined) continue
       usedCounters[member.counter] = 1
-      usedGenerations[member.generation] = 1
+      usedGenerations.add(member.generation)
     }
   }
   const control = readControl(dataplane)
@@ -48,7 +56,7 @@ export async function allocate(
     },
     takeGeneration() {
       let generation = nextGeneration
-      while (generation === 0 || usedGenerations[generation] === 1) generation = following(generation)
+      while (generation === 0 || usedGenerations.has(generation)) generation = following(generation)
       nextGeneration = following(generation)
       return generation
     },

@@ -13,7 +13,8 @@ import { assignMembers } from './members.ts'
 import { encodePortRanges } from './port-ranges.ts'
 import { createRingMap } from './ring-map.ts'
 import type { KnownRing, RingStore } from './ring-store.ts'
-import { readTables, type ServiceEntry, serviceRowKey, settleTables, type Tables } from './tables.ts'
+import { serviceRowKey } from './service-row-key.ts'
+import { readTables, type ServiceEntry, settleTables, type Tables } from './tables.ts'
 import { createFeatureWriter, type FeatureWriter } from './write-features.ts'
 
 export interface ServiceContext {
@@ -37,7 +38,13 @@ export async function putServices(
   const failures: Failures = new Map()
   const tables = await readTables(context.dataplane)
   const known = await knowServices(context, tables)
-  const allocation = await allocate(context.dataplane, { tables, known, breathe: context.breathe })
+  const forMembers = rows.some(row => hasNewMembers(row, known.get(serviceRowKey(row))))
+  const allocation = await allocate(context.dataplane, {
+    tables,
+    known,
+    forMembers,
+    breathe: context.breathe,
+  })
   const present: Present = {
     known,
     tables,
@@ -58,6 +65,11 @@ export async function putServices(
 /** Takes services away; what is gone already is no failure. */
 export async function dropServices(context: ServiceContext, keys: readonly RowKey[]): Promise<void> {
   await settleTables(context, await readTables(context.dataplane), new Set(keys))
+}
+
+function hasNewMembers({ backends }: XdpServiceRow, ring: KnownRing | undefined): boolean {
+  const members = new Set(ring?.members.map(member => member?.address))
+  return backends.some(({ address }) => !members.has(address))
 }
 
 interface Present {

@@ -1,7 +1,7 @@
 import type { RowKey } from '../../../schemas/node-state.ts'
 import type { Breathe } from './breather.ts'
 import type { KnownRing, RingStore } from './ring-store.ts'
-import { serviceRowKey, type Tables } from './tables.ts'
+import type { Tables } from './tables.ts'
 
 /** The ring of every service that has one of its own. */
 export async function knowServices(
@@ -13,7 +13,7 @@ export async function knowServices(
     await breathe()
     const mapId = tables.rings.get(id)
     const ring = mapId === undefined ? 'unreadable' : store.read(mapId)
-    if (typeof ring === 'object' && serviceRowKey(ring.key) === rowKey) known.set(rowKey, ring)
+    if (typeof ring === 'object' && ring.rowKey === rowKey) known.set(rowKey, ring)
   }
   return known
 }

@@ -1,5 +1,5 @@
 import { sha256 } from '../../../schemas/digest.ts'
-import type { XdpServiceRow } from '../../../schemas/node-state.ts'
+import type { RowKey, XdpServiceRow } from '../../../schemas/node-state.ts'
 import { RING_SLOTS } from '../../../schemas/ring-limits.ts'
 import type { Digest } from '../../../schemas/want.ts'
 import { compareIdentities } from '../../ring/identity.ts'
@@ -10,9 +10,12 @@ import { decodeRing, encodeIndex, isBlankRing, type Ring, structs } from './layo
 import { isFrozen, openMapById, readMapInfo } from './libbpf/info.ts'
 import { lookupEntry } from './libbpf/maps.ts'
 import { membersIn } from './members.ts'
+import { serviceRowKey } from './service-row-key.ts'
 
 /** A ring as it was read, less its slots. */
 export interface KnownRing extends Omit<Ring, 'slots'> {
+  /** Of the service that it says it is of. */
+  readonly rowKey: RowKey
   /** What it makes of a service, less what lists say: see complete-row.ts. */
   readonly row: XdpServiceRow
   /** Of slot -> backend. */
@@ -75,6 +78,7 @@ export function createRingStore(ringOf: BuildRing): RingStore {
     const shape = { slots: RING_SLOTS, differing }
     return {
       ...ring,
+      rowKey: serviceRowKey(key),
       row: {
         kind: 'service',
         ...key,

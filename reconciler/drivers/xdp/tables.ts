@@ -1,4 +1,4 @@
-import { addressToBytes, serviceId } from '../../../schemas/address.ts'
+import { addressToBytes } from '../../../schemas/address.ts'
 import type { RowKey } from '../../../schemas/node-state.ts'
 import { accessCodec } from './access-lists.ts'
 import type { Dataplane, OpenMap } from './dataplane.ts'
@@ -18,6 +18,7 @@ import { decodePortRanges, encodePortRanges } from './port-ranges.ts'
 import { quicCodec } from './quic-lists.ts'
 import { createRingMap } from './ring-map.ts'
 import type { RingStore } from './ring-store.ts'
+import { serviceRowKey } from './service-row-key.ts'
 
 /** What `services`, `port_ranges`, `vips` and `rings` hold, and the lists that rings name. */
 export interface Tables {
@@ -42,9 +43,6 @@ export interface ServiceEntry {
   /** The index into rings. */
   readonly id: number
 }
-
-export const serviceRowKey = ({ vip, port, endPort, protocol }: ServiceKey): RowKey =>
-  `service/${serviceId(vip, port, protocol, endPort)}`
 
 export async function readTables({ maps }: Dataplane): Promise<Tables> {
   const [services, vips, rings, ranged] = await Promise.all(

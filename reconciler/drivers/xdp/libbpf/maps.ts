@@ -60,8 +60,9 @@ export async function readEntries(fd: number, map: MapInfo, valueBytes = map.val
     const next: Buffer = Buffer.alloc(Math.max(map.keySize, 8))
     const count = Buffer.alloc(4)
     count.writeUInt32LE(room)
-    const keys = Buffer.alloc(map.keySize * room)
-    const values = Buffer.alloc(valueBytes * room)
+    // Not zeroed: of megabytes of room, the kernel mostly fills a few pages.
+    const keys = Buffer.allocUnsafe(map.keySize * room)
+    const values = Buffer.allocUnsafe(valueBytes * room)
     const call = loadLibbpf().bpf_map_lookup_batch
     const result = await callAside(call, fd, cursor, next, keys, values, count, null)
     if (result === -EOPNOTSUPP || result === -ENOTSUPP) return readOneByOne(fd, map, valueBytes)

@@ -22,6 +22,14 @@ export function createRuleContext(tree: ManifestTree, options: CheckOptions): Ru
     if (service.spec.backends !== undefined) sets.set(service, backendSet(service, service.spec.backends))
 
   const selected = new Map<ManifestOf<Service>, readonly ManifestOf<Node>[]>()
+  /** Most services have one of a few selectors. */
+  const bySelector = new Map<string, readonly ManifestOf<Node>[]>()
+  const select = ({ spec }: ManifestOf<Service>): readonly ManifestOf<Node>[] => {
+    const selector = JSON.stringify(spec.nodes)
+    const found = bySelector.get(selector) ?? selectNodes(spec.nodes, nodes)
+    bySelector.set(selector, found)
+    return found
+  }
   return {
     tree,
     root: { file: options.root ?? '.', line: 1, column: 1 },
@@ -37,7 +45,7 @@ export function createRuleContext(tree: ManifestTree, options: CheckOptions): Ru
       return (pool && sets.get(pool)) ?? null
     },
     nodesOf: service => {
-      const known = selected.get(service) ?? selectNodes(service.spec.nodes, nodes)
+      const known = selected.get(service) ?? select(service)
       selected.set(service, known)
       return known
     },

@@ -1,4 +1,3 @@
-import type { Node } from '../../../schemas/manifest/node.ts'
 import type { Service } from '../../../schemas/manifest/service.ts'
 import type { ManifestOf } from '../manifest.ts'
 import type { Rule, RuleContext } from './rule.ts'
@@ -158,18 +157,19 @@ const syncFamilies: Rule = {
 const interfacesMissing: Rule = {
   id: 'interfaces-missing',
   severity: 'error',
-  *check({ services, nodesOf }) {
-    const asked = new Set<ManifestOf<Node>>()
-    for (const service of services)
+  *check({ services, nodes, nodesOf }) {
+    const without = new Set(nodes.filter(({ spec }) => spec.interfaces.length === 0))
+    for (const service of services) {
+      if (without.size === 0) return
       for (const node of service.spec.dataplane === 'xdp' ? nodesOf(service) : []) {
-        if (asked.has(node) || node.spec.interfaces.length > 0) continue
-        asked.add(node)
+        if (!without.delete(node)) continue
         yield {
           at: node.locate(['spec']),
           message: `Node ${node.metadata.name} has no interfaces for xdp, by which it serves ${service.metadata.name}.`,
           hint: 'Add spec.interfaces: those on which packets for VIPs arrive.',
         }
       }
+    }
   },
 }
 

@@ -67,16 +67,18 @@ function loadOf({ services, nodesOf, backendsOf }: RuleContext) {
 const sourceMissing: Rule = {
   id: 'source-missing',
   severity: 'error',
-  *check({ services, nodesOf, backendsOf }) {
+  *check({ services, nodes, nodesOf, backendsOf }) {
+    const without4 = nodes.filter(({ spec }) => spec.sources.ipv4 === undefined)
+    const without6 = nodes.filter(({ spec }) => spec.sources.ipv6 === undefined)
     const asked = new Set<string>()
     for (const service of services.filter(isOfXdp)) {
       const set = backendsOf(service)
       if (set === null || service.spec.forwarding === 'l2') continue
-      for (const node of nodesOf(service)) {
-        if (set.firstIpv4 !== null && node.spec.sources.ipv4 === undefined)
-          yield* ask(asked, node, service, 'ipv4')
-        if (set.firstIpv6 !== null && node.spec.sources.ipv6 === undefined)
-          yield* ask(asked, node, service, 'ipv6')
+      const lacks4 = set.firstIpv4 !== null && without4.length > 0
+      const lacks6 = set.firstIpv6 !== null && without6.length > 0
+      for (const node of lacks4 || lacks6 ? nodesOf(service) : []) {
+        if (lacks4 && node.spec.sources.ipv4 === undefined) yield* ask(asked, node, service, 'ipv4')
+        if (lacks6 && node.spec.sources.ipv6 === undefined) yield* ask(asked, node, service, 'ipv6')
       }
     }
   },

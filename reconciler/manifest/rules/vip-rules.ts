@@ -16,16 +16,17 @@ const vipUnique: Rule = {
   id: 'vip-unique',
   severity: 'error',
   *check({ services, nodes, nodesOf }) {
-    // For every VIP, port and protocol: the first service that claims it on a node.
-    const claims = new Map<string, Map<string, Claim>>()
+    // Without any Node, services meet on the nodes that are to come.
+    const placesOf = (service: ManifestOf<Service>): readonly unknown[] =>
+      nodes.length === 0 ? ['*'] : nodesOf(service)
+    // For every VIP, port and protocol: who claims it. Most have one, and on which nodes does not matter then.
+    const claims = new Map<string, Claim[]>()
     for (const service of services) {
-      // Without any Node, services meet on the nodes that are to come.
-      const places = nodes.length === 0 ? ['*'] : nodesOf(service).map(({ metadata }) => metadata.name)
       for (const { id, path } of claimsOf(service)) {
-        const onNodes = claims.get(id) ?? new Map<string, Claim>()
-        claims.set(id, onNodes)
-        const clash = places.map(place => onNodes.get(place)).find(each => each && each.service !== service)
-        for (const place of places) if (!onNodes.has(place)) onNodes.set(place, { service, path })
+        const earlier = claims.get(id) ?? []
+        claims.set(id, earlier)
+        const clash = findClash(service, earlier, placesOf)
+        earlier.push({ service, path })
         if (clash === undefined) continue
         const other = clash.service.locate(clash.path)
         yield {
@@ -36,6 +37,21 @@ const vipUnique: Rule = {
       }
     }
   },
+}
+
+/** The first of the others who claims the same on a node of this service. */
+function findClash(
+  service: ManifestOf<Service>,
+  earlier: readonly Claim[],
+  placesOf: (service: ManifestOf<Service>) => readonly unknown[],
+): Claim | undefined {
+  if (earlier.length === 0) return undefined
+  const sides = earlier.map(claim => ({ claim, places: new Set(placesOf(claim.service)) }))
+  for (const place of placesOf(service)) {
+    const first = sides.find(({ places }) => places.has(place))
+    if (first !== undefined && first.claim.service !== service) return first.claim
+  }
+  return undefined
 }
 
 const portUnique: Rule = {

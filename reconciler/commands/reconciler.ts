@@ -104,7 +104,7 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     stateDir: settings.stateDir,
     verify: settings.verify,
     board: { ...board, waker },
-    leads: () => lease.epoch() !== null,
+    leads: async () => (await lease.confirm()) !== null,
     revert: {
       push: createReverter({
         dir: join(settings.stateDir, 'revert'),

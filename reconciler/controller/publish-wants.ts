@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { emptyTables, NODE_STATE_VERSION, type NodeState } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
@@ -55,7 +56,7 @@ export async function publishWants(input: PublishInput): Promise<Published> {
   const { leaving, gone } = await findLeaving(input, existing)
   const generation = nextGeneration(input, existing)
   const all = [...states, ...leaving]
-  const digests = await Promise.all(all.map(state => board.states.put(state)))
+  const digests = await putAll(board.states, all)
   const offered = all.map(({ node }, index): Want => {
     const handover = handoverOf(node)
     const driftPolicy = input.fleet.nodes.get(node)?.driftPolicy
@@ -98,6 +99,21 @@ export async function publishWants(input: PublishInput): Promise<Published> {
 
 /** The first nodes are at work while the last are written. */
 const AT_ONCE = 100
+
+/** Together, in slices: a thousand states are made of a million rows, and who leads must renew its lease meanwhile. */
+async function putAll(states: Board['states'], all: readonly NodeState[]): Promise<Digest[]> {
+  const digests: Promise<Digest>[] = []
+  for (const state of all) {
+    const put = states.put(state)
+    // Until it is awaited.
+    put.catch(() => {})
+    digests.push(put)
+    if (digests.length % PUT_AT_ONCE === 0) await setImmediate()
+  }
+  return Promise.all(digests)
+}
+
+const PUT_AT_ONCE = 50
 
 const stillHolds = (current: Want, want: Want, report: NodeReport | undefined): boolean =>
   current.stateDigest === want.stateDigest &&

@@ -5,9 +5,6 @@ import { EPOCH_KEY, LEADER_KEY } from './keys.ts'
 
 /** A leader that has not renewed for this long may be replaced, ms. */
 const LEASE_MS = 6_000
-const RENEW_MS = 1_500
-/** Before Redis would give the lease to another the holder itself stops believing in it, ms. */
-const MARGIN_MS = 1_000
 
 /**
  * The right to write what nodes want: held by one reconciler of a fleet at a time. Every holder has an epoch
@@ -17,6 +14,11 @@ const MARGIN_MS = 1_000
 export interface Lease {
   /** Null while another process leads, or none can because Redis is away. */
   epoch(): number | null
+  /**
+   * The same, of a process that was too busy to renew in time: it asks Redis, and still leads if nobody else has led
+   * since. Null when that is so, or when Redis has lost the epoch: listeners are told.
+   */
+  confirm(): Promise<number | null>
   /** Told whenever this process begins or ceases to lead, and when its epoch is another: Redis lost the last. */
   onChange(listener: (leads: boolean) => void): void
   /** Lets go, so that another need not wait. */
@@ -24,8 +26,9 @@ export interface Lease {
 }
 
 /**
- * Gives {epoch, holder}: of this process when it leads now, else of who does.
- * KEYS: leader, epoch. ARGV: holder, the lease's length in ms, the clock in ms.
+ * Gives {epoch, holder}: of this process when it leads now, else of who does. Who led last and let the lease run out has
+ * the same epoch again: had another led since, there would be a higher one.
+ * KEYS: leader, epoch. ARGV: holder, the lease's length in ms, the clock in ms, the epoch that it had last (or '').
  */
 const ACQUIRE = `
 local epoch = tonumber(redis.call('GET', KEYS[2]) or '0')
@@ -35,6 +38,10 @@ if holder == ARGV[1] and epoch > 0 then
   return { string.format('%.0f', epoch), holder }
 end
 if holder and epoch > 0 then return { string.format('%.0f', epoch), holder } end
+if epoch > 0 and epoch == tonumber(ARGV[4]) then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return { string.format('%.0f', epoch), ARGV[1] }
+end
 epoch = math.max(epoch, tonumber(ARGV[3])) + 1
 redis.call('SET', KEYS[2], string.format('%.0f', epoch))
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -50,12 +57,18 @@ export interface LeaseOptions {
   readonly holder: string
   /** ms since the epoch of clocks. */
   readonly now: () => number
+  /** Not renewed for this long, it may be another's, ms; 6,000 when left out. */
+  readonly length?: number
 }
 
 /** Asks for the lease, renews it, and asks again when it was lost, until released. */
-export function holdLease({ connection, holder, now }: LeaseOptions): Lease {
+export function holdLease({ connection, holder, now, length = LEASE_MS }: LeaseOptions): Lease {
+  // Before Redis would give it to another the holder itself stops believing in it.
+  const believed = (length * 5) / 6
   const listeners = new Set<(leads: boolean) => void>()
   let held: { epoch: number; until: number } | null = null
+  /** Of the last time that this process led. */
+  let last: number | null = null
   let leader: string | null = null
   let told: number | null = null
 
@@ -77,22 +90,29 @@ export function holdLease({ connection, holder, now }: LeaseOptions): Lease {
     const asked = performance.now()
     try {
       const [number, name] = (await connection.call(redis =>
-        redis.eval(ACQUIRE, 2, LEADER_KEY, EPOCH_KEY, holder, LEASE_MS, now()),
+        redis.eval(ACQUIRE, 2, LEADER_KEY, EPOCH_KEY, holder, length, now(), last ?? ''),
       )) as [string, string]
       if (name !== leader && name !== holder)
         connection.log.info({ leader: name }, 'another reconciler leads')
       leader = name
-      held = name === holder ? { epoch: Number(number), until: asked + LEASE_MS - MARGIN_MS } : null
+      if (name === holder) last = Number(number)
+      held = name === holder ? { epoch: Number(number), until: asked + believed } : null
     } catch (error) {
       connection.log.debug({ err: error }, 'the lease could not be renewed')
     }
     tell()
   }
 
-  const timer = setInterval(() => void renew(), RENEW_MS)
+  const timer = setInterval(() => void renew(), length / 4)
   const stopAsking = connection.onReady(() => void renew())
   return {
     epoch,
+    async confirm() {
+      const before = told
+      if (epoch() !== null || before === null) return epoch()
+      await renew()
+      return epoch() === before ? before : null
+    },
     onChange(listener) {
       listeners.add(listener)
     },
@@ -100,18 +120,19 @@ export function holdLease({ connection, holder, now }: LeaseOptions): Lease {
       clearInterval(timer)
       stopAsking()
       held = null
+      told = null
       await connection.call(redis => redis.eval(RELEASE, 1, LEADER_KEY, holder)).catch(() => {})
     },
   }
 }
 
 /** The epoch of who writes. Throws `NOT_LEADING` when this process does not lead. */
-export type Fence = () => number
+export type Fence = () => Promise<number>
 
 export const createFence =
-  (lease: Lease): Fence =>
-  () =>
-    lease.epoch() ?? refuse('this reconciler does not lead')
+  (lease: Pick<Lease, 'confirm'>): Fence =>
+  async () =>
+    (await lease.confirm()) ?? refuse('this reconciler does not lead')
 
 /** KEYS: …, epoch. ARGV: …, the writer's epoch. */
 const CHECK_EPOCH = `if redis.call('GET', KEYS[#KEYS]) ~= ARGV[#ARGV] then return 'FENCED' end\n`
@@ -127,7 +148,7 @@ export interface FencedScript {
 
 /** Runs a script that writes, if the writer still leads. Throws `NOT_LEADING`. */
 export async function evalFenced({ connection, fence, script, keys, args }: FencedScript): Promise<unknown> {
-  const guard = fence === undefined ? null : fence()
+  const guard = fence === undefined ? null : await fence()
   const [allKeys, allArgs] =
     guard === null
       ? [keys, args]

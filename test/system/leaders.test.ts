@@ -67,7 +67,7 @@ test('Redis itself refuses a write with the epoch of an earlier leader', async t
   })
   const lease = holdLease({ connection: one, holder: 'one', now: Date.now })
   await waitFor('one leads', async () => lease.epoch() !== null)
-  const stale = createFence(lease)()
+  const stale = await createFence(lease)()
   await lease.release()
   const next = holdLease({ connection: two, holder: 'two', now: Date.now })
   t.after(() => next.release())
@@ -83,7 +83,7 @@ test('Redis itself refuses a write with the epoch of an earlier leader', async t
     drift: 'repair',
     at: Date.now(),
   }
-  await assert.rejects(createWants(one, () => stale).publish(want), { code: 'NOT_LEADING' })
+  await assert.rejects(createWants(one, async () => stale).publish(want), { code: 'NOT_LEADING' })
   assert.equal(await createWants(two).read('lb-1'), null)
   await createWants(two, createFence(next)).publish(want)
   assert.deepEqual(await createWants(two).read('lb-1'), want)

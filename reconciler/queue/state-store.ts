@@ -62,6 +62,8 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
   const lastTrees = new Map<string, StateTree>()
   /** Node → what was put last, written or not: most of the next one is the same. */
   const lastStates = new Map<string, NodeState>()
+  /** Of any node: what a new one has is mostly what others have. */
+  let lastState: NodeState | null = null
   /** The same change comes for one node after the other. */
   let lastPacked: { key: string; packed: PackedChange | null } | null = null
   /** Node → in which connection its state was last looked at in every part. */
@@ -112,36 +114,14 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
    * root down. All the same, a node's first state after a connection is looked at in every part.
    */
   async function putAll(puts: readonly Put[]): Promise<void> {
-    const levels: Blob[][] = []
     const connected = connections
-    const unchecked = puts.filter(({ node }) => checked.get(node) !== connected)
-    const thorough = new Set(unchecked.map(({ tree }) => tree.digest))
-    // Nobody else writes a root: one that this process has not written is not there, and is not asked for.
-    const fresh = new Set(
-      puts
-        .filter(({ node, tree }) => lastTrees.get(node)?.digest !== tree.digest)
-        .map(({ tree }) => tree.digest),
-    )
-    const { kept, probed } = findKept(puts)
-    for (let level: Blob[] = distinct(puts.map(({ tree }) => tree)); level.length > 0; ) {
-      const asked = level.filter(({ digest }) => !fresh.has(digest) || thorough.has(digest))
-      const missing = new Set(await findMissing(asked))
-      if ([...missing].some(({ digest }) => probed.has(digest))) {
-        // Redis has lost something: nothing is taken for granted any more.
-        checked.clear()
-        return await putAll(puts)
-      }
-      for (const blob of level) if (fresh.has(blob.digest) && !thorough.has(blob.digest)) missing.add(blob)
-      levels.unshift([...missing])
-      const entered = level.filter(blob => missing.has(blob) || thorough.has(blob.digest))
-      for (const { digest, children } of entered) {
-        if (thorough.has(digest)) for (const child of children) thorough.add(child.digest)
-      }
-      level = distinct(entered.flatMap(({ children }) => children)).filter(
-        ({ digest }) => thorough.has(digest) || !kept.has(digest),
-      )
+    const isKnown = puts.every(({ node }) => checked.get(node) === connected && lastTrees.has(node))
+    if (!isKnown) await putThoroughly(puts, connected)
+    else if (!(await putDifferences(puts))) {
+      // Redis has lost something: nothing is taken for granted any more.
+      checked.clear()
+      return await putAll(puts)
     }
-    for (const level of levels) await write(level)
     for (const { node, tree } of puts) {
       checked.set(node, connected)
       lastTrees.set(node, tree)
@@ -150,29 +130,62 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
     if (connected !== connections) await putAll(puts)
   }
 
-  /**
-   * Rows of nodes' own that their last states had too, which are not asked for at every push, but for those of one
-   * node: `probed`.
-   */
-  function findKept(puts: readonly Put[]): { kept: ReadonlySet<Digest>; probed: ReadonlySet<Digest> } {
-    const kept = new Set<Digest>()
-    let probed: Set<Digest> | null = null
-    for (const { node, tree } of puts) {
-      const last = lastTrees.get(node)
-      if (last === undefined || checked.get(node) !== connections || last.digest === tree.digest) continue
-      const same = Array.from(tree.own)
-        .filter(([path, { digest }]) => last.own.get(path)?.digest === digest)
-        .map(([, { digest }]) => digest)
-      if (probed === null && same.length > 0) probed = new Set(same)
-      else for (const digest of same) kept.add(digest)
+  /** Level by level: what is missing is entered, and of nodes that are not known whatever is there too. */
+  async function putThoroughly(puts: readonly Put[], connected: number): Promise<void> {
+    const levels: Blob[][] = []
+    const unchecked = puts.filter(({ node }) => checked.get(node) !== connected)
+    const thorough = new Set(unchecked.map(({ tree }) => tree.digest))
+    for (let level: Blob[] = distinct(puts.map(({ tree }) => tree)); level.length > 0; ) {
+      const missing = new Set(await findMissing(level))
+      levels.unshift([...missing])
+      const entered = level.filter(blob => missing.has(blob) || thorough.has(blob.digest))
+      for (const { digest, children } of entered) {
+        if (thorough.has(digest)) for (const child of children) thorough.add(child.digest)
+      }
+      level = distinct(entered.flatMap(({ children }) => children))
     }
-    for (const digest of probed ?? []) kept.delete(digest)
-    return { kept, probed: probed ?? new Set() }
+    for (const level of levels) await write(level)
+  }
+
+  /**
+   * One round trip: parts that the last states of these nodes had not are written, and those beside them that they had
+   * are asked for. False when one of these is not there.
+   */
+  async function putDifferences(puts: readonly Put[]): Promise<boolean> {
+    const before = distinct(puts.map(({ node }) => lastTrees.get(node)!))
+    const { added, kept } = compareTrees(before, distinct(puts.map(({ tree }) => tree)))
+    const skipped = findSkipped(puts)
+    const asked = kept.filter(({ digest }) => !skipped.has(digest))
+    const parts = [
+      ...asked.map(blob => ({ blob, isAsked: true })),
+      ...added.map(blob => ({ blob, isAsked: false })),
+    ]
+    const answers = await inChunks(parts, some =>
+      connection.call(redis => {
+        const pipeline = redis.pipeline()
+        for (const { blob, isAsked } of some) {
+          const key = stateKey(blob.kind, blob.digest)
+          if (isAsked) pipeline.exists(key)
+          else pipeline.set(key, blob.text)
+        }
+        return answersOf(pipeline)
+      }),
+    )
+    return asked.every((_, index) => answers[index] === 1)
+  }
+
+  /** Rows of nodes' own are not asked for at every push, but for those of one node. */
+  function findSkipped(puts: readonly Put[]): ReadonlySet<Digest> {
+    const [probed, ...others] = puts
+    const skipped = new Set(others.flatMap(({ tree }) => Array.from(tree.own.values(), row => row.digest)))
+    for (const { digest } of probed?.tree.own.values() ?? []) skipped.delete(digest)
+    return skipped
   }
 
   async function put(state: NodeState): Promise<Digest> {
-    const tree = stateTree(state, memo, lastStates.get(state.node))
+    const tree = stateTree(state, memo, lastStates.get(state.node) ?? lastState)
     lastStates.set(state.node, state)
+    lastState = state
     waiting.push({ node: state.node, tree })
     batch ??= inTurn(async () => {
       const puts = waiting
@@ -255,6 +268,24 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
     change: (have, packed, digest) => changeState(have, { packed, digest }, memo),
     prune: keep => inTurn(() => prune(keep)),
   }
+}
+
+/**
+ * Parts of trees that none of those before has, from the rows up; and those beside them, or roots themselves, that one
+ * of those before has too.
+ */
+function compareTrees(before: readonly Blob[], after: readonly Blob[]): { added: Blob[]; kept: Blob[] } {
+  const levels: Blob[][] = []
+  const kept: Blob[] = []
+  for (let [was, is] = [before, after]; is.length > 0; ) {
+    const [had, has] = [new Set(was.map(({ digest }) => digest)), new Set(is.map(({ digest }) => digest))]
+    const added = is.filter(({ digest }) => !had.has(digest))
+    kept.push(...is.filter(({ digest }) => had.has(digest)))
+    levels.unshift(added)
+    was = distinct(was.filter(({ digest }) => !has.has(digest)).flatMap(({ children }) => children))
+    is = distinct(added.flatMap(({ children }) => children))
+  }
+  return { added: levels.flat(), kept }
 }
 
 async function scanKeys(connection: RedisConnection): Promise<string[]> {

@@ -88,7 +88,8 @@ export const stateDigest = (state: NodeState): Digest => stateTree(state).digest
 
 /**
  * The tree of a state. Equal states have equal trees, whatever the order of their rows. A `memo` given to one call makes
- * the next one with the same rows cheaper, and so does the state `before`: then only what changed is worked out.
+ * the next one with the same rows cheaper, and so does the state `before`, of this node or another: then only what
+ * differs is worked out.
  */
 export function stateTree(
   state: NodeState,
@@ -97,7 +98,7 @@ export function stateTree(
 ): StateTree {
   const known = memo.trees.get(state)
   if (known !== undefined) return known
-  const base = before?.node === state.node ? memo.trees.get(before) : undefined
+  const base = before === null ? undefined : memo.trees.get(before)
   if (base === undefined) {
     return changeTree(
       emptyTree(state.node),
@@ -106,6 +107,8 @@ export function stateTree(
     )
   }
   const change = withoutSame(base, findTablesChange(before!.tables, state.tables), memo)
+  // Nobody is told what it has other than another node.
+  if (before!.node !== state.node) return changeTree(base, { state, change }, memo)
   const rows = pathsOf(change)
   memo.changes.set(state, { change, rows, before: textsAt(base, rows) })
   return changeTree(base, { state, change }, memo)

@@ -50,7 +50,7 @@ export interface ControllerOptions {
   /** Takes a revision back whose gate has closed, where the policy says so. */
   readonly revert: Pick<RevertOptions, 'push' | 'openPull'>
   /** Whether this process may write; one that may not keeps up with the branch, ready to take over. */
-  readonly leads: () => boolean
+  readonly leads: () => Promise<boolean>
   readonly log: Log
   readonly now: () => number
   /** Told of what happens; must not throw. */
@@ -90,6 +90,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
   let recorded: Revision | null = null
   /** Something is to be published that `wants` does not have yet. */
   let isDue = true
+  /** Accepted, and nobody was told yet. */
+  const untold: { readonly before: Candidate | null; readonly after: Candidate }[] = []
 
   const judge = createJudge({
     repository,
@@ -153,7 +155,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
       case 'accept':
         if (accepted?.revision === revision) break
         await rollout.leaveBehind(revision)
-        await accept(candidate)
+        accept(candidate)
         break
       case 'refuse': {
         const { message, gate } = rollout.record(accepted)!.failure!
@@ -167,21 +169,29 @@ export async function startController(options: ControllerOptions): Promise<Contr
     }
   }
 
-  async function accept({ revision, fleet }: Candidate): Promise<void> {
-    const plan = await time('plan', async () =>
-      planFleet({
-        base: accepted?.revision ?? null,
-        head: revision,
-        before: tablesOf(accepted?.fleet),
-        after: tablesOf(fleet),
-        names: {},
-      }),
-    )
-    log.info({ revision, ...plan.totals, nodes: plan.nodes.length }, 'plan')
-    accepted = { revision, fleet }
+  function accept(candidate: Candidate): void {
+    untold.push({ before: accepted, after: candidate })
+    accepted = candidate
     watcher.taken()
     isDue = true
-    observe({ type: 'accepted', revision, totals: plan.totals })
+  }
+
+  /** What was accepted changes. The nodes are at work on it meanwhile. */
+  async function tellAccepted(): Promise<void> {
+    for (const { before, after } of untold.splice(0)) {
+      const plan = await time('plan', async () =>
+        planFleet({
+          base: before?.revision ?? null,
+          head: after.revision,
+          before: tablesOf(before?.fleet),
+          after: tablesOf(after.fleet),
+          names: {},
+        }),
+      )
+      const { revision } = after
+      log.info({ revision, ...plan.totals, nodes: plan.nodes.length }, 'plan')
+      observe({ type: 'accepted', revision, totals: plan.totals })
+    }
   }
 
   async function publish(known: Published['wants'] | null): Promise<void> {
@@ -190,7 +200,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     const { revision, fleet, exceptions } = assembled
     const published = await time('publish', () =>
       publishWants({ board, revision, fleet, exceptions, reports, lastGeneration, now: now(), known }),
-    )
+    ).finally(tellAccepted)
     lastGeneration = published.lastGeneration
     wants = published.wants
     isDue = false
@@ -232,7 +242,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   /** What a rollout has brought to the nodes is the last good revision. */
   async function acceptReached(): Promise<void> {
     const reached = await rollout.reached(accepted)
-    if (reached !== null) await accept(reached)
+    if (reached !== null) accept(reached)
   }
 
   const publishRevision = (): Promise<void> =>
@@ -268,7 +278,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
       if (reasons.has('lead')) await catchUp()
       const isTick = [...reasons].every(reason => reason === 'rollout')
       if (!isTick) await look()
-      if (!options.leads()) return
+      if (!(await options.leads())) return
       await followRecords(reasons)
       await offer()
       // A push finds Redis as it was left; whether it still is so is looked at from time to time.
@@ -323,10 +333,13 @@ export async function startController(options: ControllerOptions): Promise<Contr
     }),
   )
   const timer = setInterval(() => loop.trigger('poll'), POLL_MS)
-  const ticks = setInterval(() => {
-    if (!rollout.isMoving(accepted) || !options.leads()) return
-    void rollout.probe().then(() => loop.trigger('rollout'))
-  }, ROLLOUT_MS)
+  async function tick(): Promise<void> {
+    if (!rollout.isMoving(accepted) || !(await options.leads())) return
+    await rollout.probe()
+    loop.trigger('rollout')
+  }
+
+  const ticks = setInterval(() => void tick(), ROLLOUT_MS)
   loop.trigger('start')
 
   return {

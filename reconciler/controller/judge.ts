@@ -3,7 +3,7 @@ import type { NodeCounters } from '../../schemas/node-counters.ts'
 import type { VerifyRule } from '../../schemas/settings.ts'
 import type { Revision } from '../../schemas/want.ts'
 import type { Repository } from '../repo/repository.ts'
-import { findGuarded } from '../rollout/find-guarded.ts'
+import { findGuarded, guardsFlows } from '../rollout/find-guarded.ts'
 import type { Candidate } from '../rollout/start-rollout.ts'
 import type { Evaluate, Evaluation } from './evaluate.ts'
 import { describeRewind, findShrunken } from './guards.ts'
@@ -49,9 +49,12 @@ export function createJudge({ repository, evaluate, verify, readCounters, now }:
     const evaluation = await evaluate(head)
     if (evaluation.fleet === null || accepted === null || accepted.revision === head) return evaluation
     const shrunken = isAllowed ? [] : findShrunken(head, accepted.fleet, evaluation.fleet)
+    const sides = { before: accepted.fleet, after: evaluation.fleet }
     // Without live flows the ring's shares stand for them.
-    const counters = await readCounters([...accepted.fleet.nodes.keys()]).catch(() => [])
-    const guarded = findGuarded({ before: accepted.fleet, after: evaluation.fleet, counters, now: now() })
+    const counters = guardsFlows(sides)
+      ? await readCounters([...accepted.fleet.nodes.keys()]).catch(() => [])
+      : []
+    const guarded = findGuarded({ ...sides, counters, now: now() })
     const found = [...shrunken, ...guarded]
     return found.length === 0 ? evaluation : refused([...evaluation.diagnostics, ...found])
   }

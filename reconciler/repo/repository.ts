@@ -7,6 +7,7 @@ import { type Description, describeCommit, isAmongParents } from './history.ts'
 import { type MergePreview, previewMerge } from './merge-preview.ts'
 import { createObjects } from './objects.ts'
 import { readRef, readSymbolicRef } from './read-ref.ts'
+import { createRefWriter } from './ref-writer.ts'
 import { readSnapshot, type Snapshot, type SnapshotRequest } from './snapshot.ts'
 import { readState, readTrailers, writeState } from './state-ref.ts'
 import { type VerifyRequest, verifyCommits } from './verify-commits.ts'
@@ -50,12 +51,14 @@ export interface Repository {
 }
 
 const ACCEPTED_REF = 'refs/ballast/accepted'
+const ACCEPTED_REASON = 'ballast: accepted'
 export const ALLOWED_REF = 'refs/ballast/allowed'
 
 /** Throws `REPO_NOT_FOUND`, `REPO_UNSUPPORTED`, `GIT_NOT_INSTALLED`. */
 export async function openRepository({ dir }: { readonly dir: string }): Promise<Repository> {
   const place = await findRepository(dir)
   const objects = createObjects(place)
+  const moveAccepted = createRefWriter(place, ACCEPTED_REASON)
 
   /**
    * By the git command: isomorphic-git looks into `packed-refs` before it looks for the ref's own file, and
@@ -131,8 +134,9 @@ export async function openRepository({ dir }: { readonly dir: string }): Promise
     },
 
     async accept(revision, previous) {
+      if (await moveAccepted({ ref: ACCEPTED_REF, to: revision, from: previous })) return
       const none = '0'.repeat(revision.length)
-      const args = ['update-ref', '-m', 'ballast: accepted', ACCEPTED_REF, revision, previous ?? none]
+      const args = ['update-ref', '-m', ACCEPTED_REASON, ACCEPTED_REF, revision, previous ?? none]
       try {
         await runGit(place, args)
       } catch (cause) {

@@ -31,6 +31,14 @@ export function findGuarded(input: GuardInput): Diagnostic[] {
   return [...judgeVips(input, losses), ...judgeAnnouncements(input, losses), ...judgeBackends(input, losses)]
 }
 
+/** Whether a guard counts live flows: nobody else needs to know what nodes have counted. */
+export const guardsFlows = (sides: Pick<GuardInput, 'before' | 'after'>): boolean =>
+  [sides.before, sides.after].some(
+    ({ policy }) =>
+      policy.guards.flows !== undefined ||
+      [...policy.services.values()].some(({ guards }) => guards.flows !== undefined),
+  )
+
 const hasGuards = ({ before, after }: GuardInput): boolean =>
   [before, after].some(
     ({ policy }) => Object.keys(policy.guards).length > 0 || [...policy.services.values()].some(hasOwn),

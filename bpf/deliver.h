@@ -9,14 +9,6 @@
 #include "gue_sum.h"
 #include "maps.h"
 
-static __always_inline struct ring *find_ring(__u32 service)
-{
-	__u32 first = 0;
-	void *map = bpf_map_lookup_elem(&rings, &service);
-
-	return map ? bpf_map_lookup_elem(map, &first) : NULL;
-}
-
 /* Of the header that is put in front. */
 static __always_inline __u32 outer_bytes(const struct member *member)
 {

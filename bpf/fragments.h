@@ -9,8 +9,8 @@
 #define BALLAST_FRAGMENTS_H
 
 #include "choose.h"
-#include "port_ranges.h"
 #include "route.h"
+#include "service.h"
 
 /* 30 s: so long waits Linux for the rest of an IPv4 packet. Identifications are used again some time. */
 #define FRAGMENT_TICKS 28
@@ -134,6 +134,7 @@ __noinline int balance_first(struct xdp_md *ctx, __u32 bytes, struct fragment *f
 	struct cursor cursor;
 	struct part part;
 	struct choice choice;
+	struct found_service service = {};
 	struct ring *ring;
 	enum reason reason = parse_part(ctx, &cursor, &key, &packet, &part);
 
@@ -141,9 +142,10 @@ __noinline int balance_first(struct xdp_md *ctx, __u32 bytes, struct fragment *f
 		reason = parse_transport(&cursor, part.left, &key, &packet);
 	if (!first || reason != REASON_NONE)
 		return reason;
-	if (!find_service(&key, &first->service))
+	if (!find_service(&key, &service))
 		return REASON_DROP_UNMATCHED;
-	ring = find_ring(first->service);
+	first->service = service.id;
+	ring = service.ring;
 	if (!ring)
 		return REASON_DROP_NO_BACKEND;
 	first->hash = flow_hash(config.fleet_key, &key, &packet);

@@ -12,7 +12,7 @@
 
 #include "choose.h"
 #include "deliver.h"
-#include "port_ranges.h"
+#include "service.h"
 
 /* linux/icmp.h needs a C library's headers. */
 #define ICMP_ECHOREPLY 0
@@ -175,9 +175,9 @@ static __always_inline struct verdict forward_error(struct xdp_md *ctx, struct c
 {
 	struct verdict verdict = { XDP_DROP, REASON_DROP_NO_BACKEND };
 	struct member *member;
+	struct found_service service = {};
 	struct ring *ring;
 	enum reason reason;
-	__u32 service;
 	__u64 hash;
 
 	cursor->at += ICMP_BYTES;
@@ -189,7 +189,7 @@ static __always_inline struct verdict forward_error(struct xdp_md *ctx, struct c
 		return (struct verdict){ XDP_DROP, reason };
 	if (!find_service(key, &service))
 		return unmatched();
-	ring = find_ring(service);
+	ring = service.ring;
 	if (!ring)
 		return verdict;
 	hash = flow_hash(config.fleet_key, key, packet);

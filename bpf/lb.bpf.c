@@ -78,7 +78,7 @@ static __always_inline enum xdp_action balance(struct xdp_md *ctx, bool tagged)
 	enum reason reason = parse_packet(&cursor, &key, &packet);
 	struct verdict verdict;
 	struct route route;
-	__u32 service;
+	struct found_service service = {};
 
 	if (reason == REASON_ICMP)
 		return take_icmp(ctx, bytes);
@@ -89,9 +89,10 @@ static __always_inline enum xdp_action balance(struct xdp_md *ctx, bool tagged)
 	} else if (reason != REASON_NONE) {
 		return refuse(ctx, &key, reason, bytes);
 	} else if (find_service(&key, &service)) {
-		route = route_packet(ctx, service, &key, &packet, bytes);
+		route = route_packet(ctx, service.ring, &key, &packet, bytes);
 	} else {
-		reason = service == SERVICE_NOT_VIP ? REASON_PASS_NOT_VIP : REASON_DROP_UNMATCHED;
+		reason =
+			service.id == SERVICE_NOT_VIP ? REASON_PASS_NOT_VIP : REASON_DROP_UNMATCHED;
 		return refuse(ctx, &key, reason, bytes);
 	}
 	verdict = forward(ctx, &packet, route, bytes);

@@ -13,12 +13,12 @@ struct route {
 	__u64 hash; /* of the flow */
 };
 
-/* service: an id. bytes: of the frame. */
-static __always_inline struct route route_packet(struct xdp_md *ctx, __u32 service,
+/* ring: NULL if there is none. bytes: of the frame. */
+static __always_inline struct route route_packet(struct xdp_md *ctx, struct ring *ring,
 						 const struct service_key *key,
 						 const struct packet *packet, __u32 bytes)
 {
-	struct route route = { .ring = find_ring(service) };
+	struct route route = { .ring = ring };
 
 	if (!route.ring)
 		return (struct route){ .choice.reason = REASON_DROP_NO_BACKEND };

@@ -201,6 +201,7 @@ suite('services of the XDP driver', { skip: needsRoot }, async () => {
     assert.deepEqual(facts.reasons, {
       forwarded_flow: { packets: 40 + count('10.0.0.1'), bytes: 54 * (40 + count('10.0.0.1')) },
       forwarded_ring: { packets: 40, bytes: 54 * 40 },
+      flow_confirmed: { packets: 40, bytes: 54 * 40 },
     })
   })
 

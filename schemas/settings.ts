@@ -190,7 +190,17 @@ export const Settings = z.strictObject({
       description:
         'Proxies whose X-Forwarded-For is believed: addresses and prefixes, with commas; `unix` for those on the unix socket.',
     }),
+  bgpDaemon: z.enum(['bird', 'gobgp']).meta({
+    description: 'The BGP daemon that runs on the node; that of the Node manifest must be the same.',
+  }),
   birdSocket: z.string().min(1).meta({ description: 'The control socket of BIRD.' }),
+  gobgpApi: z
+    .string()
+    .regex(/^(unix:\/\/\/\S+|\S+:\d+)$/, 'is neither host:port nor unix:///path')
+    .meta({ description: 'What `--api-hosts` of gobgpd says: host:port, or unix:///path.' }),
+  gobgpApiDir: z.string().min(1).meta({
+    description: 'The folder with the definitions of the interface of GoBGP 3; a release has its own.',
+  }),
   bgpSecretsDir: z.string().min(1).meta({
     description: 'The folder with the password files that BgpPeers name.',
   }),

@@ -42,6 +42,8 @@ const IMPURE_CODE =
 /** Packages that reach outside, and the one place that imports each; koffi: one file for each C library. */
 const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
   '@gitbeaker/rest': ['reconciler/forge/'],
+  '@grpc/grpc-js': ['reconciler/drivers/bgp/gobgp/'],
+  '@grpc/proto-loader': ['reconciler/drivers/bgp/gobgp/'],
   '@hono/node-server': ['reconciler/http/'],
   '@octokit/core': ['reconciler/forge/'],
   bullmq: ['reconciler/queue/'],

@@ -33,6 +33,8 @@ const COPIED = [
   'README.md',
   'CHANGELOG.md',
 ]
+/** Out of a Debian package, by the set-up. */
+const GOBGP_API = 'reconciler/drivers/bgp/gobgp/api'
 const BPF_OBJECTS = ['lb', 'decap', 'pass'].map(name => `bpf/build/${name}.bpf.o`)
 
 const LAUNCHER = `#!/bin/sh
@@ -63,7 +65,7 @@ async function buildRelease(outDir: string): Promise<string> {
   })
   const native = `node_modules/@koromix/koffi-linux-${process.arch}`
   const node = `node_modules/node-linux-${process.arch}`
-  for (const place of [...COPIED, ...BPF_OBJECTS]) await copy(place, join(stage, place))
+  for (const place of [...COPIED, GOBGP_API, ...BPF_OBJECTS]) await copy(place, join(stage, place))
   for (const place of [
     'package.json',
     'index.js',

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { Command } from 'commander'
-import { switchAnnouncements } from '../drivers/bgp/bird/switch.ts'
+import { switchAnnouncements } from '../drivers/bgp/switch-announcements.ts'
 import { readAttachedInterfaces } from '../drivers/xdp/attached-interfaces.ts'
 import { createLog } from '../log/log.ts'
 import { runWatchdog } from '../worker/watchdog.ts'
@@ -12,7 +12,10 @@ const SETTINGS = [
   'node',
   'stateDir',
   'bpffs',
+  'bgpDaemon',
   'birdSocket',
+  'gobgpApi',
+  'gobgpApiDir',
   'withdrawAfter',
   'logLevel',
   'logFormat',
@@ -30,8 +33,14 @@ export const watchdogCommand = (): Command =>
       '\nExit codes: 0 asked to stop (announcements stay as they are), 1 could not start.',
     )
     .action(async (_: unknown, command: Command) => {
-      const settings = readSettings(command, SETTINGS, ['node', 'birdSocket'])
-      const { node, bpffs, birdSocket, withdrawAfter } = settings
+      const settings = readSettings(command, SETTINGS, [
+        'node',
+        'bgpDaemon',
+        'birdSocket',
+        'gobgpApi',
+        'gobgpApiDir',
+      ])
+      const { node, bpffs, withdrawAfter, bgpDaemon: daemon, birdSocket, gobgpApi, gobgpApiDir } = settings
       const log = createLog({
         level: settings.logLevel,
         format: settings.logFormat,
@@ -44,7 +53,7 @@ export const watchdogCommand = (): Command =>
         aliveFile: join(stateDir, 'alive'),
         withdrawAfter: 1000 * withdrawAfter,
         readAttached: () => readAttachedInterfaces(bpffs, node),
-        announce: on => switchAnnouncements(birdSocket, on),
+        announce: on => switchAnnouncements({ daemon, birdSocket, gobgpApi, gobgpApiDir }, on),
         bootId: await readBootId(),
         interval: INTERVAL_MS,
         log,

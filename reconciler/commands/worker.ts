@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Command } from 'commander'
 import type { DriverName } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
-import { createBirdDriver } from '../drivers/bgp/bird/driver.ts'
+import { createBgpDriver } from '../drivers/bgp/create-bgp-driver.ts'
 import { createSimulatedDriver } from '../drivers/simulated/driver.ts'
 import { findMapHolders } from '../drivers/xdp/map-holders.ts'
 import { allHealthy } from '../effective/effective-tables.ts'
@@ -28,7 +28,10 @@ const SETTINGS = [
   'bpffs',
   'bpfObject',
   'fleetKeyFile',
+  'bgpDaemon',
   'birdSocket',
+  'gobgpApi',
+  'gobgpApiDir',
   'bgpSecretsDir',
   'scanInterval',
   'reportInterval',
@@ -142,10 +145,8 @@ async function openDrivers(settings: WorkerSettings, stateDir: string): Promise<
   })
   const ipvs = createIpvsDriver({ file: join(runtimeDir, node, 'ipvs.json') })
   const { readCounters, countTraffic, refreshNextHops } = xdp
-  const bgp = createBirdDriver({
-    socket: settings.birdSocket,
-    file: join(runtimeDir, node, 'bird.conf'),
-    secretsDir: settings.bgpSecretsDir,
-  })
+  const { bgpDaemon: daemon, birdSocket, gobgpApi, gobgpApiDir, bgpSecretsDir: secretsDir } = settings
+  const birdFile = join(runtimeDir, node, 'bird.conf')
+  const bgp = createBgpDriver({ daemon, birdSocket, birdFile, gobgpApi, gobgpApiDir, secretsDir })
   return { drivers: { xdp, ipvs, bgp }, readCounters, countTraffic, refreshNextHops }
 }

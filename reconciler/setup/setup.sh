@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what Ballast needs and is missing here: Debian packages, npm packages, BPF objects.
+# Installs what Ballast needs and is missing here: Debian packages, npm packages, BPF objects, GoBGP's interface.
 #
 #   setup.sh [check|test|kernels]    also what `npm run check`, `npm test`, `npm run test:kernels` needs
 #
@@ -60,6 +60,8 @@ missing_packages() {
   ! wants_guest || have qemu-system-x86_64 || echo qemu-system-x86
   ! wants_guest || have cpio || echo cpio
   ! wants_guest || have depmod || echo kmod
+  # The other BGP daemon.
+  [ "$want" != test ] || have gobgpd || echo gobgpd
   [ "$want" != check ] || have clang-format-19 || echo clang-format-19
 }
 
@@ -90,10 +92,11 @@ install_packages() {
   say "installing the Debian packages $* (a minute or so)"
   apt update
   apt install --no-install-recommends -y "$@"
-  # Ballast runs Redis, tests run BIRD and sshd, as children of their own; the services that the packages bring are not wanted.
+  # Ballast runs Redis, tests run BIRD, GoBGP and sshd, as children of their own; the services that the packages bring are not wanted.
   [ -d /run/systemd/system ] || return 0
   case " $* " in *' redis-server '*) as_root systemctl disable --quiet --now redis-server.service || true ;; esac
   case " $* " in *' bird2 '*) as_root systemctl disable --quiet --now bird.service || true ;; esac
+  case " $* " in *' gobgpd '*) as_root systemctl disable --quiet --now gobgpd.service || true ;; esac
   case " $* " in *' openssh-server '*) as_root systemctl disable --quiet --now ssh.service || true ;; esac
   case " $* " in *' prometheus-alertmanager '*) as_root systemctl disable --quiet --now prometheus-alertmanager.service || true ;; esac
 }
@@ -111,6 +114,31 @@ set_up_packages() {
     say "missing, and only root may install them: $packages"
     say "without them the XDP dataplane, the lab and their tests cannot run. As root: apt-get install $packages"
   fi
+}
+
+# The definitions of GoBGP's interface, out of the package that has them: not installed, since it asks for 60 others.
+set_up_gobgp_api() {
+  package=golang-github-osrg-gobgp-dev
+  [ ! -e "$GOBGP_API/gobgp.proto" ] || return 0
+  if ! have apt-get || ! have dpkg-deb; then
+    say "no apt-get here: without *.proto of GoBGP 3 in $GOBGP_API, Ballast does not speak to GoBGP"
+    return 0
+  fi
+  say 'fetching the definitions of the interface of GoBGP'
+  folder=$(mktemp -d)
+  (
+    cd "$folder"
+    apt-get -qq download $package 2>/dev/null || { can_be_root && apt update && apt-get -qq download $package 2>/dev/null; }
+  ) || {
+    rm -r "$folder"
+    say "apt-get download $package failed: Ballast does not speak to GoBGP until it works"
+    return 0
+  }
+  dpkg-deb --extract "$folder"/$package*.deb "$folder/files"
+  mkdir -p "$GOBGP_API"
+  cp "$folder"/files/usr/share/gocode/src/github.com/osrg/gobgp/api/*.proto "$GOBGP_API"
+  chmod 644 "$GOBGP_API"/*.proto
+  rm -r "$folder"
 }
 
 set_up_npm() {
@@ -144,7 +172,9 @@ set_up_guests() {
 }
 
 want=${1:-}
+GOBGP_API=reconciler/drivers/bgp/gobgp/api
 set_up_packages
+set_up_gobgp_api
 set_up_npm
 set_up_bpf
 set_up_guests

@@ -111,14 +111,14 @@ export const BGP_CASES: readonly Case[] = [
     [['bgp-timers', /write at most 3/]],
   ],
   [
-    'GoBGP has no driver yet, and no BFD',
+    'GoBGP has no BFD, and no next hop for routes of the other family',
     withFiles({
-      'lb-2.yaml': node('lb-2', `${ID2}\nbgp: {asn: 65001, daemon: ¦gobgp}`),
-      'tor.yaml': peer('¦bfd: {}'),
+      'lb-2.yaml': node('lb-2', `${ID2}\nbgp: {asn: 65001, daemon: gobgp}`),
+      'tor.yaml': peer('¦bfd: {}\n¦families: [ipv4, ipv6]'),
     }),
     [
       ['bgp-bfd-daemon', /lb-2 speaks BGP by GoBGP, which has no BFD/],
-      ['bgp-daemon-available', /no driver for the BGP daemon gobgp yet/],
+      ['bgp-families-daemon', /no next hop for ipv6 routes in a session by ipv4/],
     ],
   ],
   [

@@ -20,7 +20,7 @@ export async function applyAll(batch: Batch, work: () => Promise<void>): Promise
     return failAll(edits, {
       code: 'BGP_OTHER_DAEMON',
       message: `the Node asks for ${other}, and this worker speaks to ${batch.daemon}`,
-      hint: `Write daemon: ${batch.daemon} in spec.bgp of the Node.`,
+      hint: `Write daemon: ${batch.daemon} in spec.bgp of the Node, or start the worker with --bgp-daemon ${other}.`,
       retryable: false,
     })
   try {
@@ -53,3 +53,12 @@ function findOther({ daemon, edits }: Batch): string | null {
 
 export const pick = (rows: Table<BgpRow>, keys: readonly RowKey[] | undefined): Table<BgpRow> =>
   keys === undefined ? rows : Object.fromEntries(Object.entries(rows).filter(([key]) => keys.includes(key)))
+
+export function editRows(rows: Table<BgpRow>, edits: readonly Edit<BgpRow>[]): Table<BgpRow> {
+  const after = new Map(Object.entries(rows))
+  for (const edit of edits) {
+    if (edit.op === 'delete') after.delete(edit.key)
+    else after.set(edit.key, edit.after)
+  }
+  return Object.fromEntries(after)
+}

@@ -48,20 +48,6 @@ const bgpAsnReserved: Rule = {
   },
 }
 
-const bgpDaemonAvailable: Rule = {
-  id: 'bgp-daemon-available',
-  severity: 'error',
-  *check({ nodes }) {
-    for (const node of nodes)
-      if (node.spec.bgp !== undefined && node.spec.bgp.daemon !== 'bird')
-        yield {
-          at: node.locate(['spec', 'bgp', 'daemon']),
-          message: `Ballast has no driver for the BGP daemon ${node.spec.bgp.daemon} yet.`,
-          hint: 'Write bird, or leave the field out.',
-        }
-  },
-}
-
 const bgpRouterId: Rule = {
   id: 'bgp-router-id',
   severity: 'error',
@@ -251,6 +237,25 @@ const bgpBfdDaemon: Rule = {
   },
 }
 
+const bgpFamiliesDaemon: Rule = {
+  id: 'bgp-families-daemon',
+  severity: 'error',
+  *check(context) {
+    for (const peer of peersIn(context)) {
+      const own = familyOf(peer.spec.address)
+      const other = familiesOf(peer).find(family => family !== own)
+      if (other === undefined) continue
+      const node = nodesOfPeer(peer, context.nodes).find(({ spec }) => spec.bgp?.daemon === 'gobgp')
+      if (node !== undefined)
+        yield {
+          at: peer.locate(['spec', 'families']),
+          message: `Node ${node.metadata.name} speaks BGP by GoBGP, which has no next hop for ${other} routes in a session by ${own}.`,
+          hint: `Make a second BgpPeer with an ${other} address of the router.`,
+        }
+    }
+  },
+}
+
 const bgpPassword: Rule = {
   id: 'bgp-password',
   severity: 'warning',
@@ -268,7 +273,6 @@ const bgpPassword: Rule = {
 export const bgpPeerRules: readonly Rule[] = [
   bgpPeerName,
   bgpAsnReserved,
-  bgpDaemonAvailable,
   bgpRouterId,
   bgpPeerNodes,
   bgpPeerUnused,
@@ -278,5 +282,6 @@ export const bgpPeerRules: readonly Rule[] = [
   bgpLocalAddress,
   bgpTimers,
   bgpBfdDaemon,
+  bgpFamiliesDaemon,
   bgpPassword,
 ]

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import type { BgpPeerRow, BgpRow, BgpSpeakerRow, Table } from '../../../schemas/node-state.ts'
-import { NODE, peerRow, routeRow, speakerRow } from './router-lab.ts'
+import { NODE, peerRow, ROUTER, routeRow, speakerRow } from './router-lab.ts'
 
 const AMONG = ['203.0.113.10/32', '203.0.113.11/32', '203.0.113.0/28', '2001:db8::10/128', '2001:db8::/64']
 const NUMBER = fc.nat(0xffff)
@@ -15,11 +15,13 @@ const texts = (parts: fc.Arbitrary<number>, count: number) =>
     )
     .map(list => list.sort())
 
-/** `tor-1` is a router that answers; nobody is at the address of `spine`. */
+/** `tor-1` and `tor-1-v6` are a router that answers; nobody is at the address of `spine`. */
 const peers = (daemon: BgpSpeakerRow['daemon']): fc.Arbitrary<BgpPeerRow[]> =>
   fc
     .tuple(
-      fc.option(fc.constant(peerRow())),
+      fc.option(fc.constant(daemon === 'bird' ? peerRow() : peerRow({ families: ['ipv4'] }))),
+      // GoBGP sends what is of the family of the session.
+      daemon === 'bird' ? fc.constant(null) : fc.option(fc.constant(PEER6)),
       fc.option(
         fc
           .record({
@@ -47,6 +49,8 @@ const peers = (daemon: BgpSpeakerRow['daemon']): fc.Arbitrary<BgpPeerRow[]> =>
       ),
     )
     .map(list => list.filter(peer => peer !== null))
+
+const PEER6 = peerRow({ name: 'tor-1-v6', address: ROUTER.ipv6, families: ['ipv6'] })
 
 /** Tables that a node may have to hold, with one speaker or none. */
 export const bgpTables = (daemon: BgpSpeakerRow['daemon']): fc.Arbitrary<Table<BgpRow>> =>

@@ -16,16 +16,9 @@ import {
   type RouterLab,
   routeRow,
   speakerRow,
+  tableOf,
   until,
 } from './router-lab.ts'
-
-const tableOf = (...rows: BgpRow[]): Table<BgpRow> =>
-  Object.fromEntries(
-    rows.map(row => [
-      row.kind === 'speaker' ? 'speaker' : row.kind === 'peer' ? `peer/${row.name}` : `route/${row.prefix}`,
-      row,
-    ]),
-  )
 
 const reach = (driver: Driver<BgpRow>, table: Table<BgpRow>) => converge<'bgp'>(driver, table)
 const reached = (table: Table<BgpRow>, rows: Table<BgpRow>) => assertReached<'bgp'>(table, rows, 'bgp')

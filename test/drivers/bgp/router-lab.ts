@@ -5,9 +5,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { openBirdControl } from '../../../reconciler/drivers/bgp/bird/control.ts'
 import { type BirdRoute, readRoutes } from '../../../reconciler/drivers/bgp/bird/read-replies.ts'
 import type { Reply } from '../../../reconciler/drivers/bgp/bird/reply.ts'
+import { createGobgpDriver, type GobgpDriverOptions } from '../../../reconciler/drivers/bgp/gobgp/driver.ts'
 import type { Driver } from '../../../reconciler/drivers/driver.ts'
 import { type Program, runCommand, startProgram } from '../../../reconciler/process/run-command.ts'
-import type { BgpPeerRow, BgpRouteRow, BgpRow, BgpSpeakerRow } from '../../../schemas/node-state.ts'
+import type { BgpPeerRow, BgpRouteRow, BgpRow, BgpSpeakerRow, Table } from '../../../schemas/node-state.ts'
+
+/** Where the set-up puts the definitions. */
+export const GOBGP_API = join(import.meta.dirname, '../../../reconciler/drivers/bgp/gobgp/api')
 
 export const NODE_ASN = 65001
 export const ROUTER_ASN = 65000
@@ -19,6 +23,18 @@ export const PEERING = `protocol bgp lb {
   local as 65000; neighbor 10.9.0.1 as 65001; passive;
   bfd { interval 100 ms; multiplier 3; };
   ipv4 { import all; export none; }; ipv6 { import all; export none; };
+}`
+
+const QUICK = 'connect delay time 1; connect retry time 1; error wait time 1, 1;'
+
+/** The same by sessions that carry the family of their addresses alone; the router connects, which GoBGP puts off for 5 s. */
+export const PEERING_BY_FAMILY = `protocol bgp lb {
+  local as 65000; neighbor 10.9.0.1 as 65001; ${QUICK}
+  ipv4 { import all; export none; };
+}
+protocol bgp lb6 {
+  local as 65000; neighbor fd09::1 as 65001; ${QUICK}
+  ipv6 { import all; export none; };
 }`
 
 /** Two namespaces and a link between them: a load balancer, and a router that runs BIRD. */
@@ -131,6 +147,48 @@ export async function addBird(lab: RouterLab, extra = ''): Promise<BirdNode> {
   return { socket, file, main, secretsDir, ask: command => askBird(socket, command), start }
 }
 
+export interface GobgpNode extends GobgpDriverOptions {
+  /** Runs GoBGP's own command. */
+  ask(...words: string[]): Promise<string>
+  /** Starts it (again). */
+  start(): Promise<void>
+  signal(name: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void
+}
+
+/** A GoBGP on the load balancer, without a configuration of its own. */
+export async function addGobgp(lab: RouterLab): Promise<GobgpNode> {
+  const socket = join(lab.dir, 'gobgp.sock')
+  const secretsDir = join(lab.dir, 'secrets')
+  mkdirSync(secretsDir)
+  const place = { api: `unix://${socket}`, apiDir: GOBGP_API, secretsDir }
+  let pid = 0
+  const start = async (): Promise<void> => {
+    rmSync(socket, { force: true })
+    const program = await lab.start([
+      'gobgpd',
+      '--api-hosts',
+      place.api,
+      '--pprof-disable',
+      '--log-level',
+      'warn',
+    ])
+    pid = program.pid
+    const driver = createGobgpDriver(place)
+    await until('GoBGP to listen', async () => {
+      const { facts } = await driver.observe().catch(() => ({ facts: { running: false } }))
+      return facts.running === true
+    })
+    await driver.close()
+  }
+  await start()
+  return {
+    ...place,
+    start,
+    ask: async (...words) => (await runCommand('gobgp', ['--target', place.api, ...words])).stdout,
+    signal: name => void process.kill(pid, name),
+  }
+}
+
 async function askBird(socket: string, command: string): Promise<Reply> {
   const control = await openBirdControl(socket)
   try {
@@ -197,7 +255,17 @@ export const routeRow = (over: Partial<BgpRouteRow> = {}): BgpRouteRow => ({
   ...over,
 })
 
-/** A driver whose `apply` waits for the session to `tor-1` too, so that nothing changes by itself after it. */
+export const tableOf = (...rows: BgpRow[]): Table<BgpRow> =>
+  Object.fromEntries(
+    rows.map(row => [
+      row.kind === 'speaker' ? 'speaker' : row.kind === 'peer' ? `peer/${row.name}` : `route/${row.prefix}`,
+      row,
+    ]),
+  )
+
+const ANSWERING = ['tor-1', 'tor-1-v6']
+
+/** A driver whose `apply` waits for the sessions to the router too, so that nothing changes by itself after it. */
 export const settled = (driver: Driver<BgpRow>): Driver<BgpRow> => ({
   ...driver,
   async apply(edits, signal) {
@@ -206,9 +274,8 @@ export const settled = (driver: Driver<BgpRow>): Driver<BgpRow> => ({
       await until('the session to be up', async () => {
         const { rows, facts } = await driver.observe()
         const sessions = (facts.sessions ?? []) as { peer: string; state: string }[]
-        return (
-          rows['peer/tor-1'] === undefined ||
-          sessions.some(({ peer, state }) => peer === 'tor-1' && /^established$/i.test(state))
+        return ANSWERING.filter(name => rows[`peer/${name}`] !== undefined).every(name =>
+          sessions.some(({ peer, state }) => peer === name && state === 'Established'),
         )
       })
     return outcomes

@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { BallastError } from '../../../../schemas/ballast-error.ts'
 import type { Edit } from '../../../../schemas/edit.ts'
 import type { BgpRow, Table } from '../../../../schemas/node-state.ts'
+import { editRows } from '../batch.ts'
 import { peersOf, readSecrets } from '../secrets.ts'
 import { refuseHalfFinished } from './administrator.ts'
 import { composeConfig, readConfig } from './compose-config.ts'
@@ -58,15 +59,6 @@ export async function applyBird(place: BirdPlace, edits: readonly Edit<BgpRow>[]
     control.close()
   }
   await untilExported(place, edits)
-}
-
-function editRows(rows: Table<BgpRow>, edits: readonly Edit<BgpRow>[]): Table<BgpRow> {
-  const after = new Map(Object.entries(rows))
-  for (const edit of edits) {
-    if (edit.op === 'delete') after.delete(edit.key)
-    else after.set(edit.key, edit.after)
-  }
-  return Object.fromEntries(after)
 }
 
 /** What is not a route: `soft` leaves running sessions alone whatever their filters say, and is for routes alone. */

@@ -10,7 +10,7 @@ const UNKNOWN = 9001
  * Switches all announcements of this node off or on, whatever the file says: the sessions stay, and their peers are told at
  * once. Throws what `withBird` throws, and `BGP_COMMAND_REFUSED`.
  */
-export const switchAnnouncements = (socket: string, on: boolean): Promise<void> =>
+export const switchBirdAnnouncements = (socket: string, on: boolean): Promise<void> =>
   withBird(socket, async control => {
     for (const protocol of [ROUTES4, ROUTES6]) {
       const reply = await control.ask(`${on ? 'enable' : 'disable'} ${protocol}`)

@@ -18,10 +18,23 @@ export interface Server {
   start(options?: { empty?: boolean }): Promise<void>
 }
 
+/** Files of PEM. */
+export interface Certificates {
+  readonly ca: string
+  readonly cert: string
+  readonly key: string
+}
+
+export interface ServerOptions {
+  readonly args?: readonly string[]
+  readonly configuration?: string
+  /** It takes TLS alone, and speaks it with others of its kind. */
+  readonly tls?: Certificates | undefined
+}
+
 export async function startServer(
   t: TestContext,
-  args: readonly string[] = [],
-  configuration: string | null = null,
+  { args = [], configuration, tls }: ServerOptions = {},
 ): Promise<Server> {
   const dir = await mkdtemp(join(tmpdir(), 'ballast-redis-'))
   const port = await freePort()
@@ -30,15 +43,17 @@ export async function startServer(
     await program?.stop(0)
     await rm(dir, { recursive: true, force: true })
   })
-  const before = configuration === null ? [] : [join(dir, 'redis.conf')]
-  if (configuration !== null) await writeFile(join(dir, 'redis.conf'), configuration)
-  const tls = args.includes('--tls-cert-file')
+  const before = configuration === undefined ? [] : [join(dir, 'redis.conf')]
+  if (configuration !== undefined) await writeFile(join(dir, 'redis.conf'), configuration)
+  const cliTls = tls === undefined ? [] : ['--tls', '--cacert', tls.ca, '--cert', tls.cert, '--key', tls.key]
   const server: Server = {
     port,
     dir,
     program: () => program!,
     async cli(...command) {
-      const { stdout } = await runCommand('redis-cli', ['-p', String(port), ...command], { timeout: 5_000 })
+      const { stdout } = await runCommand('redis-cli', ['-p', String(port), ...cliTls, ...command], {
+        timeout: 5_000,
+      })
       return stdout.trim()
     },
     async kill() {
@@ -47,28 +62,26 @@ export async function startServer(
     },
     async start({ empty = false } = {}) {
       if (empty) await rm(join(dir, 'appendonlydir'), { recursive: true, force: true })
-      const here = [
-        '--dir',
-        dir,
-        ...(tls ? ['--port', '0', '--tls-port', String(port)] : ['--port', String(port)]),
-        '--bind',
-        '127.0.0.1',
-      ]
+      const ports = tls === undefined ? ['--port', String(port)] : ['--port', '0', ...tlsArgs(port, tls)]
+      const here = ['--dir', dir, ...ports, '--bind', '127.0.0.1']
       const kept = args.includes('--sentinel') ? [] : ['--save', '', '--appendonly', 'yes']
       program = await startProgram('redis-server', [...before, ...here, ...kept, ...args])
-      if (!tls) {
-        await until(`a server answers on ${port}`, () =>
-          server.cli('ping').then(
-            answer => answer === 'PONG',
-            () => false,
-          ),
-        )
-      }
+      await until(`a server answers on ${port}`, () =>
+        server.cli('ping').then(
+          answer => answer === 'PONG',
+          () => false,
+        ),
+      )
     },
   }
   await server.start()
   return server
 }
+
+const tlsArgs = (port: number, { ca, cert, key }: Certificates): string[] => [
+  ...['--tls-port', String(port), '--tls-replication', 'yes'],
+  ...['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', ca],
+]
 
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
@@ -78,21 +91,33 @@ export async function freePort(): Promise<number> {
   return port
 }
 
+export interface TestCluster {
+  /** The masters. */
+  readonly servers: Server[]
+  /** The one that has our keys. */
+  readonly owner: Server
+  readonly url: string
+  /** A new replica of the owner, in step with it. */
+  addReplica(): Promise<Server>
+}
+
 /** Three masters without replicas, each with a third of the slots. */
-export async function startCluster(
-  t: TestContext,
-): Promise<{ servers: Server[]; owner: Server; url: string }> {
+export async function startCluster(t: TestContext, tls?: Certificates): Promise<TestCluster> {
   const servers: Server[] = []
   const buses: string[] = []
-  for (let index = 0; index < 3; index++) {
+  const startMember = async (): Promise<{ server: Server; bus: string }> => {
     const bus = String(await freePort())
+    const args = [
+      ...['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-port', bus],
+      ...['--cluster-node-timeout', '2000', '--cluster-require-full-coverage', 'no'],
+      ...(tls === undefined ? [] : ['--tls-cluster', 'yes']),
+    ]
+    return { server: await startServer(t, { args, tls }), bus }
+  }
+  for (let index = 0; index < 3; index++) {
+    const { server, bus } = await startMember()
+    servers.push(server)
     buses.push(bus)
-    servers.push(
-      await startServer(t, [
-        ...['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-port', bus],
-        ...['--cluster-node-timeout', '2000', '--cluster-require-full-coverage', 'no'],
-      ]),
-    )
   }
   const bounds = [0, 5461, 10922, 16384]
   for (const [index, server] of servers.entries()) {
@@ -110,36 +135,60 @@ export async function startCluster(
   }
   const slot = Number(await servers[0]!.cli('cluster', 'keyslot', '{ballast}'))
   const owner = servers[bounds.findLastIndex(bound => bound <= slot)]!
-  return { servers, owner, url: `redis+cluster://${servers.map(({ port }) => `127.0.0.1:${port}`).join()}` }
+  const scheme = tls === undefined ? 'redis+cluster' : 'rediss+cluster'
+  return {
+    servers,
+    owner,
+    url: `${scheme}://${servers.map(({ port }) => `127.0.0.1:${port}`).join()}`,
+    async addReplica() {
+      const { server, bus } = await startMember()
+      await owner.cli('cluster', 'meet', '127.0.0.1', String(server.port), bus)
+      const id = await owner.cli('cluster', 'myid')
+      await until('the replica knows its master', () =>
+        server.cli('cluster', 'replicate', id).then(
+          answer => answer === 'OK',
+          () => false,
+        ),
+      )
+      await untilInStep(server)
+      for (const other of servers)
+        await until('all know the replica', async () =>
+          (await other.cli('cluster', 'replicas', id)).includes(String(server.port)),
+        )
+      return server
+    },
+  }
 }
+
+const untilInStep = (replica: Server): Promise<void> =>
+  until('the replica is in step', async () =>
+    (await replica.cli('info', 'replication')).includes('master_link_status:up'),
+  )
 
 /** A master, a replica of it, and one Sentinel that decides alone. */
 export async function startSentinel(
   t: TestContext,
+  tls?: Certificates,
 ): Promise<{ master: Server; replica: Server; sentinel: Server; url: string }> {
-  const master = await startServer(t)
-  const replica = await startServer(t, ['--replicaof', `127.0.0.1 ${master.port}`])
-  await until('the replica is in step', async () =>
-    (await replica.cli('info', 'replication')).includes('master_link_status:up'),
-  )
-  const sentinel = await startServer(
-    t,
-    ['--sentinel'],
-    [
-      `sentinel monitor ballast 127.0.0.1 ${master.port} 1`,
-      'sentinel down-after-milliseconds ballast 1000',
-      'sentinel failover-timeout ballast 3000',
-      '',
-    ].join('\n'),
-  )
+  const master = await startServer(t, { tls })
+  const replica = await startServer(t, { tls, args: ['--replicaof', `127.0.0.1 ${master.port}`] })
+  await untilInStep(replica)
+  const configuration = [
+    `sentinel monitor ballast 127.0.0.1 ${master.port} 1`,
+    'sentinel down-after-milliseconds ballast 1000',
+    'sentinel failover-timeout ballast 3000',
+    '',
+  ].join('\n')
+  const sentinel = await startServer(t, { tls, args: ['--sentinel'], configuration })
   await until('the Sentinel knows the replica', async () =>
     (await sentinel.cli('sentinel', 'replicas', 'ballast')).includes(String(replica.port)),
   )
-  return { master, replica, sentinel, url: `redis+sentinel://127.0.0.1:${sentinel.port}/ballast` }
+  const scheme = tls === undefined ? 'redis+sentinel' : 'rediss+sentinel'
+  return { master, replica, sentinel, url: `${scheme}://127.0.0.1:${sentinel.port}/ballast` }
 }
 
 /** A certificate authority and a certificate for 127.0.0.1, for server and client. Gives the files. */
-export async function makeCertificates(dir: string): Promise<{ ca: string; cert: string; key: string }> {
+export async function makeCertificates(dir: string): Promise<Certificates> {
   const at = (name: string): string => join(dir, name)
   const openssl = (...args: string[]) => runCommand('openssl', args, { timeout: 20_000 })
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1']

@@ -14,7 +14,14 @@ import { createWants } from '../../reconciler/queue/wants.ts'
 import { NODE_COUNTERS_VERSION } from '../../schemas/node-counters.ts'
 import { makeReportOf, makeWant } from './examples.ts'
 import { temporaryFolder, until } from './make-redis.ts'
-import { makeCertificates, type Server, startCluster, startSentinel, startServer } from './redis-servers.ts'
+import {
+  type Certificates,
+  makeCertificates,
+  type Server,
+  startCluster,
+  startSentinel,
+  startServer,
+} from './redis-servers.ts'
 import { fleetState } from './states.ts'
 
 function connect(t: TestContext, address: RedisAddress): RedisConnection {
@@ -103,15 +110,34 @@ async function mayEvict(t: TestContext, address: RedisAddress, master: Server): 
   )
 }
 
+const readCertificates = ({ ca, cert, key }: Certificates) => ({
+  ca: readFileSync(ca, 'utf8'),
+  cert: readFileSync(cert, 'utf8'),
+  key: readFileSync(key, 'utf8'),
+})
+
+/** Kills the master: the replica takes its place, with what was written, and nobody needs to be told where. */
+async function failOver(t: TestContext, address: RedisAddress, [master, replica]: [Server, Server]) {
+  const connection = connect(t, address)
+  let ready = 0
+  connection.onReady(() => ready++)
+  await connection.call(redis => redis.set('{ballast}:test', '1'))
+  await until('the replica has it', async () => Number(await replica.cli('dbsize')) > 0)
+  const before = ready
+  await master.kill()
+  await until('the new master answers', () => answers(connection))
+  await until('it is told of', () => ready > before)
+  assert.equal(await connection.call(redis => redis.get('{ballast}:test')), '1')
+  await useAll(t, address)
+  assert.match(await replica.cli('info', 'replication'), /role:master/)
+}
+
 suite('Redis over TLS', () => {
   test('is used with its own authority and our certificate, and with no other authority', async t => {
     const dir = temporaryFolder(t)
-    const { ca, cert, key } = await makeCertificates(dir)
-    const server = await startServer(t, [
-      ...['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', ca],
-    ])
-    const [url, ours] = [`rediss://127.0.0.1:${server.port}`, readFileSync(ca, 'utf8')]
-    const tls = { ca: ours, cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') }
+    const files = await makeCertificates(dir)
+    const server = await startServer(t, { tls: files })
+    const [url, tls] = [`rediss://127.0.0.1:${server.port}`, readCertificates(files)]
     await useAll(t, { url, tls })
     const refused = { code: 'REDIS_UNREACHABLE', message: /certificate/ }
     await assert.rejects(
@@ -119,9 +145,24 @@ suite('Redis over TLS', () => {
       refused,
     )
     await assert.rejects(
-      connect(t, { url, tls: { ca: ours } }).call(redis => redis.ping()),
+      connect(t, { url, tls: { ca: tls.ca } }).call(redis => redis.ping()),
       { code: 'REDIS_UNREACHABLE' },
     )
+  })
+})
+
+suite('Redis over TLS that fails over', () => {
+  test('is used with Sentinels, which speak TLS too', async t => {
+    const files = await makeCertificates(temporaryFolder(t))
+    const { master, replica, url } = await startSentinel(t, files)
+    await failOver(t, { url, tls: readCertificates(files) }, [master, replica])
+  })
+
+  test('is used as a Cluster, whose replica takes the place of a master', async t => {
+    const files = await makeCertificates(temporaryFolder(t))
+    const { owner, url, addReplica } = await startCluster(t, files)
+    const replica = await addReplica()
+    await failOver(t, { url, tls: readCertificates(files) }, [owner, replica])
   })
 })
 

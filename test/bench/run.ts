@@ -5,6 +5,7 @@ import { pushSimulatedBenchmarks } from './push-simulated.ts'
 import { ringBenchmark } from './ring.ts'
 import { runBenchmarks } from './run-benchmarks.ts'
 import { validatePlanBenchmark } from './validate-plan.ts'
+import { webhookStormBenchmark } from './webhook-storm.ts'
 
 /** `npm run bench`. docs/speed.md says what is measured. */
 const BENCHMARKS = [
@@ -13,6 +14,7 @@ const BENCHMARKS = [
   planPrBenchmark,
   pushLabBenchmark,
   ...pushSimulatedBenchmarks,
+  webhookStormBenchmark,
   fleetSizesBenchmark,
 ]
 
@@ -29,6 +31,8 @@ const TARGETS = {
   plan_pr_all_10k: 10_000,
   plan_pr_rss: 400,
   redis_bytes_per_push: 200_000,
+  webhook_storm_p99: 100,
+  webhook_storm_fetches: 1,
 }
 
 await runBenchmarks(BENCHMARKS, TARGETS)

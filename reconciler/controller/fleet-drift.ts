@@ -2,6 +2,7 @@ import type { DriftRecord } from '../../schemas/drift-record.ts'
 import type { NodeTables, RowKey } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import type { DesiredFleet } from '../desired/build-desired.ts'
+import { partsOf } from '../desired/share-rows.ts'
 import { findDisagreement, findUnreachable } from '../drift/find-fleet-drift.ts'
 import { recordsOf } from '../drift/fleet-drift.ts'
 import { createEffectMeter } from '../drift/traffic-effect.ts'
@@ -75,9 +76,11 @@ function createGrouper() {
     return id
   }
   const signatureOf = (table: NodeTables['xdp']): string => {
-    const known = signatures.get(table)
+    // What a node has for itself are no services.
+    const services = partsOf(table)?.shared.rows ?? table
+    const known = signatures.get(services)
     if (known !== undefined) return known
-    const rows = Object.entries(table).filter(([, { kind }]) => kind === 'service')
+    const rows = Object.entries(services).filter(([, { kind }]) => kind === 'service')
     const signature =
       rows.length === 0
         ? ''
@@ -85,7 +88,7 @@ function createGrouper() {
             .map(([key, row]) => `${key} ${idOf(row)}`)
             .sort()
             .join('\n')
-    signatures.set(table, signature)
+    signatures.set(services, signature)
     return signature
   }
   return (reports: readonly NodeReport[], nodes: DesiredFleet['nodes']): NodeReport[][] => {

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { BallastError } from '../../schemas/ballast-error.ts'
 import { type Log, silentLog } from '../log/log.ts'
 import {
@@ -97,10 +96,12 @@ export function connectRedis(options: RedisConnectionOptions): RedisConnection {
   return {
     log,
     async call(commands) {
-      const expired = new AbortController()
-      const expiry = delay(deadline, null, { signal: expired.signal }).then(() => {
-        throw unreachable(lastError ?? new Error(`no answer within ${deadline} ms`))
-      })
+      // A plain timer: aborting one costs an error with its stack at every call.
+      const { promise: expiry, reject } = Promise.withResolvers<never>()
+      const timer = setTimeout(
+        () => reject(unreachable(lastError ?? new Error(`no answer within ${deadline} ms`))),
+        deadline,
+      )
       expiry.catch(() => {})
       try {
         // Connected, but refused when last looked at: an operator may have mended it since.
@@ -112,7 +113,7 @@ export function connectRedis(options: RedisConnectionOptions): RedisConnection {
       } catch (error) {
         throw unreachable(error)
       } finally {
-        expired.abort()
+        clearTimeout(timer)
       }
     },
     onReady(listener) {

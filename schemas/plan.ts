@@ -37,8 +37,17 @@ export type BackendShare = z.infer<typeof BackendShare>
 export const Move = z.strictObject({ from: z.string().nullable(), to: z.string().nullable(), slots: z.int() })
 export type Move = z.infer<typeof Move>
 
-/** What a change does to the traffic of one service, computed from the rings before and after. */
+/**
+ * From what an impact is computed. `ring`: the rings before and after. `table`: those that IPVS builds for `mh`, `sh` and
+ * `dh`. `weights`: the scheduler goes by load or in turn, so shares are those of the long run, and what moves is the
+ * least that they let move. `chance`: old and new choose by different hashes, and what stays does so by chance.
+ */
+export const ImpactBasis = z.enum(['ring', 'table', 'weights', 'chance'])
+export type ImpactBasis = z.infer<typeof ImpactBasis>
+
+/** What a change does to the traffic of one service. */
 export const Impact = z.strictObject({
+  basis: ImpactBasis,
   slots: z.int(),
   /** Slots whose backend changes, and how many of these no ring could avoid. */
   moved: z.int(),

@@ -7,36 +7,32 @@ import type { BuildRing } from '../ring/ring-cache.ts'
 
 type Backends = readonly RowBackend[]
 
-/** How one side chooses the backend of a new flow; `weights`: a scheduler of IPVS, which keeps the proportions alone. */
-type Choice = 'ring' | 'weights'
-
 export interface ImpactInput {
   readonly before: Backends
   readonly after: Backends
-  readonly choice: Choice
   /** Pairs of backends that are kept. */
   readonly mostMoves: number
 }
 
 /**
  * What a change of backends does to a service's traffic. Shares are exact (slots of the ring); the rings themselves
- * are only built where both sides have backends and they differ. Where there is no ring, what moves is what shares
- * alone make unavoidable.
+ * are only built where both sides have backends and they differ.
  */
-export function measureImpact(
-  { before, after, choice, mostMoves }: ImpactInput,
-  buildRing: BuildRing,
-): Impact {
+export function measureImpact({ before, after, mostMoves }: ImpactInput, buildRing: BuildRing): Impact {
   if (before === after) return standingImpact(after)
   const backends = joinShares(before, after)
-  const standing = { slots: RING_SLOTS, moved: 0, minimum: 0, backends, moves: [], moves_cut: 0 }
+  const standing = {
+    basis: 'ring' as const,
+    slots: RING_SLOTS,
+    moved: 0,
+    minimum: 0,
+    backends,
+    moves: [],
+    moves_cut: 0,
+  }
   if (before.length === 0 || after.length === 0) return standing
   const sameShares = backends.every(({ share_before, share_after }) => share_before === share_after)
   if (sameShares) return standing
-  if (choice === 'weights') {
-    const minimum = countLost(backends)
-    return { ...standing, moved: minimum, minimum }
-  }
   const { moved, minimum, moves } = compareRings(before, after, buildRing)
   const kept: Move[] = moves.slice(0, mostMoves)
   const shown = kept.reduce((sum, { slots }) => sum + slots, 0)
@@ -51,6 +47,7 @@ function standingImpact(backends: Backends): Impact {
   if (known !== undefined) return known
   const shares = sharesOf(backends)
   const impact = {
+    basis: 'ring' as const,
     slots: RING_SLOTS,
     moved: 0,
     minimum: 0,
@@ -64,15 +61,6 @@ function standingImpact(backends: Backends): Impact {
   }
   standingImpacts.set(backends, impact)
   return impact
-}
-
-/** Slots that backends lose, in sum, and those that nobody had and somebody gets. */
-function countLost(backends: readonly BackendShare[]): number {
-  const lost = backends.reduce(
-    (sum, { share_before, share_after }) => sum + Math.max(0, share_before - share_after),
-    0,
-  )
-  return Math.round(lost * RING_SLOTS)
 }
 
 const knownShares = new WeakMap<Backends, readonly number[]>()

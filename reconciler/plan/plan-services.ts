@@ -1,13 +1,15 @@
 import ipaddr from 'ipaddr.js'
 import type { Position } from '../../schemas/diagnostic.ts'
 import type { RowKey } from '../../schemas/node-state.ts'
-import type { AnnouncementPlan, Change, ServicePlan } from '../../schemas/plan.ts'
+import type { AnnouncementPlan, Change, Impact, ServicePlan } from '../../schemas/plan.ts'
 import { createRingCache } from '../ring/ring-cache.ts'
 import { assessRisk, rankOf } from './assess-risk.ts'
+import { choiceOf } from './choice.ts'
 import { describeFields } from './describe-fields.ts'
 import { digestRow } from './digest-row.ts'
 import { findRenames } from './find-renames.ts'
 import { createJoiner, type Fold, isService, type NodeClass } from './fold-edits.ts'
+import { measureChoiceImpact } from './measure-choice-impact.ts'
 import { measureImpact } from './measure-impact.ts'
 import { type LiveTraffic, measureLive } from './measure-live.ts'
 import { idOf, type ServiceView, viewService } from './service-view.ts'
@@ -54,19 +56,17 @@ export function planServices(input: ServicesInput): ServicePlan[] {
     MOVES_OF_ONE.most,
     Math.max(MOVES_OF_ONE.least, Math.floor(MOVES_OF_ALL / changed)),
   )
+  const measure = (before: ServiceView | null, after: ServiceView | null): Impact => {
+    if (!isByRings(before, after)) return measureChoiceImpact(before!, after!, mostMoves)
+    const sides = { before: before?.backends ?? [], after: after?.backends ?? [], mostMoves }
+    const impact = measureImpact(sides, buildRing)
+    return (after ?? before)?.dataplane === 'ipvs' ? { ...impact, basis: 'weights' } : impact
+  }
   return changes
     .map(change => {
       const { key, before, after, nodes, served, servedAfter } = change
       const { vip, port, endPort, protocol } = (after ?? before)!
-      const impact = measureImpact(
-        {
-          before: before?.backends ?? [],
-          after: after?.backends ?? [],
-          choice: [before, after].some(each => each?.dataplane === 'ipvs') ? 'weights' : 'ring',
-          mostMoves,
-        },
-        buildRing,
-      )
+      const impact = measure(before, after)
       const isChange = change.change !== 'unchanged'
       const members = new Set(after?.backends.map(({ address }) => address))
       const live =
@@ -102,6 +102,13 @@ export function planServices(input: ServicesInput): ServicePlan[] {
     })
     .sort(byWeight)
 }
+
+/** Where nothing is chosen otherwise, or both sides are rings of one hash: shares are those of the weights. */
+const isByRings = (before: ServiceView | null, after: ServiceView | null): boolean =>
+  before === null ||
+  after === null ||
+  before === after ||
+  (after.dataplane === 'xdp' && choiceOf(before) === choiceOf(after))
 
 /** Shares of backends are told by the impact. */
 function detailsOf(before: ServiceView, after: ServiceView): string[] {

@@ -1,13 +1,14 @@
 import type { FleetPlan, ServicePlan } from '../../schemas/plan.ts'
 import { explainRisk } from '../plan/assess-risk.ts'
-import { describePreview } from '../rollout/preview-rollout.ts'
 import { drawMoves, drawShares } from './draw-service.ts'
+import { describeRollout } from './rollout-words.ts'
 import {
   changedServices,
   describeDuration,
   describeFlows,
   describeLive,
   describeLoad,
+  describeMoved,
   describeMoves,
   describeNodes,
   describeRename,
@@ -49,9 +50,7 @@ export async function renderHtml(plan: FleetPlan): Promise<string> {
 <p><code>${shortRevision(plan.base)}</code> → <code>${shortRevision(plan.head)}</code> · ${escapeHtml(describeTotals(plan))}</p>
 </header>
 ${rules.length === 0 ? '' : `<ul class="rules">${rules.map(rule => `<li><b>${rule}</b>: ${escapeHtml(explainRisk(rule))}</li>`).join('')}</ul>`}
-${[...describePreview(plan), ...describeLive(plan)]
-  .map(note => `<p class="note">⚠ ${escapeHtml(note)}</p>`)
-  .join('\n')}
+${renderNotes(plan)}
 ${services.length === 0 ? '' : renderTable(services.slice(0, SERVICES_LISTED), others)}
 ${more > 0 ? `<p>and ${more} more services</p>` : ''}
 ${drawn.join('\n')}
@@ -78,14 +77,29 @@ td.number { text-align: right; font-variant-numeric: tabular-nums } .create { co
 .pictures { display: flex; flex-wrap: wrap; gap: 24px; align-items: flex-start } svg { max-width: 100%; height: auto }
 pre { background: white; border: 1px solid #d0d7de; border-radius: 6px; padding: 10px; overflow-x: auto } code, pre { font-size: 13px }`
 
+/** What keeps it from going out as it is on top, then how it goes out. */
+function renderNotes(plan: FleetPlan): string {
+  const notes = describeRollout(plan)
+  const refused = notes.filter(({ kind }) => kind === 'refused')
+  const warnings = [
+    ...refused.map(({ text }) => ({ text, mark: '⛔' })),
+    ...describeLive(plan).map(text => ({ text, mark: '⚠' })),
+  ]
+  const others = notes.filter(({ kind }) => kind !== 'refused').map(({ text }) => escapeHtml(text))
+  return [
+    ...warnings.map(({ text, mark }) => `<p class="note">${mark} ${escapeHtml(text)}</p>`),
+    list('How it goes out', others),
+  ].join('\n')
+}
+
 type Others = (service: ServicePlan) => string[]
 
 function renderTable(services: readonly ServicePlan[], others: Others): string {
   const rows = services.map(service => {
     const { change, impact, live, risk } = service
-    const share = (slots: number): string => (change === 'update' ? percent(slots / impact.slots) : '–')
+    const minimum = change === 'update' ? percent(impact.minimum / impact.slots) : '–'
     return `<tr><td class="${change}">${change}</td><td>${escapeHtml(service.service)}</td><td><code>${idOf(service)}</code></td>
-<td class="number">${share(impact.moved)}</td><td class="number">${share(impact.minimum)}</td>
+<td class="number">${describeMoved(service)}</td><td class="number">${minimum}</td>
 <td class="number">${live === null ? '–' : percent(live.flows_lost)}</td><td>${risk.join(', ')}</td>
 <td>${escapeHtml(describeNodes(service.nodes, service.node_count, others(service)))}</td></tr>`
   })

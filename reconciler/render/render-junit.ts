@@ -1,39 +1,60 @@
-import type { FleetPlan, Risk, ServicePlan } from '../../schemas/plan.ts'
+import type { Position } from '../../schemas/diagnostic.ts'
+import type { FleetPlan, Risk } from '../../schemas/plan.ts'
 import { explainRisk, severityOf } from '../plan/assess-risk.ts'
+import { describeRollout } from './rollout-words.ts'
 import { changedServices, describeMoves, idOf } from './words.ts'
 
-/** One test case for each change; one that has a risk of medium or high severity fails. */
+interface Case {
+  readonly type: string
+  readonly name: string
+  readonly place: string
+  /** What it fails by, and why. */
+  readonly failures: readonly { readonly type: string; readonly message: string }[]
+  readonly output: string
+}
+
+/**
+ * One test case for each change, which fails by risks of medium or high severity, and one for each thing that is to be
+ * said of how it goes out, which fails when it would be refused.
+ */
 export function renderJunit(plan: FleetPlan): string {
-  const cases = [
+  const cases: Case[] = [
+    ...describeRollout(plan).map(({ kind, rule, text, at }) => ({
+      type: 'rollout',
+      name: kind === 'refused' ? `refused by ${rule}` : kind,
+      place: placeOf(at),
+      failures: kind === 'refused' ? [{ type: rule, message: text }] : [],
+      output: kind === 'refused' ? '' : text,
+    })),
     ...changedServices(plan).map(service => ({
       type: 'service',
       name: `${service.change} ${service.service} ${idOf(service)} on ${service.nodes.length} nodes`,
-      risk: service.risk,
-      place: placeOf(service),
+      failures: failuresOf(service.risk),
+      place: placeOf(service.at),
       output: [describeMoves(service), ...service.details].filter(line => line !== null).join('\n'),
     })),
     ...plan.announcements.map(each => ({
       type: 'announcement',
       name: `${each.prefix}: ${each.before} to ${each.after} announcers`,
-      risk: each.last_announcer ? (['last-announcer'] as const) : [],
+      failures: each.last_announcer ? failuresOf(['last-announcer']) : [],
       place: '',
       output: '',
     })),
     ...plan.nodes.map(each => ({
       type: 'node',
       name: `${each.change} ${each.driver} ${each.key} on ${each.nodes.length} nodes`,
-      risk: each.risk,
+      failures: failuresOf(each.risk),
       place: '',
       output: each.details.join('\n'),
     })),
   ]
-  const failed = cases.filter(({ risk }) => risk.some(isFailure)).length
-  const body = cases.map(({ type, name, risk, place, output }) => {
-    const failures = risk
-      .filter(isFailure)
-      .map(each => `<failure type="${each}" message="${escapeXml(explainRisk(each))}"/>`)
+  const failed = cases.filter(({ failures }) => failures.length > 0).length
+  const body = cases.map(({ type, name, failures, place, output }) => {
+    const failure = failures.map(
+      each => `<failure type="${escapeXml(each.type)}" message="${escapeXml(each.message)}"/>`,
+    )
     const out = output === '' ? [] : [`<system-out>${escapeXml(output)}</system-out>`]
-    return `    <testcase classname="${type}" name="${escapeXml(name)}"${place}>${[...failures, ...out].join('')}</testcase>`
+    return `    <testcase classname="${type}" name="${escapeXml(name)}"${place}>${[...failure, ...out].join('')}</testcase>`
   })
   return [
     '<?xml version="1.0" encoding="UTF-8"?>',
@@ -46,9 +67,10 @@ export function renderJunit(plan: FleetPlan): string {
   ].join('\n')
 }
 
-const isFailure = (risk: Risk): boolean => severityOf(risk) !== 'low'
+const failuresOf = (risk: readonly Risk[]): Case['failures'] =>
+  risk.filter(each => severityOf(each) !== 'low').map(each => ({ type: each, message: explainRisk(each) }))
 
-const placeOf = ({ at }: ServicePlan): string =>
+const placeOf = (at: Position | null): string =>
   at === null ? '' : ` file="${escapeXml(at.file)}" line="${at.line}"`
 
 const ENTITIES: Readonly<Record<string, string>> = {

@@ -1,12 +1,13 @@
 import type { FleetPlan, ServicePlan } from '../../schemas/plan.ts'
 import { explainRisk } from '../plan/assess-risk.ts'
-import { describePreview } from '../rollout/preview-rollout.ts'
+import { describeRollout } from './rollout-words.ts'
 import {
   changedServices,
   describeDuration,
   describeFlows,
   describeLive,
   describeLoad,
+  describeMoved,
   describeMoves,
   describeNodes,
   describeRename,
@@ -52,7 +53,7 @@ export function renderMarkdown(plan: FleetPlan, { link, limit = LIMIT }: Markdow
     '',
     `${code(shortRevision(plan.base))} → ${code(shortRevision(plan.head))}: ${describeTotals(plan)}`,
     ...describeLive(plan).map(note => `\n> ⚠️ ${text(note)}`),
-    ...describePreview(plan).map(note => `\n> ${text(note)}`),
+    ...describeRollout(plan).map(note => `\n> ${note.kind === 'refused' ? '⛔ ' : ''}${text(note.text)}`),
     '',
   ].join('\n')
   const foot = [
@@ -104,13 +105,12 @@ const TABLE_HEAD = [
 
 function renderRow(plan: ServicePlan, others: readonly string[]): string {
   const { impact, live, change } = plan
-  const moves = change === 'update' ? percent(impact.moved / impact.slots) : '–'
   const minimum = change === 'update' ? percent(impact.minimum / impact.slots) : '–'
   const cells = [
     MARKS[change],
     code(plan.service),
     code(idOf(plan)),
-    moves,
+    describeMoved(plan),
     minimum,
     live === null ? '–' : percent(live.flows_lost),
     plan.risk.join(', ') || (change === 'unchanged' ? 'no traffic effect' : ''),

@@ -2,6 +2,7 @@ import type { Position } from '../../schemas/diagnostic.ts'
 import { digestOf } from '../../schemas/digest.ts'
 import { type FleetPlan, Risk, type Severity } from '../../schemas/plan.ts'
 import { explainRisk, severityOf } from '../plan/assess-risk.ts'
+import { describeRollout, type RolloutNote } from './rollout-words.ts'
 import { changedServices, describeMoves, idOf } from './words.ts'
 
 const LEVELS: Readonly<Record<Severity, string>> = { high: 'error', medium: 'warning', low: 'note' }
@@ -19,7 +20,7 @@ interface Finding {
   readonly about: string
 }
 
-/** SARIF 2.1.0: an annotation on the changed line for every risk, and a note for a change without one. */
+/** SARIF 2.1.0: an annotation on the changed line for every risk and refusal, and a note for a change without one. */
 export function renderSarif(plan: FleetPlan, version: string): string {
   const results = findingsOf(plan)
     .slice(0, MOST_RESULTS)
@@ -36,7 +37,7 @@ export function renderSarif(plan: FleetPlan, version: string): string {
     runs: [
       {
         tool: {
-          driver: { name: 'ballast', semanticVersion: version, rules: RULES },
+          driver: { name: 'ballast', semanticVersion: version, rules: [...RULES, ...rulesOf(plan)] },
         },
         automationDetails: { id: 'ballast/plan' },
         originalUriBaseIds: { SRCROOT: { description: { text: 'The root of the repository.' } } },
@@ -61,7 +62,31 @@ const RULES = [
   },
 ]
 
+/** Of guards, waves and windows: those that something is said of. */
+const rulesOf = (plan: FleetPlan) =>
+  [...new Map(describeRollout(plan).map(note => [note.rule, note])).values()].map(({ rule, kind }) => ({
+    id: rule,
+    shortDescription: { text: ROLLOUT_RULES[kind] },
+    help: { text: `${ROLLOUT_RULES[kind]}. See docs/rollouts.md.` },
+    defaultConfiguration: { level: kind === 'refused' ? 'error' : 'note' },
+  }))
+
+const ROLLOUT_RULES: Readonly<Record<RolloutNote['kind'], string>> = {
+  refused: 'a guard does not let this revision go out',
+  waves: 'the revision goes out in waves',
+  split: 'for as long as a wave bakes, nodes of one VIP have different rings',
+  frozen: 'nodes are in a freeze window and change later',
+  'freeze-override': 'a commit says why freeze windows do not count',
+}
+
 function findingsOf(plan: FleetPlan): Finding[] {
+  const rollout = describeRollout(plan).map(({ kind, rule, text, at }) => ({
+    rule,
+    level: kind === 'refused' ? 'error' : 'note',
+    message: text,
+    at,
+    about: text,
+  }))
   const services = changedServices(plan).flatMap(service => {
     const { at, risk } = service
     const about = `${service.service} ${idOf(service)}`
@@ -105,7 +130,7 @@ function findingsOf(plan: FleetPlan): Finding[] {
       at,
       about: `${kind}/${name}`,
     }))
-  return [...services, ...routes, ...nodes, ...silent]
+  return [...rollout, ...services, ...routes, ...nodes, ...silent]
 }
 
 const placeOf = ({ file, line, column }: Position) => ({

@@ -1,7 +1,7 @@
 import { styleText } from 'node:util'
 import type { AnnouncementPlan, BackendShare, FleetPlan, ServicePlan } from '../../schemas/plan.ts'
 import { explainRisk } from '../plan/assess-risk.ts'
-import { describePreview } from '../rollout/preview-rollout.ts'
+import { describeRollout } from './rollout-words.ts'
 import {
   changedServices,
   describeDuration,
@@ -53,7 +53,7 @@ export function renderTerminal(plan: FleetPlan, { color }: { color: boolean }): 
       paint('gray', `${MARKS[change]} ${kind} ${name}  ${at.file}:${at.line}  no traffic effect`),
     ),
     ...describeLive(plan).map(text => `! ${text}`),
-    ...describePreview(plan),
+    ...describeRollout(plan).map(({ kind, text }) => (kind === 'refused' ? paint('red', text) : text)),
     '',
     `Plan: ${describeTotals(plan)}`,
     `Takes: ${describeDuration(plan)}.`,

@@ -63,10 +63,29 @@ export function describeTotals({ totals, nodes, announcements }: FleetPlan): str
 export function describeMoves({ change, impact }: ServicePlan): string | null {
   if (change === 'unchanged') return 'no traffic effect'
   if (change !== 'update') return null
-  const { moved, minimum, slots } = impact
-  return moved === 0
-    ? 'no new flow goes elsewhere'
-    : `moves ${percent(moved / slots)} of new flows (unavoidable: ${percent(minimum / slots)})`
+  const { basis, moved, minimum, slots } = impact
+  const [share, least] = [percent(moved / slots), percent(minimum / slots)]
+  switch (basis) {
+    case 'weights':
+      return moved === 0
+        ? 'shares of new flows stay, by weights: the scheduler goes by load or in turn'
+        : `moves at least ${share} of new flows, by weights: the scheduler goes by load or in turn`
+    case 'chance':
+      return `moves ${share} of new flows, since they are chosen by another hash (unavoidable: ${least})`
+    default: {
+      const how = basis === 'table' ? ", by the kernel's own table" : ''
+      return moved === 0
+        ? 'no new flow goes elsewhere'
+        : `moves ${share} of new flows${how} (unavoidable: ${least})`
+    }
+  }
+}
+
+/** The same for a table; what is not computed slot by slot says so. */
+export function describeMoved({ change, impact: { basis, moved, slots } }: ServicePlan): string {
+  if (change !== 'update') return '–'
+  const share = percent(moved / slots)
+  return basis === 'weights' ? `≥ ${share} by weights` : basis === 'chance' ? `${share} by chance` : share
 }
 
 export function describeFlows(live: LiveImpact): string {

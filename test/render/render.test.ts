@@ -184,7 +184,11 @@ test('every plan of the schema can be shown in every form', async () => {
     const { rollout, ...rest } = sample
     const plan: FleetPlan = {
       ...rest,
-      services: sample.services.map(each => ({ ...each, vip: '2001:db8::1' })),
+      services: sample.services.map(each => ({
+        ...each,
+        vip: '2001:db8::1',
+        renamed_from: each.renamed_from && { ...each.renamed_from, vip: '2001:db8::2' },
+      })),
       // Times beyond what a calendar has.
       ...(rollout !== undefined && { rollout: { ...rollout, frozen: [{ nodes: ['lb-1'], until: 0 }] } }),
     }
@@ -198,4 +202,78 @@ test('every plan of the schema can be shown in every form', async () => {
     ])
       assert.ok(text.length > 50)
   }
+})
+
+/** Refused by a guard at a line, frozen on one node, in waves that split the announcers of a VIP. */
+function rolledPlan(): FleetPlan {
+  const at = { file: 'services/web.yaml', line: 7, column: 3 }
+  return {
+    ...samplePlan(),
+    rollout: {
+      refusals: [
+        { rule: 'guard-backends', severity: 'error', message: 'web: 75 % go.', hint: 'Override it.', at },
+      ],
+      waves: [
+        { name: 'canary', nodes: ['lb-01'] },
+        { name: 'fleet', nodes: ['lb-02', 'lb-03'] },
+      ],
+      bake_ms: 600_000,
+      max_in_change: 1,
+      splits: [
+        { service: 'web', vip: '203.0.113.1', wave: 'canary', changed: 1, announcers: 3, at_risk: 0.22 },
+      ],
+      frozen: [{ nodes: ['lb-03'], until: Date.parse('2026-11-23T07:00:00Z') }],
+      freeze_override: null,
+    },
+  }
+}
+
+test('every form says that a guard refuses, what is frozen, which waves there are and what they put at risk', async () => {
+  const plan = rolledPlan()
+  const forms = {
+    terminal: renderTerminal(plan, { color: false }),
+    markdown: renderMarkdown(plan, { link: null }).replaceAll(/[\\\u200b]/g, ''),
+    html: await renderHtml(plan),
+    junit: renderJunit(plan),
+    sarif: renderSarif(plan, '1'),
+  }
+  for (const [form, text] of Object.entries(forms))
+    for (const said of [
+      'Refused by guard-backends: web: 75 % go. Override it.',
+      'lb-03: frozen until 2026-11-23 07:00 UTC; applied then.',
+      'fleet (lb-02 and lb-03), each baking 10 min; at most 1 of a VIP',
+      '22.0 % meet another backend',
+    ])
+      assert.ok(text.includes(said), `${form} does not say: ${said}`)
+  assert.match(
+    forms.junit,
+    /name="refused by guard-backends" file="services\/web.yaml" line="7"><failure type="guard-backends"/,
+  )
+  const [run] = JSON.parse(forms.sarif).runs
+  const refusal = run.results.find(({ ruleId }: { ruleId: string }) => ruleId === 'guard-backends')
+  assert.equal(refusal.level, 'error')
+  assert.equal(refusal.locations[0].physicalLocation.region.startLine, 7)
+  const ids = new Set(run.tool.driver.rules.map(({ id }: { id: string }) => id))
+  for (const { ruleId } of run.results) assert.ok(ids.has(ruleId), `${ruleId} is explained nowhere`)
+})
+
+test('every form says how what moves was computed, where that is not slot by slot of a ring', async () => {
+  const plan = samplePlan()
+  const of = (basis: FleetPlan['services'][number]['impact']['basis']): FleetPlan => ({
+    ...plan,
+    services: plan.services.map(each => ({ ...each, impact: { ...each.impact, basis } })),
+  })
+  for (const [basis, said] of [
+    ['weights', 'moves at least 50.0 % of new flows, by weights'],
+    ['table', "by the kernel's own table"],
+    ['chance', 'since they are chosen by another hash'],
+  ] as const)
+    for (const text of [
+      renderTerminal(of(basis), { color: false }),
+      renderMarkdown(of(basis), { link: null }),
+      await renderHtml(of(basis)),
+      renderJunit(of(basis)).replaceAll('&apos;', "'"),
+      renderSarif(of(basis), '1'),
+    ])
+      assert.ok(text.includes(said), said)
 })

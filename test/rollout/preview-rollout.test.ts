@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sideOf } from '../../reconciler/controller/plan-side.ts'
 import { makeFleetPlan } from '../../reconciler/plan/plan-fleet.ts'
-import { describePreview, previewRollout } from '../../reconciler/rollout/preview-rollout.ts'
+import { describeRollout } from '../../reconciler/render/rollout-words.ts'
+import { previewRollout } from '../../reconciler/rollout/preview-rollout.ts'
 import { desire, type FleetOf } from './fleets.ts'
 
 const NOW = Date.parse('2026-11-21T12:00:00Z')
@@ -13,7 +14,7 @@ function preview(before: FleetOf, after: FleetOf, freezeOverride: string | null 
   const target = { revision: 'b'.repeat(40), fleet: desire({ nodes: NODES, ...after }) }
   const { plan } = makeFleetPlan({ before: sideOf(base), after: sideOf(target) })
   const rollout = previewRollout({ base, target, plan, refusals: [], freezeOverride, now: NOW })
-  return { plan, rollout, said: describePreview({ ...plan, rollout }) }
+  return { plan, rollout, said: describeRollout({ ...plan, rollout }).map(({ text }) => text) }
 }
 
 const rollout = { canary: { matchLabels: { canary: 'true' } }, steps: [50], bake: '10m' }
@@ -48,9 +49,9 @@ test('waves are named with their nodes, and what a split puts at risk', () => {
   )
   assert.match(
     said[0]!,
-    /^Waves: canary \(lb-1\) → 50 % \(lb-2\) → fleet \(lb-3, lb-4\), each baking 600 s; at most 1/,
+    /^Waves: canary \(lb-1\) → 50 % \(lb-2\) → fleet \(lb-3 and lb-4\), each baking 10 min; at most 1/,
   )
-  assert.match(said[1]!, /While wave 50 % bakes \(600 s\), 2 of 4 nodes of 203\.0\.113\.10 \(web\)/)
+  assert.match(said[1]!, /While wave 50 % bakes \(10 min\), 2 of 4 nodes of 203\.0\.113\.10 \(web\)/)
 })
 
 test('a change that moves no flow puts none at risk', () => {
@@ -73,7 +74,7 @@ test('a frozen node says when it is applied there, unless the commit says why it
     { spec, services: web([1, 3]) },
   ]
   assert.deepEqual(preview(before, after).said, [
-    'lb-1, lb-2: frozen until 2026-11-23T07:00:00.000Z; applied then.',
+    'lb-1 and lb-2: frozen until 2026-11-23 07:00 UTC; applied then.',
   ])
   assert.deepEqual(preview(before, after, 'an outage').said, ['Freeze windows do not count: an outage'])
 })

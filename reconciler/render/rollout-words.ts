@@ -1,0 +1,84 @@
+import type { Position } from '../../schemas/diagnostic.ts'
+import type { FleetPlan } from '../../schemas/plan.ts'
+import type { RolloutPreview } from '../../schemas/rollout.ts'
+import { listNames, percent } from './words.ts'
+
+/** One thing that is said of how a revision would go out. */
+export interface RolloutNote {
+  /** `refused`: it would not go out at all. */
+  readonly kind: 'refused' | 'waves' | 'split' | 'frozen' | 'freeze-override'
+  /** Of a refusal, that of its diagnostic. */
+  readonly rule: string
+  readonly text: string
+  readonly at: Position | null
+}
+
+const SPLITS_SHOWN = 5
+
+/** What guards, waves and freeze windows make of a revision, weightiest first; empty: it goes to all nodes at once, and now. */
+export function describeRollout({ rollout }: FleetPlan): RolloutNote[] {
+  if (rollout === undefined) return []
+  const { refusals, waves, max_in_change, splits, frozen, freeze_override, bake_ms } = rollout
+  const most = splits.toSorted((a, b) => b.at_risk - a.at_risk)
+  const note = (kind: Exclude<RolloutNote['kind'], 'refused'>, text: string): RolloutNote => ({
+    kind,
+    rule: `rollout-${kind}`,
+    text,
+    at: null,
+  })
+  return [
+    ...refusals.map(
+      ({ rule, message, hint, at }): RolloutNote => ({
+        kind: 'refused',
+        rule,
+        text: `Refused by ${rule}: ${message} ${hint}`,
+        at,
+      }),
+    ),
+    ...frozen.map(({ nodes, until }) =>
+      note(
+        'frozen',
+        until === null
+          ? `${listNames(nodes)}: frozen, and no window lets them change.`
+          : `${listNames(nodes)}: frozen until ${describeTime(until)}; applied then.`,
+      ),
+    ),
+    ...(freeze_override === null
+      ? []
+      : [note('freeze-override', `Freeze windows do not count: ${freeze_override}`)]),
+    ...(waves.length > 1 || max_in_change !== null ? [note('waves', describeWaves(rollout))] : []),
+    ...most
+      .slice(0, SPLITS_SHOWN)
+      .map(({ service, vip, wave, changed, announcers, at_risk }) =>
+        note(
+          'split',
+          `While wave ${wave} bakes (${describeSpan(bake_ms)}), ${changed} of ${announcers} nodes of ${vip} (${service}) have changed: of flows that routers move between them, ${percent(at_risk)} meet another backend.`,
+        ),
+      ),
+    ...(splits.length > SPLITS_SHOWN
+      ? [note('split', `And ${splits.length - SPLITS_SHOWN} more VIPs and waves.`)]
+      : []),
+  ]
+}
+
+const describeWaves = ({ waves, bake_ms, max_in_change }: RolloutPreview): string => {
+  const each = waves.map(({ name, nodes }) => `${name} (${listNames(nodes)})`).join(' → ')
+  const baking = waves.length > 1 && bake_ms > 0 ? `, each baking ${describeSpan(bake_ms)}` : ''
+  const atOnce =
+    max_in_change === null ? '' : `; at most ${max_in_change} of a VIP's nodes in change at a time`
+  return `Waves: ${each}${baking}${atOnce}.`
+}
+
+/** `10 min`, `1 h 30 min`, `45 s`. */
+function describeSpan(ms: number): string {
+  const seconds = Math.round(ms / 1000)
+  if (seconds < 120) return `${seconds} s`
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.round((seconds % 3600) / 60)]
+  return [hours > 0 ? `${hours} h` : '', minutes > 0 ? `${minutes} min` : '']
+    .filter(part => part !== '')
+    .join(' ')
+}
+
+/** To the minute, which is what schedules have. */
+const describeTime = (ms: number): string =>
+  `${new Date(ms).toISOString().slice(0, 16).replace('T', ' ')} UTC`

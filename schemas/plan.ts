@@ -42,8 +42,7 @@ export type Move = z.infer<typeof Move>
  * `dh`. `weights`: the scheduler goes by load or in turn, so shares are those of the long run, and what moves is the
  * least that they let move. `chance`: old and new choose by different hashes, and what stays does so by chance.
  */
-export const ImpactBasis = z.enum(['ring', 'table', 'weights', 'chance'])
-export type ImpactBasis = z.infer<typeof ImpactBasis>
+const ImpactBasis = z.enum(['ring', 'table', 'weights', 'chance'])
 
 /** What a change does to the traffic of one service. */
 export const Impact = z.strictObject({

@@ -71,6 +71,7 @@ export function serveForge({ settings, source, board, leads, log }: ServeForgeOp
     preview: repository.previewMerge,
     review,
     log,
+    now: Date.now,
   })
   const teller = createRevisionTeller({
     forge,

@@ -25,6 +25,7 @@ export interface ReviewOptions {
   /** What merging it would do. `head` is the merged tree. Throws `BallastError` when it cannot be planned. */
   readonly review: (base: Revision, head: Revision) => Promise<Review>
   readonly log: Log
+  readonly now: () => number
 }
 
 export interface Reviewer {
@@ -37,11 +38,15 @@ export interface Reviewer {
 export const PLAN_CONTEXT = 'ballast/plan'
 
 const TRIES = 5
+/** A merge that was planned so lately is not planned again: a storm has nothing new to say of it. */
+const FRESH_MS = 10_000
 const FIRST_RETRY_MS = 2_000
 
 /** Plans pull requests, one at a time, and says what comes of it where they are reviewed. */
 export function createReviewer(options: ReviewOptions): Reviewer {
   const { log } = options
+  /** The merge of each that was said last, and when. */
+  const said = new Map<number, Said>()
   /** How often each was tried. */
   const waiting = new Map<number, number>()
   const timers = new Set<NodeJS.Timeout>()
@@ -52,7 +57,7 @@ export function createReviewer(options: ReviewOptions): Reviewer {
       if (isStopping) return
       waiting.delete(number)
       try {
-        await reviewPull(options, number)
+        await reviewPull(options, number, said)
       } catch (error) {
         const again =
           error instanceof BallastError && error.retryable && tries + 1 < TRIES && !waiting.has(number)
@@ -89,14 +94,25 @@ export function createReviewer(options: ReviewOptions): Reviewer {
   }
 }
 
-async function reviewPull(options: ReviewOptions, number: number): Promise<void> {
-  const { forge, log } = options
+interface Said {
+  readonly merge: string
+  readonly at: number
+}
+
+/** Of pull requests, those that were reviewed last. */
+const KEPT = 1_000
+
+async function reviewPull(options: ReviewOptions, number: number, said: Map<number, Said>): Promise<void> {
+  const { forge, log, now } = options
   const pull = await forge.readPull(number)
   const branch = await options.branch()
   if (pull.state !== 'open' || pull.into !== branch) return
   const base = await options.resolve(`refs/heads/${branch}`)
   const head = await options.bring(pullRef(options.kind, number))
   if (base === null || head === null) return
+  const merge = `${base} ${head}`
+  const [last, at] = [said.get(number), now()]
+  if (last?.merge === merge && at - last.at < FRESH_MS) return
   const say = (status: Omit<CommitStatus, 'context'>) =>
     forge.putStatus(head, { context: PLAN_CONTEXT, ...status })
   const merged = await options.preview(base, head)
@@ -108,5 +124,8 @@ async function reviewPull(options: ReviewOptions, number: number): Promise<void>
   const { comment, marker, status } = await options.review(base, merged.revision)
   await forge.putComment(number, marker, comment)
   await say(status)
+  said.delete(number)
+  said.set(number, { merge, at })
+  if (said.size > KEPT) said.delete(said.keys().next().value!)
   log.info({ pull: number, head, status: status.state }, 'pull request reviewed')
 }

@@ -1,4 +1,5 @@
 import { fleetSizesBenchmark } from './fleet-sizes.ts'
+import { loadXdpBenchmark } from './load-xdp.ts'
 import { planPrBenchmark } from './plan-pr.ts'
 import { pushLabBenchmark } from './push-lab.ts'
 import { pushSimulatedBenchmarks } from './push-simulated.ts'
@@ -12,6 +13,7 @@ const BENCHMARKS = [
   ringBenchmark,
   validatePlanBenchmark,
   planPrBenchmark,
+  loadXdpBenchmark,
   pushLabBenchmark,
   ...pushSimulatedBenchmarks,
   webhookStormBenchmark,
@@ -30,6 +32,12 @@ const TARGETS = {
   plan_pr_one_of_10k: 500,
   plan_pr_all_10k: 10_000,
   plan_pr_rss: 400,
+  load_1000_shared: 3_000,
+  load_1000_distinct: 6_000,
+  load_kernel_memory: 300,
+  add_backend_p50: 10,
+  add_backend_p99: 30,
+  event_loop_longest: 5,
   redis_bytes_per_push: 200_000,
   webhook_storm_p99: 100,
   webhook_storm_fetches: 1,

@@ -6,7 +6,7 @@ import type { Breathe } from './breather.ts'
 import type { Dataplane } from './dataplane.ts'
 import { aborted, type Failures } from './failures.ts'
 import { knowServices } from './known-services.ts'
-import { encodeIndex, encodeRing, encodeServiceKey, RING_MEMBERS } from './layout.ts'
+import { encodeIndex, encodeRing, encodeServiceKey, RING_MEMBERS, structs } from './layout.ts'
 import type { Descriptor } from './libbpf/descriptor.ts'
 import { writeEntries } from './map-entries.ts'
 import { assignMembers } from './members.ts'
@@ -23,6 +23,9 @@ export interface ServiceContext {
   readonly breathe: Breathe
   readonly signal: AbortSignal
 }
+
+/** Rings that are written to the kernel while the next ones are made. */
+const RINGS_IN_FLIGHT = 4
 
 /** Rings held aside at a time, 160 KiB and a descriptor each. */
 const BATCH = 1024
@@ -96,39 +99,49 @@ async function putBatch(
 ): Promise<Failures> {
   const failures: Failures = new Map()
   const prepared: PreparedRing[] = []
+  const buffers = Array.from({ length: RINGS_IN_FLIGHT }, () => Buffer.alloc(structs.ring.size))
+  const writing: Promise<void>[] = []
+  const prepare = async (row: XdpServiceRow, buffer: Buffer<ArrayBuffer>): Promise<void> => {
+    try {
+      prepared.push(await prepareRing(context, present, { row, buffer }))
+    } catch (error) {
+      if (!(error instanceof BallastError)) throw error
+      failures.set(serviceRowKey(row), error)
+    }
+  }
   try {
-    for (const row of rows) {
+    for (const [place, row] of rows.entries()) {
       await context.breathe()
       if (context.signal.aborted) break
-      try {
-        prepared.push(prepareRing(context, present, row))
-      } catch (error) {
-        if (!(error instanceof BallastError)) throw error
-        failures.set(serviceRowKey(row), error)
-      }
+      // Who had the buffer before is through with it.
+      await writing[place - RINGS_IN_FLIGHT]
+      writing.push(prepare(row, buffers[place % RINGS_IN_FLIGHT]!))
     }
+    await Promise.all(writing)
     if (context.signal.aborted) return new Map(rows.map(row => [serviceRowKey(row), aborted()]))
     await installRings(context.dataplane, present, prepared)
   } catch (error) {
     if (!(error instanceof BallastError)) throw error
     for (const { rowKey } of prepared) failures.set(rowKey, error)
   } finally {
+    await Promise.allSettled(writing)
     for (const { map } of prepared) map.close()
   }
   return failures
 }
 
-function prepareRing(
+/** `buffer`: what the ring is written from. */
+async function prepareRing(
   { store }: ServiceContext,
   { tables, known, allocation, features }: Present,
-  row: XdpServiceRow,
-): PreparedRing {
+  { row, buffer }: { row: XdpServiceRow; buffer: Buffer<ArrayBuffer> },
+): Promise<PreparedRing> {
   refuseUnfit(row)
   const rowKey = serviceRowKey(row)
   const before = known.get(rowKey)
   const id = before && tables.services.get(rowKey)?.id
   const members = assignMembers(before?.members ?? [], row.backends, allocation)
-  const bytes = encodeRing({
+  const fields = {
     generation: (before?.generation ?? 0) + 1,
     encapsulation: row.encapsulation,
     ...(row.gue && { gue: row.gue }),
@@ -138,9 +151,10 @@ function prepareRing(
     key: row,
     members,
     slots: store.slotsOf(members),
-  })
-  const map = createRingMap(bytes)
-  return { row, rowKey, id: id ?? allocation.takeService(), isNew: id === undefined, map }
+  }
+  const service = id ?? allocation.takeService()
+  const map = await createRingMap(encodeRing(fields, buffer))
+  return { row, rowKey, id: service, isNew: id === undefined, map }
 }
 
 async function installRings(

@@ -34,7 +34,7 @@ export async function copyTables(from: Dataplane, to: Dataplane): Promise<void> 
       await breathe()
       const ring = readRing(tables.rings.get(id)!)
       if (ring === undefined) continue
-      rings.push(createRingMap(encodeRing(numbered(ring))))
+      rings.push(await createRingMap(encodeRing(numbered(ring))))
       copied.push({ key, id: copied.length })
     }
     refuseTooMany('members', counters.length, to.maps.member_counters.info.maxEntries)

@@ -208,9 +208,10 @@ export function encodeIndexes(indexes: readonly number[]): Buffer {
   return bytes
 }
 
-export function encodeRing(ring: Ring): Buffer {
-  const { size, fields } = structs.ring
-  const bytes = Buffer.alloc(size)
+/** Into `bytes`, if they are given, whatever is in them. */
+export function encodeRing(ring: Ring, bytes = Buffer.alloc(structs.ring.size)): Buffer {
+  const { fields } = structs.ring
+  bytes.fill(0, 0, fields.slots).fill(0, fields.tail)
   bytes.writeUInt32LE(ring.generation >>> 0, fields.generation)
   bytes.writeUInt32LE(encodeEncapsulation(ring), fields.encapsulation)
   bytes.writeUInt16BE(ring.gue?.port ?? 0, fields.gue_port)

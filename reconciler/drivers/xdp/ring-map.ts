@@ -1,9 +1,12 @@
 import { encodeIndex, structs } from './layout.ts'
 import type { Descriptor } from './libbpf/descriptor.ts'
-import { createMap, freezeMap, MapFlag, MapType, updateEntry } from './libbpf/maps.ts'
+import { createMap, freezeMap, MapFlag, MapType, updateEntryAside } from './libbpf/maps.ts'
 
-/** An inner map as the outer one's template has it, filled for good. */
-export function createRingMap(bytes: Buffer): Descriptor {
+/**
+ * An inner map as the outer one's template has it, filled for good. `bytes` are read until it is there, on
+ * another thread: for 160 KiB of fresh pages the kernel takes a millisecond.
+ */
+export async function createRingMap(bytes: Buffer): Promise<Descriptor> {
   const map = createMap({
     type: MapType.array,
     name: 'ring',
@@ -13,7 +16,7 @@ export function createRingMap(bytes: Buffer): Descriptor {
     flags: MapFlag.mmapable,
   })
   try {
-    updateEntry(map.fd, encodeIndex(0), bytes)
+    await updateEntryAside(map.fd, encodeIndex(0), bytes)
     freezeMap(map.fd)
     return map
   } catch (error) {

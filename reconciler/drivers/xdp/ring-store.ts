@@ -32,7 +32,7 @@ export interface RingStore {
   readLoose(mapId: number): string
   /** Forgets all others. */
   keepOnly(mapIds: Iterable<number>): void
-  /** The slots that Maglev gives to members, as indexes into them. */
+  /** The slots that Maglev gives to members, as indexes into them. Shared: never write to it. */
   slotsOf(members: Ring['members']): Uint16Array
 }
 
@@ -57,23 +57,25 @@ export function createRingStore(ringOf: BuildRing): RingStore {
     return { bytes, final }
   }
 
-  function remember(members: Ring['members'], digest: Digest): void {
+  function remember(name: Digest, digest: Digest): void {
     if (expected.size >= EXPECTATIONS_KEPT) expected.clear()
-    expected.set(nameBackends(members), digest)
+    expected.set(name, digest)
   }
 
   function slotsOf(members: Ring['members']): Uint16Array {
     const slots = computeSlots(members, ringOf)
-    remember(members, ringDigest(addressesOf(members), slots))
+    const name = nameBackends(members)
+    if (!expected.has(name)) remember(name, ringDigest(addressesOf(members), slots))
     return slots
   }
 
   function know({ slots, ...ring }: Ring): KnownRing {
     const { members, key, encapsulation, gue, hashBy, flowLimit, idleTimeout } = ring
     const digest = digestSlots(members, slots)
-    const isExpected = digest === expected.get(nameBackends(members))
+    const name = nameBackends(members)
+    const isExpected = digest === expected.get(name)
     const differing = isExpected ? 0 : countDiffering(slots, computeSlots(members, ringOf))
-    if (differing === 0) remember(members, digest)
+    if (differing === 0) remember(name, digest)
     const backends = sortMembers(members).map(({ address, weight }) => ({ address, weight }))
     const shape = { slots: RING_SLOTS, differing }
     return {
@@ -127,6 +129,8 @@ function computeSlots(members: Ring['members'], ringOf: BuildRing): Uint16Array 
   const sorted = sortMembers(members)
   const indexes = Uint16Array.from(sorted, ({ index }) => index)
   const places = ringOf(sorted)
+  // Of a new service members stand in their order.
+  if (indexes.every((index, place) => index === place)) return places
   const slots = new Uint16Array(RING_SLOTS)
   for (let slot = 0; slot < RING_SLOTS; slot++) {
     const place = places[slot]!

@@ -140,6 +140,8 @@ export async function settleTables(
     maps.rings,
     findOrphanRings(tables, used, store).map(([id]) => id),
   )
+  // To know what is named, every ring has to be read.
+  if (tables.accessLists.size + tables.serverIds.size === 0) return
   const named = namedLists(staying, tables, store)
   if (tables.accessLists.size > 0) await dropLists(maps, accessCodec, named.access)
   if (tables.serverIds.size > 0) await dropLists(maps, quicCodec, named.quic)
@@ -178,7 +180,7 @@ export const findOrphanRings = (
  */
 async function blankRings(rings: OpenMap, ids: readonly number[]): Promise<void> {
   if (ids.length === 0) return
-  using blank = createRingMap(encodeBlankRing())
+  using blank = await createRingMap(encodeBlankRing())
   await writeEntries(
     rings,
     ids.map(id => [encodeIndex(id), encodeIndex(blank.fd)]),

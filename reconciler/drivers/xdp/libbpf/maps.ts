@@ -41,6 +41,11 @@ export function updateEntry(fd: number, key: Uint8Array, value: Uint8Array): voi
   checked('writing a map entry', loadLibbpf().bpf_map_update_elem(fd, key, value, 0))
 }
 
+/** As `updateEntry`, on another thread; neither key nor value may be written to until it is done. */
+export async function updateEntryAside(fd: number, key: Uint8Array, value: Uint8Array): Promise<void> {
+  checked('writing a map entry', await callAside(loadLibbpf().bpf_map_update_elem, fd, key, value, 0))
+}
+
 /** False when there was none. On a map of maps it waits for readers: use `deleteEntries` there. */
 export function deleteEntry(fd: number, key: Uint8Array): boolean {
   return found('deleting a map entry', loadLibbpf().bpf_map_delete_elem(fd, key))

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-import { Command } from 'commander'
+import { Command, type Option } from 'commander'
 import { BallastError } from '../schemas/ballast-error.ts'
+import { SETTINGS_HEADING } from './commands/options.ts'
 import { CommandFailure } from './commands/outcome.ts'
 import { VERSION } from './commands/version.ts'
 
@@ -39,6 +40,7 @@ const loaded = await Promise.all(
   (asked === undefined ? Object.values(commands) : [asked]).map(load => load()),
 )
 for (const command of loaded) program.addCommand(command)
+for (const command of [program, ...loaded.flatMap(each => [each, ...each.commands])]) putSettingsLast(command)
 
 try {
   await program.parseAsync()
@@ -48,6 +50,12 @@ try {
 }
 // What is still open, a connection that looks for a Redis that is away for instance, must not keep the process alive.
 process.exit()
+
+/** What a command alone takes is what its reader looks for. */
+function putSettingsLast({ options }: Command): void {
+  const isSetting = ({ helpGroupHeading }: Option): number => Number(helpGroupHeading === SETTINGS_HEADING)
+  ;(options as Option[]).sort((a, b) => isSetting(a) - isSetting(b))
+}
 
 /** Faults of input and of I/O in words; anything else is a fault of ours and shows where. */
 function describe(error: unknown): string {

@@ -57,8 +57,11 @@ const kebab = (name: string): string => name.replaceAll(/[A-Z]/g, letter => `-${
 const environmentName = (name: string): string => `BALLAST_${kebab(name).replaceAll('-', '_').toUpperCase()}`
 
 /** Adds settings to a command, as flags with their environment variables, and `--config`. */
+export const SETTINGS_HEADING = 'Settings (docs/deployment.md):'
+
 export function addSettings(command: Command, names: readonly SettingName[]): Command {
-  command.addOption(new Option('--config <file>', 'settings as YAML').env('BALLAST_CONFIG'))
+  const file = new Option('--config <file>', 'settings as YAML').env('BALLAST_CONFIG')
+  command.addOption(file.helpGroup(SETTINGS_HEADING))
   for (const name of names) {
     if (IN_FILE_ALONE.includes(name)) continue
     const schema: z.ZodType = Settings.shape[name]
@@ -67,7 +70,7 @@ export function addSettings(command: Command, names: readonly SettingName[]): Co
     )
     const standard = (DEFAULTS as SettingsFile)[name]
     if (standard !== undefined) option.default(standard)
-    command.addOption(option)
+    command.addOption(option.helpGroup(SETTINGS_HEADING))
   }
   return command
 }

@@ -78,22 +78,25 @@ async function review(options: ReviewOptions, command: Command): Promise<number>
       readObserved:
         board === null || options.live !== true ? undefined : () => readObservedFleet(board, Date.now()),
     }).catch(async (error: unknown) => {
-      if (error instanceof CommandFailure) await tell(forge, pull, reviewProblems(error.message), job)
+      if (error instanceof CommandFailure) await tell(forge, pull, toSaid(reviewProblems(error.message)), job)
       throw error
     })
     await write(made, options)
-    const comment = renderMarkdown(made.plan, { link: options.link ?? null })
-    const status = { ...planStatus(made.plan), url: options.link ?? null }
-    await tell(forge, pull, { comment, status }, job)
+    const link = options.link ?? job?.jobUrl ?? null
+    const comment = renderMarkdown(made.plan, { link })
+    const whole = renderMarkdown(made.plan, { link: null, limit: LOG_BYTES })
+    await tell(forge, pull, { comment, whole, status: { ...planStatus(made.plan), url: link } }, job)
     if (options.record === true && board !== null) await board.reviews.put(keepPlan(made, 'plan', Date.now()))
     if (options.json === true) printJson(made.plan)
-    else process.stdout.write(comment)
+    else process.stdout.write(options.dryRun === true ? comment : whole)
     return isEmptyPlan(made.plan) ? 0 : 2
   } finally {
     board?.close()
     await source.close()
   }
 }
+
+const toSaid = (review: ReturnType<typeof reviewProblems>): Said => ({ ...review, whole: review.comment })
 
 async function findSides(
   options: ReviewOptions,
@@ -120,8 +123,13 @@ async function findSides(
   }
 }
 
+/** Of what is shown beside a job: GitHub takes 1 MiB. */
+const LOG_BYTES = 1_000_000
+
 interface Said {
   readonly comment: string
+  /** The same for where there is more room. */
+  readonly whole: string
   readonly status: {
     readonly state: 'success' | 'failure'
     readonly description: string
@@ -136,7 +144,7 @@ async function tell(
   said: Said,
   job: CiJob | null,
 ): Promise<void> {
-  if (job?.summaryFile !== undefined) await appendFile(job.summaryFile, `${said.comment}\n`)
+  if (job?.summaryFile !== undefined) await appendFile(job.summaryFile, `${said.whole}\n`)
   if (forge === null || pull === null) return
   await forge.putComment(pull.number, COMMENT_MARKER, said.comment)
   await forge.putStatus(pull.head, { context: PLAN_CONTEXT, ...said.status })

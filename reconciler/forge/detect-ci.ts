@@ -10,6 +10,8 @@ export interface CiJob {
   /** The branch that it is to be merged into. */
   readonly into: string | undefined
   readonly token: string | undefined
+  /** Where people see the job: its log, and what it leaves. */
+  readonly jobUrl: string | undefined
   /** Markdown that is appended to this file is shown with the job. */
   readonly summaryFile: string | undefined
 }
@@ -38,6 +40,7 @@ export function detectCi(env: Environment, readFile: (file: string) => string): 
     pull: event?.pull_request?.number ?? event?.number ?? (byRef === undefined ? undefined : Number(byRef)),
     into: event?.pull_request?.base.ref ?? filled(env.GITHUB_BASE_REF),
     token: filled(isGitea ? (env.GITEA_TOKEN ?? env.GITHUB_TOKEN) : env.GITHUB_TOKEN),
+    jobUrl: runUrl(env.GITHUB_SERVER_URL, env.GITHUB_REPOSITORY, env.GITHUB_RUN_ID),
     summaryFile: filled(env.GITHUB_STEP_SUMMARY),
   }
 }
@@ -51,6 +54,7 @@ function readGitLab(env: Environment): CiJob {
     pull: iid === undefined ? undefined : Number(iid),
     into: filled(env.CI_MERGE_REQUEST_TARGET_BRANCH_NAME),
     token: filled(env.GITLAB_TOKEN),
+    jobUrl: filled(env.CI_JOB_URL),
     summaryFile: undefined,
   }
 }
@@ -62,6 +66,13 @@ function readEvent(file: string | undefined, readFile: (file: string) => string)
   } catch {
     return undefined
   }
+}
+
+const runUrl = (...parts: readonly (string | undefined)[]): string | undefined => {
+  const [server, project, run] = parts.map(filled)
+  return server === undefined || project === undefined || run === undefined
+    ? undefined
+    : `${server}/${project}/actions/runs/${run}`
 }
 
 const filled = (text: string | undefined): string | undefined => (text === '' ? undefined : text)

@@ -1,10 +1,9 @@
 import type { FleetPlan, ServicePlan } from '../../schemas/plan.ts'
 import { explainRisk } from '../plan/assess-risk.ts'
 import { drawMoves, drawShares } from './draw-service.ts'
-import { describeRollout } from './rollout-words.ts'
+import { describeDuration, describeHeadline, describeRollout, weightOf } from './rollout-words.ts'
 import {
   changedServices,
-  describeDuration,
   describeFlows,
   describeLive,
   describeLoad,
@@ -33,7 +32,7 @@ export async function renderHtml(plan: FleetPlan): Promise<string> {
   const drawn: string[] = []
   for (const service of services.slice(0, SERVICES_DRAWN))
     drawn.push(await renderService(service, others(service)))
-  const { severity, line, rules } = plan.risk
+  const { rules } = plan.risk
   const more = services.length - SERVICES_LISTED
   return `<!doctype html>
 <html lang="en">
@@ -45,8 +44,8 @@ export async function renderHtml(plan: FleetPlan): Promise<string> {
 <style>${STYLE}</style>
 </head>
 <body>
-<header class="${severity ?? 'none'}">
-<h1>${escapeHtml(line)}</h1>
+<header class="${weightOf(plan) ?? 'none'}">
+<h1>${escapeHtml(describeHeadline(plan))}</h1>
 <p><code>${shortRevision(plan.base)}</code> → <code>${shortRevision(plan.head)}</code> · ${escapeHtml(describeTotals(plan))}</p>
 </header>
 ${rules.length === 0 ? '' : `<ul class="rules">${rules.map(rule => `<li><b>${rule}</b>: ${escapeHtml(explainRisk(rule))}</li>`).join('')}</ul>`}
@@ -71,23 +70,20 @@ header { background: white; border-left: 8px solid #2da44e; padding: 4px 20px; m
 header.high { border-color: #cf222e } header.medium { border-color: #d4760a } header.low { border-color: #d4a72c }
 h1 { font-size: 20px } h2 { font-size: 17px; margin: 0 0 4px } h3 { font-size: 14px; color: #57606a; margin: 16px 0 4px }
 section, table, ul.rules, .note { background: white; border: 1px solid #d0d7de; border-radius: 6px }
-section { padding: 16px 20px; margin: 16px 0 } .note { padding: 8px 16px } ul.rules { padding: 10px 10px 10px 30px }
+section { padding: 16px 20px; margin: 16px 0 } .note { padding: 8px 16px; border-left: 8px solid #d4a72c } .note.refused { border-left-color: #cf222e } ul.rules { padding: 10px 10px 10px 30px }
 table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: 5px 10px; border-bottom: 1px solid #eaeef2 }
 td.number { text-align: right; font-variant-numeric: tabular-nums } .create { color: #1a7f37 } .delete { color: #cf222e } .update { color: #9a6700 }
 .pictures { display: flex; flex-wrap: wrap; gap: 24px; align-items: flex-start } svg { max-width: 100%; height: auto }
-pre { background: white; border: 1px solid #d0d7de; border-radius: 6px; padding: 10px; overflow-x: auto } code, pre { font-size: 13px }`
+pre { background: white; border: 1px solid #d0d7de; border-radius: 6px; padding: 10px; white-space: pre-wrap; overflow-wrap: anywhere } code, pre { font-size: 13px }`
 
 /** What keeps it from going out as it is on top, then how it goes out. */
 function renderNotes(plan: FleetPlan): string {
   const notes = describeRollout(plan)
   const refused = notes.filter(({ kind }) => kind === 'refused')
-  const warnings = [
-    ...refused.map(({ text }) => ({ text, mark: '⛔' })),
-    ...describeLive(plan).map(text => ({ text, mark: '⚠' })),
-  ]
   const others = notes.filter(({ kind }) => kind !== 'refused').map(({ text }) => escapeHtml(text))
   return [
-    ...warnings.map(({ text, mark }) => `<p class="note">${mark} ${escapeHtml(text)}</p>`),
+    ...refused.map(({ text }) => `<p class="note refused">${escapeHtml(text)}</p>`),
+    ...describeLive(plan).map(text => `<p class="note">${escapeHtml(text)}</p>`),
     list('How it goes out', others),
   ].join('\n')
 }
@@ -160,4 +156,5 @@ const list = (title: string, items: readonly string[]): string =>
 
 const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
 
-const escapeHtml = (text: string): string => text.replaceAll(/[&<>"]/g, char => ENTITIES[char]!)
+const escapeHtml = (text: string): string =>
+  text.replaceAll(/[&<>"]/g, char => ENTITIES[char]!).replaceAll(/(\d) %/g, '$1&nbsp;%')

@@ -1,7 +1,7 @@
 import type { Position } from '../../schemas/diagnostic.ts'
 import type { FleetPlan, Risk } from '../../schemas/plan.ts'
 import { explainRisk, severityOf } from '../plan/assess-risk.ts'
-import { describeRollout } from './rollout-words.ts'
+import { describeHeadline, describeRollout } from './rollout-words.ts'
 import { changedServices, describeMoves, idOf } from './words.ts'
 
 interface Case {
@@ -59,7 +59,7 @@ export function renderJunit(plan: FleetPlan): string {
   return [
     '<?xml version="1.0" encoding="UTF-8"?>',
     `<testsuites name="ballast plan" tests="${cases.length}" failures="${failed}">`,
-    `  <testsuite name="${escapeXml(plan.risk.line)}" tests="${cases.length}" failures="${failed}">`,
+    `  <testsuite name="${escapeXml(describeHeadline(plan))}" tests="${cases.length}" failures="${failed}">`,
     ...body,
     '  </testsuite>',
     '</testsuites>',

@@ -1,9 +1,8 @@
 import type { FleetPlan, ServicePlan } from '../../schemas/plan.ts'
 import { explainRisk } from '../plan/assess-risk.ts'
-import { describeRollout } from './rollout-words.ts'
+import { describeDuration, describeHeadline, describeRollout, weightOf } from './rollout-words.ts'
 import {
   changedServices,
-  describeDuration,
   describeFlows,
   describeLive,
   describeLoad,
@@ -44,10 +43,10 @@ const MOVES_SHOWN = 20
 export function renderMarkdown(plan: FleetPlan, { link, limit = LIMIT }: MarkdownOptions): string {
   const services = changedServices(plan)
   const others = othersOf(plan.services, idOf)
-  const { severity, line } = plan.risk
+  const severity = weightOf(plan)
   const head = [
     COMMENT_MARKER,
-    `### ${severity === null ? '🟢' : LIGHTS[severity]} Ballast plan: ${text(line)}`,
+    `### ${severity === null ? '🟢' : LIGHTS[severity]} Ballast plan: ${text(describeHeadline(plan))}`,
     '',
     ...plan.risk.rules.map(rule => `- **${rule}**: ${explainRisk(rule)}`),
     '',

@@ -1,10 +1,9 @@
 import { styleText } from 'node:util'
 import type { AnnouncementPlan, BackendShare, FleetPlan, ServicePlan } from '../../schemas/plan.ts'
 import { explainRisk } from '../plan/assess-risk.ts'
-import { describeRollout } from './rollout-words.ts'
+import { describeDuration, describeHeadline, describeRollout, weightOf } from './rollout-words.ts'
 import {
   changedServices,
-  describeDuration,
   describeFlows,
   describeLive,
   describeLoad,
@@ -38,13 +37,18 @@ type Paint = (color: Parameters<typeof styleText>[0], text: string) => string
 /** For a terminal. What does not change is counted, not shown. */
 export function renderTerminal(plan: FleetPlan, { color }: { color: boolean }): string {
   const paint: Paint = (style, text) => (color ? styleText(style, text, { validateStream: false }) : text)
-  const { severity, line } = plan.risk
+  const severity = weightOf(plan)
   const services = changedServices(plan)
   const others = othersOf(plan.services, idOf)
   const silent = plan.objects.filter(({ effect }) => effect === 'none')
+  const [refused = [], goesOut = []] = [true, false].map(is =>
+    describeRollout(plan).filter(({ kind }) => (kind === 'refused') === is),
+  )
   const lines = [
-    paint(severity === null ? 'green' : SEVERITY_COLORS[severity], line),
+    paint(severity === null ? 'green' : SEVERITY_COLORS[severity], describeHeadline(plan)),
     `${shortRevision(plan.base)} → ${shortRevision(plan.head)}`,
+    '',
+    ...refused.map(({ text }) => paint('red', text)),
     '',
     ...services.flatMap(service => [...renderService(service, others(service), paint), '']),
     ...plan.announcements.flatMap(each => renderAnnouncement(each, paint)),
@@ -53,7 +57,7 @@ export function renderTerminal(plan: FleetPlan, { color }: { color: boolean }): 
       paint('gray', `${MARKS[change]} ${kind} ${name}  ${at.file}:${at.line}  no traffic effect`),
     ),
     ...describeLive(plan).map(text => `! ${text}`),
-    ...describeRollout(plan).map(({ kind, text }) => (kind === 'refused' ? paint('red', text) : text)),
+    ...goesOut.map(({ text }) => text),
     '',
     `Plan: ${describeTotals(plan)}`,
     `Takes: ${describeDuration(plan)}.`,

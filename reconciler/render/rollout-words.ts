@@ -1,5 +1,5 @@
 import type { Position } from '../../schemas/diagnostic.ts'
-import type { FleetPlan } from '../../schemas/plan.ts'
+import type { FleetPlan, Severity } from '../../schemas/plan.ts'
 import type { RolloutPreview } from '../../schemas/rollout.ts'
 import { listNames, percent } from './words.ts'
 
@@ -14,6 +14,31 @@ export interface RolloutNote {
 }
 
 const SPLITS_SHOWN = 5
+
+/** The line on top of every rendering: that it would be refused, then its risks. */
+export function describeHeadline({ risk, rollout }: FleetPlan): string {
+  const rules = [...new Set(rollout?.refusals.map(({ rule }) => rule))]
+  return rules.length === 0 ? risk.line : `would be refused by ${listNames(rules)}; ${risk.line}`
+}
+
+/** That it would be refused weighs more than any risk. */
+export const weightOf = ({ risk, rollout }: FleetPlan): Severity | null =>
+  (rollout?.refusals.length ?? 0) > 0 ? 'high' : risk.severity
+
+/** How long the change takes, and what it waits for on the way. */
+export function describeDuration({ duration, rollout }: FleetPlan): string {
+  const { expected, basis, waits } = duration
+  const how = basis === 'measured' ? 'as the last change took' : 'by the number of edits'
+  const time = expected < 1000 ? `${Math.round(expected)} ms` : `${(expected / 1000).toFixed(1)} s`
+  const baking = ((rollout?.waves.length ?? 0) - 1) * (rollout?.bake_ms ?? 0)
+  const frozen = rollout?.frozen.some(({ nodes }) => nodes.length > 0) ?? false
+  return [
+    `${time} to the last node (${how})`,
+    ...(baking > 0 ? [`and ${describeSpan(baking)} of baking before the last wave`] : []),
+    ...(frozen ? ['nodes that are frozen when their window ends'] : []),
+    ...waits.map(wait => `then ${wait}`),
+  ].join('; ')
+}
 
 /** What guards, waves and freeze windows make of a revision, weightiest first; empty: it goes to all nodes at once, and now. */
 export function describeRollout({ rollout }: FleetPlan): RolloutNote[] {

@@ -28,7 +28,8 @@ export function listNames(names: readonly string[]): string {
 
 /** `others`: the nodes among which it is made another way, or not at all. */
 export function describeNodes(nodes: readonly string[], count: number, others: readonly string[]): string {
-  if (nodes.length === count) return count === 1 ? `on ${nodes[0]}` : `on all ${count} nodes`
+  if (nodes.length === count)
+    return count === 1 ? `on ${nodes[0]}` : count === 2 ? 'on both nodes' : `on all ${count} nodes`
   if (others.length > 0 && nodes.length > others.length) {
     const differ = others.length === 1 ? 'differs' : 'differ'
     return `same on ${nodes.length} of ${count}; ${listNames(others)} ${differ}`
@@ -105,13 +106,6 @@ export function describeLoad({ load }: LiveImpact): string | null {
   const most = Math.round(100 * peaks.reduce((a, b) => Math.max(a, b)))
   const who = peaks.length === 1 ? 'one backend carries' : `${peaks.length} backends carry`
   return `after this, ${who} up to ${most}% of the most of the last two weeks when traffic is at its peak`
-}
-
-export function describeDuration({ duration }: FleetPlan): string {
-  const { expected, basis, waits } = duration
-  const how = basis === 'measured' ? 'as the last change took' : 'by the number of edits'
-  const time = expected < 1000 ? `${Math.round(expected)} ms` : `${(expected / 1000).toFixed(1)} s`
-  return [`${time} to the last node (${how})`, ...waits.map(wait => `then ${wait}`)].join('; ')
 }
 
 export function describeLive({ live, base }: FleetPlan): string[] {

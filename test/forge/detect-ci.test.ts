@@ -16,6 +16,8 @@ test('a job of GitHub says what it is for, by the event or else by its ref', () 
     GITHUB_BASE_REF: 'main',
     GITHUB_TOKEN: '',
     GITHUB_STEP_SUMMARY: '/summary.md',
+    GITHUB_SERVER_URL: 'https://github.com',
+    GITHUB_RUN_ID: '77',
   }
   const job = {
     kind: 'github',
@@ -24,6 +26,7 @@ test('a job of GitHub says what it is for, by the event or else by its ref', () 
     pull: 7,
     into: 'main',
     token: undefined,
+    jobUrl: 'https://github.com/network/policy/actions/runs/77',
     summaryFile: '/summary.md',
   }
   assert.deepEqual(detectCi(env, none), job)
@@ -57,6 +60,7 @@ test('a job of GitLab names the merge request by its iid', () => {
   const env = {
     GITLAB_CI: 'true',
     CI_SERVER_URL: 'https://gitlab.example.org',
+    CI_JOB_URL: 'https://gitlab.example.org/network/policy/-/jobs/5',
     CI_PROJECT_PATH: 'someone/policy',
     CI_MERGE_REQUEST_PROJECT_PATH: 'network/policy',
     CI_MERGE_REQUEST_IID: '12',
@@ -70,6 +74,7 @@ test('a job of GitLab names the merge request by its iid', () => {
     pull: 12,
     into: 'main',
     token: 't',
+    jobUrl: 'https://gitlab.example.org/network/policy/-/jobs/5',
     summaryFile: undefined,
   })
 })

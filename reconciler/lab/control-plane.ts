@@ -6,7 +6,7 @@ import { FleetStatus } from '../../schemas/fleet-status.ts'
 import { type CommandResult, type Program, runCommand, startProgram } from '../process/run-command.ts'
 import type { Lab } from './lab.ts'
 import { readJsonLines } from './read-json-lines.ts'
-import { birdPlace, runtimeDir } from './routing.ts'
+import { birdPlace, gobgpApi, runtimeDir } from './routing.ts'
 import { CONTROL } from './topology.ts'
 
 /** One line of a process's log. */
@@ -18,7 +18,8 @@ export interface ControlPlane {
   /** What they said so far, in order of arrival. */
   readonly events: readonly LogEvent[]
   startReconciler(): Promise<void>
-  startWorker(node: string): Promise<void>
+  /** `daemon`: what speaks BGP there; `bird` when left out. */
+  startWorker(node: string, daemon?: 'bird' | 'gobgp'): Promise<void>
   /** SIGKILL; resolves when the process is gone. */
   killWorker(node: string): Promise<void>
   /** `ballast ARGS`. Exit codes 0 and 2 are answers. */
@@ -76,8 +77,13 @@ export function createControlPlane(lab: Lab, settings: string): ControlPlane {
   return {
     events,
     startReconciler: () => start('reconciler', CONTROL, 'reconciler'),
-    startWorker: node =>
-      start(node, node, 'worker', '--node', node, '--bird-socket', birdPlace(lab, node).socket),
+    startWorker: (node, daemon = 'bird') => {
+      const place =
+        daemon === 'bird'
+          ? ['--bird-socket', birdPlace(lab, node).socket]
+          : ['--bgp-daemon', daemon, '--gobgp-api', gobgpApi(lab, node)]
+      return start(node, node, 'worker', '--node', node, ...place)
+    },
     async killWorker(node) {
       const program = programs.get(node)
       if (program === undefined) throw new Error(`no worker was started on ${node}`)

@@ -2,11 +2,12 @@
  * The network of the lab, as a value: every host is one link away from the router.
  *
  *     client ── router ══ lb-1, lb-2     VIP prefixes: one route over all load balancers
- *                  └───── backend-1, backend-2, backend-3     answers go straight to the client
+ *                  ├───── backend-1, backend-2, backend-3     answers go straight to the client
+ *                  └───── reflector                           in the large variant
  */
 export interface Host {
   readonly name: string
-  readonly role: 'client' | 'lb' | 'backend'
+  readonly role: 'client' | 'lb' | 'backend' | 'reflector'
   readonly addresses: Pair
   /** The router's side of the link, whose interface there is named as the host. */
   readonly gateway: Pair
@@ -27,6 +28,7 @@ export interface Topology {
 /** The name of a host's interface, inside its own namespace. */
 export const HOST_INTERFACE = 'eth0'
 export const ROUTER = 'router'
+export const REFLECTOR = 'reflector'
 /** A host without a network, for what talks through files alone; whatever runs on a host ends with the lab. */
 export const CONTROL = 'control'
 
@@ -41,7 +43,7 @@ const subnet = (id: number): Pick<Host, 'addresses' | 'gateway'> => ({
 const numbered = (count: number, make: (n: number) => Host): Host[] =>
   Array.from({ length: count }, (_, index) => make(index + 1))
 
-/** `lb-N` is 10.80.N.1, `backend-N` 10.80.(10+N).1, the client 10.80.100.1; in IPv6 fd00:80:N::1 and so on. */
+/** `lb-N` is 10.80.N.1, `backend-N` 10.80.(10+N).1, the client 10.80.100.1, the reflector 10.80.200.1; in IPv6 fd00:80:N::1 and so on. */
 export const makeTopology = (balancers: number): Topology => ({
   hosts: [
     { name: 'client', role: 'client', mtu: MTU, ...subnet(100) },
@@ -50,6 +52,15 @@ export const makeTopology = (balancers: number): Topology => ({
   ],
   vipPrefixes: { ipv4: '203.0.113.0/24', ipv6: '2001:db8::/64' },
 })
+
+/** With a route reflector, which alone load balancers and router have sessions with. */
+export function makeReflectedTopology(balancers: number): Topology {
+  const topology = makeTopology(balancers)
+  return {
+    ...topology,
+    hosts: [...topology.hosts, { name: REFLECTOR, role: 'reflector', mtu: MTU, ...subnet(200) }],
+  }
+}
 
 /** That of the example manifests. */
 export const TOPOLOGY: Topology = makeTopology(2)

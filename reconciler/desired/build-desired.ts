@@ -1,3 +1,4 @@
+import { formatCpuList, parseCpuList } from '../../schemas/cpu-list.ts'
 import type { DriftPolicy } from '../../schemas/drift-policy.ts'
 import type { Backend } from '../../schemas/manifest/backend.ts'
 import type { BackendPool } from '../../schemas/manifest/backend-pool.ts'
@@ -127,8 +128,11 @@ function startNode(node: Node, fleet: Fleet): Building {
   const tables = emptyTables()
   // Without an interface for XDP, a node has nothing of XDP.
   if (spec.interfaces.length > 0) tables.xdp.settings = settings
-  for (const { name, attach } of spec.interfaces)
-    tables.xdp[`interface/${name}`] = { kind: 'interface', name, attach } satisfies XdpInterfaceRow
+  for (const { name, attach, rps } of spec.interfaces)
+    tables.xdp[`interface/${name}`] = {
+      ...{ kind: 'interface', name, attach },
+      ...(rps !== undefined && { rps: rps === 'off' ? rps : formatCpuList(parseCpuList(rps)) }),
+    } satisfies XdpInterfaceRow
   const { shutdownTime, timeout: drainTimeout } = spec.drain
   return {
     state: { version: NODE_STATE_VERSION, node: node.metadata.name, tables },

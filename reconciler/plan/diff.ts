@@ -64,8 +64,10 @@ function equalRows(desired: XdpRow, observed: XdpRow): boolean {
 }
 
 function matchesXdp(desired: XdpRow, observed: XdpRow): boolean {
-  if (desired.kind === 'interface' && observed.kind === 'interface' && desired.attach === 'auto') {
-    return desired.name === observed.name
+  if (desired.kind === 'interface' && observed.kind === 'interface') {
+    const attached = desired.attach === 'auto' || desired.attach === observed.attach
+    const steered = desired.rps === undefined || desired.rps === (observed.rps ?? 'off')
+    return desired.name === observed.name && attached && steered
   }
   return equalRows(desired, observed)
 }

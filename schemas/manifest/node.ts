@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { CPU_LIST } from '../cpu-list.ts'
 import { DriftAction, DriftByKind } from './drift.ts'
 import { Address, Prefix4, Prefix6 } from './fields.ts'
 import { NodeIpvs } from './ipvs.ts'
@@ -16,6 +17,12 @@ const NodeInterface = z
       .default('auto')
       .describe(
         'How the program is attached. native: by the driver of the interface, fast; generic: by the kernel, on any interface; auto: native if it can be.',
+      ),
+    rps: z
+      .union([z.literal('off'), z.string().regex(CPU_LIST)])
+      .optional()
+      .describe(
+        'The CPUs that packets of the interface are spread over by their flows, for instance 0-3,8 (receive packet steering); off: by its queues alone. Left out: as it is. With attach: native the queues decide, and this is for what goes on to the kernel.',
       ),
   })
   .describe('An interface on which packets for VIPs arrive.')

@@ -5,7 +5,7 @@ import type { XdpRow } from '../../schemas/node-state.ts'
 /**
  * Run on a load balancer of a lab: `node apply-rows.ts ORDER`, with `{node, bpffs, objectFile, rows}` as JSON. Makes
  * the node's rows these, as a worker would without being told by anyone, and prints what is read back,
- * and what the node counted, by reason.
+ * and what the node counted, by reason and by CPU.
  */
 const { rows, ...options } = JSON.parse(process.argv[2] ?? '') as {
   node: string
@@ -19,4 +19,5 @@ const outcomes = await driver.apply(diffTable(rows, before.rows), AbortSignal.ti
 const failed = outcomes.filter(({ result }) => result !== 'applied')
 const after = await driver.observe()
 await driver.close()
-process.stdout.write(JSON.stringify({ failed, rows: after.rows, reasons: after.facts.reasons ?? {} }))
+const { reasons = {}, cpus = [] } = after.facts
+process.stdout.write(JSON.stringify({ failed, rows: after.rows, reasons, cpus }))

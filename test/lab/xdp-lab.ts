@@ -40,13 +40,23 @@ const Applied = z.object({
   failed: z.array(z.unknown()),
   rows: z.record(z.string(), z.unknown()),
   reasons: Reasons,
+  cpus: z.array(z.number()),
 })
 
 /** Makes the rows of a node these; gives the packets that it counted so far, by reason. */
 export async function apply(lab: Lab, node: string, rows: NodeRows): Promise<Record<string, number>> {
+  const { reasons } = await applyRows(lab, node, rows)
+  return Object.fromEntries(Object.entries(reasons).map(([reason, { packets }]) => [reason, packets]))
+}
+
+/** The same; gives the packets that each CPU sent to backends so far. */
+export const applyAndCountCpus = async (lab: Lab, node: string, rows: NodeRows): Promise<number[]> =>
+  (await applyRows(lab, node, rows)).cpus
+
+async function applyRows(lab: Lab, node: string, rows: NodeRows): Promise<z.infer<typeof Applied>> {
   const applied = Applied.parse(await runOn(lab, node, 'apply-rows.ts', { rows }))
   assert.deepEqual({ failed: applied.failed, rows: applied.rows }, { failed: [], rows })
-  return Object.fromEntries(Object.entries(applied.reasons).map(([reason, { packets }]) => [reason, packets]))
+  return applied
 }
 
 /** What a script of this folder prints as JSON, run on a load balancer. */

@@ -9,9 +9,22 @@ import { attachXdp, detachLink, queryXdp, updateLink, type XdpMode } from './lib
 import { openPin, pinObject, unpin } from './libbpf/pins.ts'
 import { interfaceIndex } from './libc.ts'
 import type { NodePins } from './node-pins.ts'
+import { writeSteering } from './receive-steering.ts'
 
-/** Makes the node's program the one of an interface, in one of the modes that the row allows. */
+/**
+ * Makes the node's program the one of an interface, in one of the modes that the row allows, and steers its packets
+ * if the row says how.
+ */
 export async function putInterface(
+  pins: NodePins,
+  dataplane: Dataplane,
+  row: XdpInterfaceRow,
+): Promise<void> {
+  await putProgram(pins, dataplane, row)
+  if (row.rps !== undefined) writeSteering(row.name, row.rps)
+}
+
+async function putProgram(
   pins: NodePins,
   dataplane: Dataplane,
   { name, attach }: XdpInterfaceRow,

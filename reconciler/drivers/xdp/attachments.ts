@@ -3,6 +3,7 @@ import { type Dataplane, readPinnedLinks } from './dataplane.ts'
 import { queryXdp } from './libbpf/links.ts'
 import { interfaceIndex } from './libc.ts'
 import type { NodePins } from './node-pins.ts'
+import { readSteering } from './receive-steering.ts'
 
 export interface Attachment {
   readonly row: XdpInterfaceRow
@@ -19,6 +20,7 @@ export function readAttachments(pins: NodePins, { program }: Dataplane): Attachm
     const attached = queryXdp(ifindex)
     if (attached.programId !== program.id) return []
     const attach = attached.mode === 'generic' ? 'generic' : 'native'
-    return [{ row: { kind: 'interface', name, attach }, programId }]
+    const rps = readSteering(name)
+    return [{ row: { kind: 'interface', name, attach, ...(rps !== 'off' && { rps }) }, programId }]
   })
 }

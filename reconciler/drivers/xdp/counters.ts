@@ -4,7 +4,8 @@ import { type Dataplane, openDataplane } from './dataplane.ts'
 import { FlowState, isLive, scanFlows } from './flow-table.ts'
 import { knowServices } from './known-services.ts'
 import { type Member, reasons } from './layout.ts'
-import { readCounters } from './member-counters.ts'
+import { countPossibleCpus } from './libbpf/features.ts'
+import { readCounters, readCpuCounters } from './member-counters.ts'
 import { membersIn } from './members.ts'
 import type { NodePins } from './node-pins.ts'
 import type { KnownRing, RingStore } from './ring-store.ts'
@@ -59,6 +60,17 @@ export function readReasons({ maps }: Dataplane): Record<string, { packets: numb
     return packets === 0 ? [] : [[reason, { packets, bytes }] as const]
   })
   return Object.fromEntries(counted)
+}
+
+/** Packets that each CPU sent to a backend. */
+export function readCpuPackets({ maps: { reason_counters } }: Dataplane): number[] {
+  const packets = Array<number>(countPossibleCpus()).fill(0)
+  for (const [index, reason] of reasons.entries()) {
+    if (!reason.startsWith('forwarded_')) continue
+    for (const [cpu, [counted = 0]] of readCpuCounters(reason_counters, index).entries())
+      packets[cpu]! += counted
+  }
+  return packets
 }
 
 async function countConnections(

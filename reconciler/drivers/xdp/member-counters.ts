@@ -20,6 +20,17 @@ export function readCounters({ fd, info }: OpenMap, index: number): number[] | u
   return sums
 }
 
+/** The same of every CPU. */
+export function readCpuCounters({ fd, info }: OpenMap, index: number): number[][] {
+  const value = Buffer.alloc(valueBytes(info.valueSize))
+  lookupEntry(fd, encodeIndex(index), value)
+  return Array.from({ length: value.length / info.valueSize }, (_, cpu) =>
+    Array.from({ length: info.valueSize / 8 }, (_, field) =>
+      Number(value.readBigUInt64LE(cpu * info.valueSize + 8 * field)),
+    ),
+  )
+}
+
 export async function zeroCounters({ fd, info }: OpenMap, counters: readonly number[]): Promise<void> {
   for (let from = 0; from < counters.length; from += CHUNK) {
     const keys = encodeIndexes(counters.slice(from, from + CHUNK))

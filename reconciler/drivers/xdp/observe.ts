@@ -7,7 +7,7 @@ import { type Attachment, readAttachments } from './attachments.ts'
 import type { Breathe } from './breather.ts'
 import { sizeMaps } from './capacity.ts'
 import { completeRow } from './complete-row.ts'
-import { readReasons } from './counters.ts'
+import { readCpuPackets, readReasons } from './counters.ts'
 import { type Dataplane, openDataplane } from './dataplane.ts'
 import { knowServices } from './known-services.ts'
 import { FLOW_WAYS } from './layout.ts'
@@ -114,6 +114,8 @@ function describe(dataplane: Dataplane, store: RingStore, { tables, known, attac
       entries: dataplane.maps.flows.info.maxEntries * FLOW_WAYS,
     },
     reasons: readReasons(dataplane),
+    /** Packets that each CPU sent to a backend. */
+    cpus: readCpuPackets(dataplane),
     rings: digestRings(known),
     /** Left by somebody else, or by a process that was killed; gone with the next change. */
     orphans: {

@@ -62,6 +62,7 @@ const LIBC = [
   'unsigned int if_nametoindex(const char *name)',
   'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
   'int umount2(const char *target, int flags)',
+  'long syscall(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)',
   'int vsnprintf(void *text, size_t size, const void *format, void *arguments)',
 ] as const
 

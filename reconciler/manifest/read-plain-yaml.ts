@@ -74,6 +74,8 @@ class Reader {
 
   #readSequence(indent: number): unknown[] {
     const items: unknown[] = []
+    // What is below an item is not below the key alone.
+    this.#path.push('')
     for (let line = this.#lines[this.#at]; line?.indent === indent; line = this.#lines[this.#at]) {
       if (!line.text.startsWith('- ')) break
       const rest = line.text.slice(2).trimStart()
@@ -84,6 +86,7 @@ class Reader {
         items.push(readValue(rest))
       }
     }
+    this.#path.pop()
     return items
   }
 

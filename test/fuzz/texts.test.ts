@@ -4,6 +4,7 @@ import { runBounded } from './run-bounded.ts'
 
 const targets: [target: string, about: string][] = [
   ['yaml', 'any text as a manifest is read or refused with diagnostics'],
+  ['plain-yaml', 'any text is read by the quick reader as by the YAML parser, or left to it'],
   ['settings', 'any text as a settings file is read or refused with diagnostics'],
   ['last-good', 'any bytes as the last good file are read or refused by LAST_GOOD_UNREADABLE'],
   ['git-trees', 'any tree that Git stores is read or refused with diagnostics'],

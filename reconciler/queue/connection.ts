@@ -48,7 +48,8 @@ const SILENCE_MS = 20_000
 export function connectRedis(options: RedisConnectionOptions): RedisConnection {
   const { log = silentLog(), deadline = DEFAULT_DEADLINE_MS, ...address } = options
   const client = openClient(address, {
-    commandTimeout: deadline,
+    // Longer than a call, which looks first whether the answer is here.
+    commandTimeout: 10 * deadline,
     socketTimeout: 2 * deadline,
     waits: false,
   })
@@ -98,10 +99,10 @@ export function connectRedis(options: RedisConnectionOptions): RedisConnection {
     async call(commands) {
       // A plain timer: aborting one costs an error with its stack at every call.
       const { promise: expiry, reject } = Promise.withResolvers<never>()
-      const timer = setTimeout(
-        () => reject(unreachable(lastError ?? new Error(`no answer within ${deadline} ms`))),
-        deadline,
-      )
+      const expire = (): void =>
+        reject(unreachable(lastError ?? new Error(`no answer within ${deadline} ms`)))
+      // Who was too busy to read what came takes it first.
+      const timer = setTimeout(() => setImmediate(expire), deadline)
       expiry.catch(() => {})
       try {
         // Connected, but refused when last looked at: an operator may have mended it since.

@@ -69,6 +69,18 @@ suite('a connection to Redis', () => {
     )
   })
 
+  test('takes an answer that came in time, also when the process was too busy to read it', async t => {
+    const redis = await makeRedis(t)
+    const connection = redis.connect({ deadline: 800 })
+    await connection.call(client => client.ping())
+    const answer = connection.call(client => {
+      const asked = client.ping()
+      queueMicrotask(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 900))
+      return asked
+    })
+    assert.equal(await answer, 'PONG')
+  })
+
   test('refuses a Redis that may drop keys, until that is mended', async t => {
     const redis = await makeRedis(t)
     const operator = redis.connect()

@@ -172,6 +172,13 @@ export const Settings = z.strictObject({
       description:
         'Where HTTP is answered: host:port (an IPv6 address in brackets) or unix:/path. Without it: nowhere.',
     }),
+  publicUrl: z
+    .string()
+    .regex(/^https?:\/\/[^\s?#]+$/, 'is no address that begins with https:// or http://')
+    .meta({
+      description:
+        'Where people reach what the reconciler answers by HTTP. With it, comments and statuses in the forge lead to pages of the whole plan, or of all problems.',
+    }),
   webhookSecretFile: z.string().min(1).meta({
     description:
       'A file of the secrets that webhooks are signed with, one per line. Without it: no webhooks.',

@@ -24,6 +24,7 @@ export const planCommand = (): Command =>
     .addOption(new Option('--format <format>', 'how the plan is shown').choices(FORMATS).default('terminal'))
     .option('--json', 'print the plan as one JSON value (docs/plan.md): short for --format json')
     .option('--output <file>', 'write it to a file')
+    .option('--html <file>', 'write it as a page with pictures, too')
     .option('--link <url>', 'where the whole plan is, for a Markdown comment that must be cut')
     .option('--record', 'keep the plan as reviewed, for requireReviewedPlan (docs/plan.md)')
     .addHelpText('after', '\nExit codes: 0 nothing to do, 2 changes, 1 the plan cannot be made.')
@@ -38,6 +39,7 @@ interface PlanOptions {
   readonly format: Format
   readonly json?: boolean | undefined
   readonly output?: string | undefined
+  readonly html?: string | undefined
   readonly link?: string | undefined
   readonly record?: boolean | undefined
 }
@@ -60,6 +62,7 @@ async function plan(options: PlanOptions, command: Command): Promise<number> {
     const text = await render(made.plan, options)
     if (options.output === undefined) process.stdout.write(text)
     else await writeFile(options.output, text)
+    if (options.html !== undefined) await writeFile(options.html, await render(made.plan, { format: 'html' }))
     if (record && board !== null) await board.reviews.put(keepPlan(made, 'plan', Date.now()))
     return isEmptyPlan(made.plan) ? 0 : 2
   } finally {

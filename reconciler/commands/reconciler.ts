@@ -17,6 +17,7 @@ import { createTrafficHistory } from '../queue/traffic-history.ts'
 import { createWaker } from '../queue/wake.ts'
 import { createReverter } from '../repo/push-revert.ts'
 import { openWritableRemote } from '../repo/source.ts'
+import { openForgePages } from './forge-pages.ts'
 import { embeddedRedisDir, openBoardOn, openConnection, REDIS_SETTINGS } from './open-board.ts'
 import { openDriftAlerts } from './open-drift-alerts.ts'
 import { authorOf, DRIFT_SETTINGS, openDriftLog } from './open-drift-log.ts'
@@ -72,9 +73,10 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     // What leads is another process, which no webhook reached.
     if (lease.epoch() === null) tell()
   }
-  const forge = serveForge({ settings, source, board, leads: () => lease.epoch() !== null, log })
+  const pages = openForgePages(settings.stateDir, settings.publicUrl)
+  const forge = serveForge({ settings, source, board, pages, leads: () => lease.epoch() !== null, log })
   const review = forge?.review ?? null
-  const http = await serveReconciler({ settings, source, board, look, review, log })
+  const http = await serveReconciler({ settings, source, board, look, review, readPage: pages.read, log })
   const drift = createDriftCollector(() => controller?.fleet() ?? null, Date.now)
   const driftLog = await openDriftLog({
     settings,

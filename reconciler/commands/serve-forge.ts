@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Diagnostic } from '../../schemas/diagnostic.ts'
 import { FleetPlan } from '../../schemas/plan.ts'
 import type { Settings, SettingsFile } from '../../schemas/settings.ts'
@@ -9,18 +11,26 @@ import type { Forge } from '../forge/forge.ts'
 import type { Log } from '../log/log.ts'
 import { runCommand } from '../process/run-command.ts'
 import { COMMENT_MARKER, renderMarkdown } from '../render/render-markdown.ts'
+import { renderProblems } from '../render/render-problems.ts'
 import type { Source } from '../repo/source.ts'
+import type { ForgePages } from './forge-pages.ts'
 import { type OpenBoard, REDIS_SETTINGS } from './open-board.ts'
 import { type ForgeSettings, openConfiguredForge } from './open-forge.ts'
 import { writeFlags } from './options.ts'
 import { planStatus } from './plan-status.ts'
+import { renderDiagnostics } from './print.ts'
 import { reviewProblems } from './review-problems.ts'
 
 export interface ServeForgeOptions {
   readonly settings: ForgeSettings &
-    SettingsFile & { readonly stateDir: Settings['stateDir']; readonly path: string }
+    SettingsFile & {
+      readonly stateDir: Settings['stateDir']
+      readonly path: string
+      readonly publicUrl: string | undefined
+    }
   readonly source: Source
   readonly board: OpenBoard
+  readonly pages: ForgePages
   readonly leads: () => boolean
   readonly log: Log
 }
@@ -39,7 +49,14 @@ const TELL_EVERY_MS = 1_000
 const PLAN_SETTINGS = ['repo', 'stateDir', 'path', ...REDIS_SETTINGS] as const
 
 /** Null: no forge is set. Throws `CommandFailure`. */
-export function serveForge({ settings, source, board, leads, log }: ServeForgeOptions): ServedForge | null {
+export function serveForge({
+  settings,
+  source,
+  board,
+  pages,
+  leads,
+  log,
+}: ServeForgeOptions): ServedForge | null {
   const open = openConfiguredForge(settings)
   if (open === null) return null
   const { forge, kind } = open
@@ -48,17 +65,22 @@ export function serveForge({ settings, source, board, leads, log }: ServeForgeOp
   /** Planned in a process of its own: a great plan keeps neither reconciles nor webhooks waiting. */
   async function review(base: Revision, head: Revision): Promise<Review> {
     const flags = writeFlags({ ...settings, repo: repository.dir }, PLAN_SETTINGS)
+    const page = join(settings.stateDir, 'plan.html')
     const args = ['plan', '--json', ...flags, '--from', base, '--to', head, '--live', '--record']
-    const { exitCode, stdout, stderr } = await runCommand(process.execPath, [process.argv[1]!, ...args], {
-      timeout: PLAN_MS,
-      okExitCodes: [0, 1, 2],
-    })
+    const html = settings.publicUrl === undefined ? [] : ['--html', page]
+    const { exitCode, stdout, stderr } = await runCommand(
+      process.execPath,
+      [process.argv[1]!, ...args, ...html],
+      { timeout: PLAN_MS, okExitCodes: [0, 1, 2] },
+    )
     if (exitCode === 1) return reviewProblems(stderr)
     const plan = FleetPlan.parse(JSON.parse(stdout))
+    const link =
+      html.length === 0 ? null : await pages.put('plans', plan.digest, await readFile(page, 'utf8'))
     return {
-      comment: renderMarkdown(plan, { link: null }),
+      comment: renderMarkdown(plan, { link }),
       marker: COMMENT_MARKER,
-      status: { ...planStatus(plan), url: null },
+      status: { ...planStatus(plan), url: link },
     }
   }
 
@@ -79,6 +101,7 @@ export function serveForge({ settings, source, board, leads, log }: ServeForgeOp
     readWants: () => board.wants.readAll(),
     readReports: () => board.reports.readAll(),
     readRollout: () => board.rollouts.read(),
+    pageOf: (revision, text) => pages.put('revisions', revision, renderProblems(revision, text)),
     log,
     interval: TELL_EVERY_MS,
   })
@@ -86,7 +109,11 @@ export function serveForge({ settings, source, board, leads, log }: ServeForgeOp
     review: reviewer.ask,
     openPull: forge.openPull,
     observe(event) {
-      if (event.type === 'refused') teller.refused(event.revision, sayProblems(event.diagnostics))
+      if (event.type === 'refused')
+        teller.refused(event.revision, {
+          line: sayProblems(event.diagnostics),
+          all: renderDiagnostics(event.diagnostics.toSorted(errorsFirst)),
+        })
       else if (event.type === 'accepted' || event.type === 'reverted') teller.accepted()
       else if (event.type === 'reported') teller.reported()
     },
@@ -97,7 +124,12 @@ export function serveForge({ settings, source, board, leads, log }: ServeForgeOp
   }
 }
 
-function sayProblems(diagnostics: readonly Diagnostic[]): string {
+const errorsFirst = (a: Diagnostic, b: Diagnostic): number =>
+  Number(b.severity === 'error') - Number(a.severity === 'error')
+
+/** Warnings refuse nothing. */
+function sayProblems(all: readonly Diagnostic[]): string {
+  const diagnostics = all.filter(({ severity }) => severity === 'error')
   const [first] = diagnostics
   if (first === undefined) return 'see the log of the reconciler'
   const { file, line } = first.at

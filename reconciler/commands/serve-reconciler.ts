@@ -5,6 +5,7 @@ import type { Log } from '../log/log.ts'
 import type { DriftTold } from '../metrics/drift-metrics.ts'
 import { createCounters } from '../queue/counters.ts'
 import type { Source } from '../repo/source.ts'
+import type { ForgePages } from './forge-pages.ts'
 import { makePlan } from './make-plan.ts'
 import type { OpenBoard } from './open-board.ts'
 import { CommandFailure } from './outcome.ts'
@@ -13,7 +14,13 @@ import { readStatus } from './status.ts'
 import { VERSION } from './version.ts'
 
 /** The settings of what the reconciler answers by HTTP. */
-export const HTTP_SETTINGS = ['listen', 'webhookSecretFile', 'apiTokensFile', 'trustedProxies'] as const
+export const HTTP_SETTINGS = [
+  'listen',
+  'publicUrl',
+  'webhookSecretFile',
+  'apiTokensFile',
+  'trustedProxies',
+] as const
 
 export interface ServeOptions {
   readonly settings: {
@@ -24,6 +31,7 @@ export interface ServeOptions {
   readonly look: () => void
   /** A pull request has news; null: they are not reviewed here. */
   readonly review: ((number: number) => void) | null
+  readonly readPage: ForgePages['read']
   readonly log: Log
 }
 
@@ -37,7 +45,7 @@ export interface Served {
 
 /** Answers HTTP when `listen` is set. Throws `LISTEN_FAILED`, `SECRET_FILE_UNUSABLE`. */
 export async function serveReconciler(options: ServeOptions): Promise<Served> {
-  const { settings, source, board, look, review, log } = options
+  const { settings, source, board, look, review, readPage, log } = options
   if (settings.listen === undefined) return { observe: () => {}, watchDrift: () => {}, stop: async () => {} }
   const http = createReconcilerApp({
     ...settings,
@@ -45,6 +53,7 @@ export async function serveReconciler(options: ServeOptions): Promise<Served> {
     branch: rememberBranch(source),
     look,
     review,
+    readPage,
     log,
     now: Date.now,
     fleet: {

@@ -12,10 +12,18 @@ export interface TellOptions {
   readonly readWants: () => Promise<ReadonlyMap<string, Want>>
   readonly readReports: () => Promise<ReadonlyMap<string, NodeReport>>
   readonly readRollout: () => Promise<Rollout | null>
+  /** Keeps all that is to be said of a revision that failed, and gives where people read it; null: nowhere. */
+  readonly pageOf: (revision: Revision, text: string) => Promise<string | null>
   readonly leads: () => boolean
   readonly log: Log
   /** ms between two looks. */
   readonly interval: number
+}
+
+/** Of a refusal: what fits a status, and all of it. */
+export interface Problem {
+  readonly line: string
+  readonly all: string
 }
 
 /** Says in the forge how far a revision has come on its way to the nodes. */
@@ -24,14 +32,16 @@ export interface RevisionTeller {
   accepted(): void
   /** A node may be further. */
   reported(): void
-  refused(revision: Revision, problem: string): void
+  refused(revision: Revision, problem: Problem): void
   stop(): Promise<void>
 }
 
 export function createRevisionTeller(options: TellOptions): RevisionTeller {
   const { forge, log } = options
   const said = new Map<Revision, string>()
-  const refusals = new Map<Revision, string>()
+  const refusals = new Map<Revision, Problem>()
+  /** Of what failed: what its page says, and where that is. */
+  const pages = new Map<Revision, { readonly text: string; readonly url: string | null }>()
   /** Every node has what it should, so that heartbeats tell nothing new. */
   let isSettled = false
 
@@ -44,16 +54,31 @@ export function createRevisionTeller(options: TellOptions): RevisionTeller {
     if (said.size > KEPT) said.delete(said.keys().next().value!)
   }
 
+  async function pageOf(revision: Revision, text: string): Promise<string | null> {
+    const known = pages.get(revision)
+    if (known?.text === text) return known.url
+    const url = await options.pageOf(revision, text)
+    pages.delete(revision)
+    pages.set(revision, { text, url })
+    if (pages.size > KEPT_REFUSALS) pages.delete(pages.keys().next().value!)
+    return url
+  }
+
   async function tell(): Promise<void> {
     const [wants, reports] = [await options.readWants(), await options.readReports()]
     const rollout = await options.readRollout()
     // What takes a revision back comes later than its refusal, which then leads there.
     for (const [revision, problem] of refusals) {
-      const url = rollout?.target === revision ? rollout.revertPull : null
-      await say(revision, { state: 'failure', description: `Refused: ${problem}`, url })
+      const pull = rollout?.target === revision ? rollout.revertPull : null
+      const url = pull ?? (await pageOf(revision, problem.all))
+      await say(revision, { state: 'failure', description: `Refused: ${problem.line}`, url })
     }
     const progress = judgeProgress(wants, reports, rollout)
-    if (progress !== null) await say(progress.revision, { ...progress.status, url: null })
+    if (progress !== null) {
+      const { revision, status } = progress
+      const url = status.state === 'failure' ? await pageOf(revision, status.description) : null
+      await say(revision, { ...status, url })
+    }
     isSettled = progress?.status.state === 'success'
   }
 

@@ -51,7 +51,12 @@ export function createApp({ log, trustedProxies, metrics }: AppOptions): App {
   })
   app.use(
     secureHeaders({
-      contentSecurityPolicy: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
+      // Pages bring their style, and nothing else.
+      contentSecurityPolicy: {
+        defaultSrc: ["'none'"],
+        styleSrc: ["'unsafe-inline'"],
+        frameAncestors: ["'none'"],
+      },
       // What terminates TLS says it, if anybody.
       strictTransportSecurity: false,
     }),

@@ -20,6 +20,7 @@ import { findNews } from './events/find-news.ts'
 import { createEventStream } from './events/routes.ts'
 import { addHealth, check } from './health.ts'
 import { addMetrics } from './metrics-route.ts'
+import { addPages, type PageKind } from './pages.ts'
 import { createRateLimit } from './rate-limit.ts'
 import { createBodyReader } from './read-body.ts'
 import { openWatchedFile } from './watched-file.ts'
@@ -38,6 +39,8 @@ export interface ReconcilerAppOptions {
   readonly look: () => void
   /** A pull request has news; null: they are not reviewed here. */
   readonly review: ((number: number) => void) | null
+  /** Null: there is no such page. */
+  readonly readPage: (kind: PageKind, id: string) => Promise<string | null>
   readonly log: Log
   readonly now: () => number
 }
@@ -77,6 +80,7 @@ export function createReconcilerApp(options: ReconcilerAppOptions): ReconcilerAp
 
   addHealth(app, { version, now, checks: () => checkReadiness(fleet) })
   addMetrics(app, all)
+  addPages(app, options.readPage)
   addWebhooks(app, {
     ...limits,
     secrets: secretsOf('webhookSecretFile', options.webhookSecretFile, parseSecrets),
@@ -153,7 +157,7 @@ function describeRevision({ repository }: FleetStatus): string {
   const { accepted, rejected, problems, pull } = repository
   const refused =
     rejected &&
-    `${rejected.revision.slice(0, 12)} is refused: ${rejected.diagnostics[0]?.message ?? 'it is not valid.'}`
+    `${rejected.revision.slice(0, 12)} is refused: ${rejected.diagnostics.find(({ severity }) => severity === 'error')?.message ?? 'it is not valid.'}`
   const trouble = [refused, pull?.error && `${pull.error.message}.`, problems[0]?.message].filter(Boolean)
   if (accepted === null) throw new Error(trouble.join(' ') || 'No revision is accepted yet.')
   return [`${accepted.slice(0, 12)} is accepted.`, ...trouble].join(' ')

@@ -1,6 +1,7 @@
 import type { FleetPlan, ServicePlan } from '../../schemas/plan.ts'
 import { explainRisk } from '../plan/assess-risk.ts'
 import { drawMoves, drawShares } from './draw-service.ts'
+import { escapeHtml, PAGE_STYLE } from './page.ts'
 import { describeDuration, describeHeadline, describeRollout, weightOf } from './rollout-words.ts'
 import {
   changedServices,
@@ -41,7 +42,7 @@ export async function renderHtml(plan: FleetPlan): Promise<string> {
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Ballast plan ${shortDigest(plan.digest)}</title>
-<style>${STYLE}</style>
+<style>${PAGE_STYLE}</style>
 </head>
 <body>
 <header class="${weightOf(plan) ?? 'none'}">
@@ -63,18 +64,6 @@ ${plan.revert === null ? '' : `<p>Way back:</p><pre>${escapeHtml(plan.revert)}</
 </html>
 `
 }
-
-const STYLE = `
-body { font: 15px/1.45 system-ui, sans-serif; color: #1b1f24; background: #f6f8fa; margin: 0 auto; max-width: 1100px; padding: 24px }
-header { background: white; border-left: 8px solid #2da44e; padding: 4px 20px; margin-bottom: 16px }
-header.high { border-color: #cf222e } header.medium { border-color: #d4760a } header.low { border-color: #d4a72c }
-h1 { font-size: 20px } h2 { font-size: 17px; margin: 0 0 4px } h3 { font-size: 14px; color: #57606a; margin: 16px 0 4px }
-section, table, ul.rules, .note { background: white; border: 1px solid #d0d7de; border-radius: 6px }
-section { padding: 16px 20px; margin: 16px 0 } .note { padding: 8px 16px; border-left: 8px solid #d4a72c } .note.refused { border-left-color: #cf222e } ul.rules { padding: 10px 10px 10px 30px }
-table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: 5px 10px; border-bottom: 1px solid #eaeef2 }
-td.number { text-align: right; font-variant-numeric: tabular-nums } .create { color: #1a7f37 } .delete { color: #cf222e } .update { color: #9a6700 }
-.pictures { display: flex; flex-wrap: wrap; gap: 24px; align-items: flex-start } svg { max-width: 100%; height: auto }
-pre { background: white; border: 1px solid #d0d7de; border-radius: 6px; padding: 10px; white-space: pre-wrap; overflow-wrap: anywhere } code, pre { font-size: 13px }`
 
 /** What keeps it from going out as it is on top, then how it goes out. */
 function renderNotes(plan: FleetPlan): string {
@@ -153,8 +142,3 @@ const list = (title: string, items: readonly string[]): string =>
   items.length === 0
     ? ''
     : `<section><h2>${title}</h2><ul>${items.map(item => `<li>${item}</li>`).join('')}</ul></section>`
-
-const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
-
-const escapeHtml = (text: string): string =>
-  text.replaceAll(/[&<>"]/g, char => ENTITIES[char]!).replaceAll(/(\d) %/g, '$1&nbsp;%')

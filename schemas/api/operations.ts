@@ -47,6 +47,22 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Partial<Record<'get' |
       problems: [],
     },
   },
+  '/pages/plans/{id}': {
+    get: {
+      summary: 'A plan that a comment in the forge leads to, with pictures',
+      parameters: [path('id', { type: 'string', pattern: '^[0-9a-f]{64}$' })],
+      answers: { 200: { description: 'A page.', type: 'text/html' } },
+      problems: [404],
+    },
+  },
+  '/pages/revisions/{id}': {
+    get: {
+      summary: 'All that keeps a revision from the nodes',
+      parameters: [path('id', { type: 'string', pattern: '^[0-9a-f]{40}$' })],
+      answers: { 200: { description: 'A page.', type: 'text/html' } },
+      problems: [404],
+    },
+  },
   '/webhook/{forge}': {
     post: {
       summary: 'A forge tells of a push; the branch is looked at',

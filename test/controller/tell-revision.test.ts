@@ -94,6 +94,7 @@ test('the forge is told once of each state, of refusals too, and only by who lea
     readWants: async () => wants,
     readReports: async () => reports,
     readRollout: async () => rollout,
+    pageOf: async () => null,
     leads: () => leads,
     log: createLog({ level: 'silent', format: 'json', destination: process.stderr }),
     interval: 10,
@@ -101,7 +102,7 @@ test('the forge is told once of each state, of refusals too, and only by who lea
   t.after(() => teller.stop())
   const stateOf = (revision: string) => standIn.statuses.get(revision)?.get('ballast/fleet')?.state
   teller.reported()
-  teller.refused(OLD, 'web.yaml:3:1 unknown key')
+  teller.refused(OLD, { line: 'web.yaml:3:1 unknown key', all: 'web.yaml:3:1 unknown key' })
   leads = true
   teller.reported()
   await until('it is said', () => stateOf(NEW) === 'pending' && stateOf(OLD) === 'failure')

@@ -120,6 +120,7 @@ export async function serveApp(
     fleet: makeFleet([makeReport('lb-1')]),
     look: () => looks++,
     review: null,
+    readPage: async (_kind, id) => (id.startsWith('a') ? `<p>${id}</p>` : null),
     log: createLog({ level: 'trace', format: 'json', destination }),
     now: () => clock.now,
     ...change,

@@ -48,7 +48,16 @@ async function startReviewing(t: TestContext) {
   await writeFile(secrets, `${SECRET}\n`, { mode: 0o600 })
   await fleet.startReconciler(
     ...['--repo', `${git.url}/fleet.git`, '--poll-interval', '200', '--listen', '127.0.0.1:0'],
-    ...['--webhook-secret-file', secrets, '--forge', 'github', '--forge-url', forge.url],
+    ...[
+      '--public-url',
+      'https://ballast.example.org/',
+      '--webhook-secret-file',
+      secrets,
+      '--forge',
+      'github',
+      '--forge-url',
+      forge.url,
+    ],
     ...['--forge-project', PROJECT, '--forge-token-file', await tokenFile(fleet, forge)],
   )
   await fleet.startWorker('lb-1')
@@ -62,11 +71,19 @@ async function startReviewing(t: TestContext) {
         github(SECRET, JSON.stringify({ action: 'synchronize', number }), 'pull_request'),
       ),
     )
-  return { fleet, forge, base, ask }
+  /** The page that a status leads to. */
+  const follow = async (revision: string, context: string): Promise<string> => {
+    const said = forge.statuses.get(revision)?.get(context)?.url ?? ''
+    assert.ok(said.startsWith('https://ballast.example.org/pages/'), said)
+    const answer = await fetch(`http://${url()}${new URL(said).pathname}`)
+    assert.equal(answer.status, 200)
+    return answer.text()
+  }
+  return { fleet, forge, base, ask, follow }
 }
 
 test('a pull request is planned against the live fleet, said in one comment, merged, and followed to the nodes', async t => {
-  const { fleet, forge, base, ask } = await startReviewing(t)
+  const { fleet, forge, base, ask, follow } = await startReviewing(t)
   await fleet.untilApplied(base)
   await waitFor('the first revision is told', async () => stateOf(forge, base, 'ballast/fleet') === 'success')
   const head = await propose(fleet, base, 1, { 'services/web.yaml': THREE['services/web.yaml']! })
@@ -80,6 +97,8 @@ test('a pull request is planned against the live fleet, said in one comment, mer
   const comments = forge.comments.filter(({ body }) => body.includes('<!-- ballast-plan -->'))
   assert.equal(comments.length, 1)
   assert.match(comments[0]!.body, /10\.0\.1\.3/)
+  assert.match(await follow(head, 'ballast/plan'), /<svg[\s\S]*10\.0\.1\.3/)
+  assert.ok(comments[0]!.body.includes(forge.statuses.get(head)!.get('ballast/plan')!.url!))
 
   await fleet.git('merge', '-q', '--no-edit', head)
   await fleet.git('push', '-q', 'origin', 'HEAD:main')
@@ -111,7 +130,7 @@ test('a thousand webhooks of pull requests are as many answers and one plan of e
 })
 
 test('what cannot be merged is said where it was proposed, and a refused revision where it is', async t => {
-  const { fleet, forge, base, ask } = await startReviewing(t)
+  const { fleet, forge, base, ask, follow } = await startReviewing(t)
   const broken = THREE['services/web.yaml']!.replace('203.0.113.10', '203.0.113.999')
   const head = await propose(fleet, base, 1, { 'services/web.yaml': broken })
   addPull(forge, { head })
@@ -121,6 +140,11 @@ test('what cannot be merged is said where it was proposed, and a refused revisio
   assert.match(forge.comments[0]!.body, /services\/web\.yaml:\d+:\d+/)
   await fleet.git('push', '-q', 'origin', `${head}:main`)
   await waitFor('the push is refused', async () => stateOf(forge, head, 'ballast/fleet') === 'failure')
+  assert.match(
+    forge.statuses.get(head)!.get('ballast/fleet')!.description,
+    /^Refused: services\/web\.yaml:8 spec\.vip/,
+  )
+  assert.match(await follow(head, 'ballast/fleet'), /<pre>services\/web\.yaml:\d+:\d+ error/)
 })
 
 test('a job of CI says the same by itself; without a token only beside the job', async t => {

@@ -2,11 +2,11 @@
 
 export const CPU_LIST = /^\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*$/
 
-/** In order, each once. A range that runs backwards is empty. */
+/** In order, each once; ranges may run backwards. */
 export function parseCpuList(text: string): number[] {
   const cpus = text.split(',').flatMap(part => {
     const [first = 0, last = first] = part.split('-').map(Number)
-    return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => first + i)
+    return Array.from({ length: Math.abs(last - first) + 1 }, (_, i) => Math.min(first, last) + i)
   })
   return [...new Set(cpus)].sort((a, b) => a - b)
 }

@@ -119,7 +119,7 @@ export const XdpInterfaceRow = z.strictObject({
   kind: z.literal('interface'),
   name: z.string().min(1).max(15),
   attach: z.enum(['native', 'generic', 'auto']),
-  /** The CPUs of every queue's receive packet steering, `0-3,8`. Desired: absent, whatever is there; observed: absent, `off`. */
+  /** The CPUs of every queue's receive packet steering, `0-3,8`. Desired: absent, whatever is there; observed: absent, `none`. */
   rps: z.string().exactOptional(),
 })
 export type XdpInterfaceRow = z.infer<typeof XdpInterfaceRow>

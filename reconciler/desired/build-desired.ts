@@ -131,7 +131,7 @@ function startNode(node: Node, fleet: Fleet): Building {
   for (const { name, attach, rps } of spec.interfaces)
     tables.xdp[`interface/${name}`] = {
       ...{ kind: 'interface', name, attach },
-      ...(rps !== undefined && { rps: rps === 'off' ? rps : formatCpuList(parseCpuList(rps)) }),
+      ...(rps !== undefined && { rps: rps === 'none' ? rps : formatCpuList(parseCpuList(String(rps))) }),
     } satisfies XdpInterfaceRow
   const { shutdownTime, timeout: drainTimeout } = spec.drain
   return {

@@ -285,11 +285,14 @@ function nodeChanges(
     const index = spec.interfaces.findIndex(each => each.name === name)
     const path = ['spec', 'interfaces']
     if (row === null) return [{ op: 'delete', path: [...path, index] }]
-    if (row.kind !== 'interface') return null
-    const { attach } = row
-    return index < 0
-      ? [{ op: 'append', path, value: { name, attach } }]
-      : [{ op: 'set', path: [...path, index, 'attach'], value: attach }]
+    // Of queues that differ among themselves a manifest says nothing.
+    if (row.kind !== 'interface' || row.rps === 'uneven') return null
+    const { attach, rps } = row
+    const wanted = spec.interfaces[index]
+    if (wanted === undefined) {
+      return [{ op: 'append', path, value: { name, attach, ...(rps !== undefined && { rps }) } }]
+    }
+    return setFields([...path, index], wanted, { attach, rps })
   }
   if (kind === 'sysctl' && (row === null || row.kind === 'sysctl')) {
     const path = ['spec', 'ipvs', 'sysctls', name]

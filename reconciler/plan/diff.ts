@@ -66,7 +66,7 @@ function equalRows(desired: XdpRow, observed: XdpRow): boolean {
 function matchesXdp(desired: XdpRow, observed: XdpRow): boolean {
   if (desired.kind === 'interface' && observed.kind === 'interface') {
     const attached = desired.attach === 'auto' || desired.attach === observed.attach
-    const steered = desired.rps === undefined || desired.rps === (observed.rps ?? 'off')
+    const steered = desired.rps === undefined || desired.rps === (observed.rps ?? 'none')
     return desired.name === observed.name && attached && steered
   }
   return equalRows(desired, observed)

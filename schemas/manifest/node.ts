@@ -19,10 +19,10 @@ const NodeInterface = z
         'How the program is attached. native: by the driver of the interface, fast; generic: by the kernel, on any interface; auto: native if it can be.',
       ),
     rps: z
-      .union([z.literal('off'), z.string().regex(CPU_LIST)])
+      .union([z.literal('none'), z.string().regex(CPU_LIST), z.int().min(0).max(9999)])
       .optional()
       .describe(
-        'The CPUs that packets of the interface are spread over by their flows, for instance 0-3,8 (receive packet steering); off: by its queues alone. Left out: as it is. With attach: native the queues decide, and this is for what goes on to the kernel.',
+        'The CPUs that packets of the interface are spread over by their flows, for instance 0-3,8 (receive packet steering); none: by its queues alone. Left out: as it is. With attach: native the queues decide, and this is for what goes on to the kernel.',
       ),
   })
   .describe('An interface on which packets for VIPs arrive.')

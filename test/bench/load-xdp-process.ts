@@ -17,7 +17,8 @@ import { keyOfRow, serviceRow, settingsRow } from '../drivers/xdp-tables.ts'
 /**
  * `node load-xdp-process.ts POOLS CHANGES`: 1,000 services of 100 backends each, of that many pools, put into the
  * kernel from nothing; then, one after the other, a backend is added to one of them. Prints JSON: `load`, ms, and its
- * `cpu` time; `kernel`, MiB of all maps but the flow table; `adds`, ms of each until it was read back; `loading` and
+ * `cpu` time; `kernel`, MiB of all maps but the flow table; `adds`, ms of each until it was read back, and `addCpu`,
+ * CPU time of one; `loading` and
  * `adding`, ms that the event loop was kept at most. In a network namespace and a BPF file system of its own.
  */
 const SERVICES = 1000
@@ -63,6 +64,7 @@ try {
   await driver.observe()
 
   delay.reset()
+  const cpuAdding = process.cpuUsage()
   const adds: number[] = []
   for (let change = 0; change < changes; change++) {
     const index = (change * 37) % SERVICES
@@ -75,12 +77,14 @@ try {
     if (found?.kind !== 'service' || found.backends.length !== BACKENDS + 1) throw new Error('not there')
   }
   const adding = delay.max / 1e6
+  const used = process.cpuUsage(cpuAdding)
   console.log(
     JSON.stringify({
       load,
       cpu: (user + system) / 1000,
       loading,
       adds,
+      addCpu: (used.user + used.system) / 1000 / Math.max(1, changes),
       adding,
       kernel: await kernelMemory(),
     }),

@@ -9,6 +9,7 @@ interface Loaded {
   readonly cpu: number
   readonly loading: number
   readonly adds: readonly number[]
+  readonly addCpu: number
   readonly adding: number
   readonly kernel: number
 }
@@ -44,6 +45,7 @@ export const loadXdpBenchmark: Benchmark = {
       { name: 'load_kernel_memory', value: Math.round(distinct.kernel), unit: 'MiB', n: 1 },
       milliseconds('add_backend_p50', distinct.adds, 0.5),
       milliseconds('add_backend_p99', distinct.adds, 0.99),
+      milliseconds('add_backend_cpu', [distinct.addCpu], 0.5),
       milliseconds('event_loop_longest', longest, 1),
     ]
   },

@@ -157,6 +157,22 @@ test('settings and interfaces of a node are fields of its manifest', () => {
     ),
   )
   assert.ok(tablesOf(attached, 'lb-1').xdp['interface/eth1'])
+
+  const key = 'interface/eth0'
+  const asked = files.map(({ path, text }) => ({
+    path,
+    text: text.replace('{ name: eth0 }', '{ name: eth0, rps: 3 }'),
+  }))
+  for (const rps of [{ rps: '0-1' }, {}]) {
+    const steered = merged(
+      asked,
+      adopt(asked, tables =>
+        withXdp(tables, { [key]: { kind: 'interface', name: 'eth0', attach: 'native', ...rps } }),
+      ),
+    )
+    const row = { kind: 'interface', name: 'eth0', attach: 'native', ...rps }
+    assert.deepEqual(tablesOf(steered, 'lb-1').xdp[key], row)
+  }
 })
 
 test('what no manifest says is refused with why', () => {

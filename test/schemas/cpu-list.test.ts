@@ -17,7 +17,7 @@ test('CPUs come back from a list and from a mask of them', () => {
 })
 
 test('lists and masks are written as the kernel writes them', () => {
-  assert.equal(formatCpuList(parseCpuList('8,2,0-1,1')), '0-2,8')
+  assert.equal(formatCpuList(parseCpuList('8,2,1-0,1')), '0-2,8')
   assert.equal(formatCpuList([]), '')
   assert.equal(formatCpuMask([0, 1, 33]), '00000002,00000003')
   assert.deepEqual(parseCpuMask('3\n'), [0, 1])

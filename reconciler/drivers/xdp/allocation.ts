@@ -5,6 +5,7 @@ import { type Dataplane, readControl } from './dataplane.ts'
 import { encodeControl, encodeIndex, GENERATION_BITS } from './layout.ts'
 import { updateEntry } from './libbpf/maps.ts'
 import { zeroCounters } from './member-counters.ts'
+import { membersIn } from './members.ts'
 import type { KnownRing } from './ring-store.ts'
 import type { Tables } from './tables.ts'
 
@@ -34,13 +35,11 @@ export async function allocate(
   for (const { id } of tables.services.values()) usedServices[id] = 1
   const usedCounters = new Uint8Array(member_counters.info.maxEntries)
   const usedGenerations = new Set<number>()
-  for (const { members } of forMembers ? known.values() : []) {
+  for (const ring of forMembers ? known.values() : []) {
     await breathe()
-    for (const member of members) {
-      if (member === undefined) continue
-      usedCounters[member.counter] = 1
-      usedGenerations.add(member.generation)
-    }
+    const { counters, generations } = numbersIn(ring)
+    for (const counter of counters) usedCounters[counter] = 1
+    for (const generation of generations) usedGenerations.add(generation)
   }
   const control = readControl(dataplane)
   let nextGeneration = control.nextGeneration
@@ -66,6 +65,27 @@ export async function allocate(
       fresh = []
     },
   }
+}
+
+interface Numbers {
+  readonly counters: Uint32Array
+  /** Each once: members that came together have one. */
+  readonly generations: readonly number[]
+}
+
+/** A ring that was read stays what it is, and there are a hundred thousand members to look through at every change. */
+const numbersOf = new WeakMap<KnownRing, Numbers>()
+
+function numbersIn(ring: KnownRing): Numbers {
+  const before = numbersOf.get(ring)
+  if (before !== undefined) return before
+  const members = [...membersIn(ring.members)]
+  const numbers = {
+    counters: Uint32Array.from(members, ({ counter }) => counter),
+    generations: [...new Set(members.map(({ generation }) => generation))],
+  }
+  numbersOf.set(ring, numbers)
+  return numbers
 }
 
 /** They come round after 16 million; by then no flow has one of the first. */

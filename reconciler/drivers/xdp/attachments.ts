@@ -21,6 +21,6 @@ export function readAttachments(pins: NodePins, { program }: Dataplane): Attachm
     if (attached.programId !== program.id) return []
     const attach = attached.mode === 'generic' ? 'generic' : 'native'
     const rps = readSteering(name)
-    return [{ row: { kind: 'interface', name, attach, ...(rps !== 'off' && { rps }) }, programId }]
+    return [{ row: { kind: 'interface', name, attach, ...(rps !== 'none' && { rps }) }, programId }]
   })
 }

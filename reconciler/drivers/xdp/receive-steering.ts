@@ -10,20 +10,20 @@ import { interfaceIndex } from './libc.ts'
  * program that is attached in generic mode, and behind one in native mode.
  */
 
-/** A list of CPUs, `off`, or `uneven` when queues differ; `off` too where it cannot be read. */
+/** A list of CPUs, `none`, or `uneven` when queues differ; `none` too where it cannot be read. */
 export function readSteering(name: string): string {
   try {
     const masks = new Set(findQueues(name).map(file => readFileSync(file, 'latin1')))
     if (masks.size > 1) return 'uneven'
-    return formatCpuList(parseCpuMask([...masks].join())) || 'off'
+    return formatCpuList(parseCpuMask([...masks].join())) || 'none'
   } catch {
-    return 'off'
+    return 'none'
   }
 }
 
 /** Every queue's. Throws `XDP_NO_CPU` when the machine lacks one of them. */
 export function writeSteering(name: string, cpus: string): void {
-  const mask = cpus === 'off' ? '0' : formatCpuMask(parseCpuList(cpus))
+  const mask = cpus === 'none' ? '0' : formatCpuMask(parseCpuList(cpus))
   try {
     for (const file of findQueues(name)) writeFileSync(file, mask)
   } catch (error) {

@@ -44,14 +44,14 @@ suite('steering the packets of an interface', { skip: needsRoot }, async () => {
     assert.equal(await readMask(), 1)
   })
 
-  test('is left as it is by a row that does not say how, and ended by off', async () => {
+  test('is left as it is by a row that does not say how, and ended by none', async () => {
     const driver = lab.open()
     const rows = await converge(driver, tableOf(settingsRow(), row('0')))
     assert.ok(!differs(row(), rows))
-    assert.ok(differs(row('off'), rows))
-    await driver.apply(editsTo(tableOf(settingsRow(), row('off')), rows), never)
+    assert.ok(differs(row('none'), rows))
+    await driver.apply(editsTo(tableOf(settingsRow(), row('none')), rows), never)
     assert.equal(await readMask(), 0)
-    assert.ok(!differs(row('off'), (await driver.observe()).rows))
+    assert.ok(!differs(row('none'), (await driver.observe()).rows))
   })
 
   test('to a CPU that there is not is refused, with what to do', async () => {

@@ -147,6 +147,6 @@ async function openDrivers(settings: WorkerSettings, stateDir: string): Promise<
   const { readCounters, countTraffic, refreshNextHops } = xdp
   const { bgpDaemon: daemon, birdSocket, gobgpApi, gobgpApiDir, bgpSecretsDir: secretsDir } = settings
   const birdFile = join(runtimeDir, node, 'bird.conf')
-  const bgp = createBgpDriver({ daemon, birdSocket, birdFile, gobgpApi, gobgpApiDir, secretsDir })
+  const bgp = await createBgpDriver({ daemon, birdSocket, birdFile, gobgpApi, gobgpApiDir, secretsDir })
   return { drivers: { xdp, ipvs, bgp }, readCounters, countTraffic, refreshNextHops }
 }

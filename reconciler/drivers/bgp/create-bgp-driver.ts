@@ -1,7 +1,5 @@
 import type { BgpRow, BgpSpeakerRow } from '../../../schemas/node-state.ts'
 import type { Driver } from '../driver.ts'
-import { createBirdDriver } from './bird/driver.ts'
-import { createGobgpDriver } from './gobgp/driver.ts'
 
 /** Where the BGP daemon of a node is spoken to; what the other daemon needs is not looked at. */
 export interface BgpAccess {
@@ -20,10 +18,13 @@ export interface BgpDriverOptions extends BgpAccess {
   readonly secretsDir: string
 }
 
-/** Throws `BGP_API_MISSING`. */
-export function createBgpDriver(options: BgpDriverOptions): Driver<BgpRow> {
+/** Throws `BGP_API_MISSING`. A node with BIRD does not load what speaks gRPC. */
+export async function createBgpDriver(options: BgpDriverOptions): Promise<Driver<BgpRow>> {
   const { daemon, birdSocket, birdFile, gobgpApi, gobgpApiDir, secretsDir } = options
-  return daemon === 'bird'
-    ? createBirdDriver({ socket: birdSocket, file: birdFile, secretsDir })
-    : createGobgpDriver({ api: gobgpApi, apiDir: gobgpApiDir, secretsDir })
+  if (daemon === 'bird') {
+    const { createBirdDriver } = await import('./bird/driver.ts')
+    return createBirdDriver({ socket: birdSocket, file: birdFile, secretsDir })
+  }
+  const { createGobgpDriver } = await import('./gobgp/driver.ts')
+  return createGobgpDriver({ api: gobgpApi, apiDir: gobgpApiDir, secretsDir })
 }

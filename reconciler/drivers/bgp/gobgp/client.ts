@@ -161,6 +161,6 @@ const hung = (api: string, cause: unknown): BallastError =>
 const missing = (apiDir: string): BallastError =>
   new BallastError({
     code: 'BGP_API_MISSING',
-    message: `${DEFINITIONS.join(' and ')}, which define GoBGP's interface, are not in ${apiDir}`,
+    message: `${DEFINITIONS.join(', ')}, which define GoBGP's interface, are not in ${apiDir}`,
     hint: 'They are in a release of Ballast, and in Debian’s golang-github-osrg-gobgp-dev; --gobgp-api-dir names their folder.',
   })

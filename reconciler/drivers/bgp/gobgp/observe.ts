@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { BgpPeerRow, BgpRouteRow, BgpRow, RowKey } from '../../../../schemas/node-state.ts'
 import type { Facts } from '../../../../schemas/report.ts'
 import { readKnownSecrets } from '../secrets.ts'
@@ -75,7 +76,7 @@ function observeRoute(
     const path = channel.get(row.prefix)
     if (path === undefined) return false
     const read = readSentRoute(path, row, peer.row.asn !== asn)
-    if (JSON.stringify(read) !== JSON.stringify(row)) seen = read
+    if (!isDeepStrictEqual(read, row)) seen = read
     return true
   })
   return { ...seen, peers: having.map(peer => peer.row.name).sort() }

@@ -71,7 +71,9 @@ export function describeRollout({ rollout }: FleetPlan): RolloutNote[] {
     ...(freeze_override === null
       ? []
       : [note('freeze-override', `Freeze windows do not count: ${freeze_override}`)]),
-    ...(waves.length > 1 || max_in_change !== null ? [note('waves', describeWaves(rollout))] : []),
+    ...(waves.length > 1 || (waves.length === 1 && max_in_change !== null)
+      ? [note('waves', describeWaves(rollout))]
+      : []),
     ...most
       .slice(0, SPLITS_SHOWN)
       .map(({ service, vip, wave, changed, announcers, at_risk }) =>

@@ -22,6 +22,8 @@ const web = (backends: number[]) => ({ web: { vip: 10, backends } })
 
 test('what goes to all nodes at once, and now, needs no words', () => {
   assert.deepEqual(preview({ services: web([1, 2]) }, { services: web([1, 2, 3]) }).said, [])
+  const same = { spec: { rollout }, services: web([1, 2]) }
+  assert.deepEqual(preview(same, same).said, [], 'nor what changes no node')
 })
 
 test('waves are named with their nodes, and what a split puts at risk', () => {

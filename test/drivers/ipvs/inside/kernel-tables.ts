@@ -15,7 +15,7 @@ import {
 import { restore, run, withCleanKernel } from './lab.ts'
 
 const VIP = '203.0.113.1'
-const FLOWS = 150
+const FLOWS = 100
 const FIRST_PORT = 30_000
 
 const dotted = (hex: string): string => [...Buffer.from(hex, 'hex')].join('.')

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what Ballast needs and is missing here: Debian packages, npm packages, BPF objects, GoBGP's interface.
 #
-#   setup.sh [check|test|kernels]    also what `npm run check`, `npm test`, `npm run test:kernels` needs
+#   setup.sh [check|test|kernels|compare]    also what `npm run check`, `npm test`, `npm run test:kernels` and
+#                                            `npm run bench:compare` need
 #
 # npm runs it before the scripts that need it (package.json, pre…). It is a step of its own, since a shell
 # that found the old `node` once keeps it. Says on stderr what it does; says nothing when there is nothing to do.
@@ -25,7 +26,7 @@ have_libbpf() {
 guest_kernels() {
   [ "$(uname -m)" = x86_64 ] || return 0
   case $want in
-    test) echo 6.1 ;;
+    test | compare) echo 6.1 ;;
     kernels) echo 5.10 6.1 6.12 ;;
   esac
 }
@@ -62,6 +63,8 @@ missing_packages() {
   ! wants_guest || have depmod || echo kmod
   # The other BGP daemon.
   [ "$want" != test ] || have gobgpd || echo gobgpd
+  [ "$want" != compare ] || have iptables-legacy || echo iptables
+  [ "$want" != compare ] || have ipvsadm || echo ipvsadm
   [ "$want" != check ] || have clang-format-19 || echo clang-format-19
 }
 

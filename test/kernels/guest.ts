@@ -30,6 +30,8 @@ export interface GuestJob {
   /** Run at the root of the repository; what it writes to `REPORT` is the report. */
   readonly command: readonly string[]
   readonly limit: number
+  /** Time goes by instructions, so many ns each, and not by the clock: what the machine does besides changes nothing. */
+  readonly nsPerInstruction?: 1 | 2 | 4 | 8
 }
 
 /** Takes lines, which come out unchanged. */
@@ -57,7 +59,7 @@ export const testInGuest = (title: string, kernel: GuestKernel, { files, ...suit
     return await runInGuest({ ...suite, kernel, command: testCommand(bundles.files, REPORT) })
   })
 
-export async function runInGuest({ kernel, limit, ...job }: GuestJob): Promise<Ran> {
+export async function runInGuest({ kernel, limit, nsPerInstruction, ...job }: GuestJob): Promise<Ran> {
   const place = placeOf(kernel)
   const [release = ''] = readdirSync(join(place, 'lib/modules'))
   const directory = mkdtempSync(join(tmpdir(), 'ballast-guest-'))
@@ -69,6 +71,7 @@ export async function runInGuest({ kernel, limit, ...job }: GuestJob): Promise<R
       [
         // KVM opens on some machines where it does not work.
         ...['-accel', 'tcg', '-cpu', 'max', '-m', MEMORY, '-smp', '1'],
+        ...(nsPerInstruction ? ['-icount', `shift=${Math.log2(nsPerInstruction)},sleep=off`] : []),
         ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
         ...['-kernel', join(place, `boot/vmlinuz-${release}`), '-initrd', initrd],
         ...['-append', 'console=ttyS0 quiet panic=-1 mitigations=off'],

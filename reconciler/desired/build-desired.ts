@@ -26,7 +26,7 @@ import { type Policy, readPolicy } from './read-policy.ts'
 import { bgpTables } from './rows-of-bgp.ts'
 import { ipvsNodeRows, ipvsServiceRows } from './rows-of-ipvs.ts'
 import { xdpServiceRows } from './rows-of-xdp.ts'
-import { putServices, shareServices } from './share-rows.ts'
+import { shareServices, shareTables } from './share-rows.ts'
 
 /** What the manifests of one revision ask of every node. Rows and lists of backends are shared: do not change them. */
 export interface DesiredFleet {
@@ -69,7 +69,7 @@ export function buildDesired(manifests: readonly Resource[]): DesiredFleet {
   for (const node of nodes) {
     const each = built.get(node.metadata.name)!
     const shared = servicesOf(node)
-    putServices(each.state.tables.xdp, shared)
+    each.state = { ...each.state, tables: shareTables(each.state.tables, shared) }
     each.names = shared.names
   }
   for (const service of services.filter(({ spec }) => spec.dataplane === 'ipvs')) {

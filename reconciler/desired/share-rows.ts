@@ -1,6 +1,6 @@
 import type { Node } from '../../schemas/manifest/node.ts'
 import type { Service } from '../../schemas/manifest/service.ts'
-import type { RowKey, Table, XdpRow } from '../../schemas/node-state.ts'
+import type { NodeTables, RowKey, Table, XdpRow } from '../../schemas/node-state.ts'
 import { selectNodes } from '../manifest/select-nodes.ts'
 
 /** What nodes that serve the same services have in common: the very same objects for all of them. */
@@ -13,20 +13,35 @@ export interface SharedServices {
 
 /** A table in two: the rows that a node has for itself, and those that it shares. */
 interface Parts {
-  readonly own: readonly RowKey[]
+  readonly own: Table<XdpRow>
   readonly shared: SharedServices
 }
 
-const parts = new WeakMap<Table<XdpRow>, Parts>()
+const parts = new WeakMap<Table<XdpRow> | NodeTables, Parts>()
 
-/** Of a table that was made by `putServices`: whoever compares nodes compares what they share once. */
-export const partsOf = (table: Table<XdpRow>): Parts | undefined => parts.get(table)
+/** Of a node's tables, or its table of XDP, as `shareTables` made them: whoever compares nodes compares what they share once. */
+export const partsOf = (tables: Table<XdpRow> | NodeTables): Parts | undefined => parts.get(tables)
 
-/** Adds them to a node's rows, as the last: nothing may be added to the table, or changed in it, afterwards. */
-export function putServices(table: Record<RowKey, XdpRow>, shared: SharedServices): void {
-  parts.set(table, { own: Object.keys(table), shared })
-  // An array of keys: going over the keys of a large object takes longer than all else.
-  for (const key of shared.keys) table[key] = shared.rows[key]!
+/**
+ * The tables with what a node shares behind its own rows of XDP: nothing may be changed in them afterwards. Ten thousand
+ * rows for each of a hundred nodes take their time and room, and a plan looks at the parts: they are joined when asked for.
+ */
+export function shareTables(own: NodeTables, shared: SharedServices): NodeTables {
+  const known: Parts = { own: own.xdp, shared }
+  let joined: Record<RowKey, XdpRow> | undefined
+  const tables = {
+    ...own,
+    get xdp() {
+      if (joined !== undefined) return joined
+      joined = { ...own.xdp }
+      // An array of keys: going over the keys of a large object takes longer than all else.
+      for (const key of shared.keys) joined[key] = shared.rows[key]!
+      parts.set(joined, known)
+      return joined
+    },
+  }
+  parts.set(tables, known)
+  return tables
 }
 
 type RowsOf = (service: Service) => readonly (readonly [RowKey, XdpRow])[]

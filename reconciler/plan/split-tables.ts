@@ -42,18 +42,18 @@ function splitTables(tables: NodeTables, known: Known[]): SplitTables {
   const own = emptyTables()
   const keys: RowKey[] = []
   const rows: object[] = []
-  const parts = partsOf(tables.xdp)
+  const parts = partsOf(tables)
   for (const driver of DriverName.options) {
-    const table: Readonly<Record<RowKey, object>> = tables[driver]
     keys.push(driver)
     rows.push(NOTHING)
     if (driver === 'xdp' && parts !== undefined) {
       // As one: which rows are shared is known since the table was made.
       keys.push('')
       rows.push(parts.shared)
-      for (const key of parts.own) put(own, driver, key, table[key]!)
+      Object.assign(own.xdp, parts.own)
       continue
     }
+    const table: Readonly<Record<RowKey, object>> = tables[driver]
     for (const key of Object.keys(table)) {
       const row = table[key]!
       if (isShared(key)) {

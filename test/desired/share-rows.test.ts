@@ -41,7 +41,7 @@ test('nodes that serve the same have the same objects, and both parts are all of
   })
   for (const [index, each] of [one!, two!, three!].entries()) {
     const { own, shared } = each
-    assert.deepEqual([...own, ...shared.keys].sort(), Object.keys(tables[index]!).sort())
+    assert.deepEqual([...Object.keys(own), ...shared.keys].sort(), Object.keys(tables[index]!).sort())
     for (const key of shared.keys) assert.equal(tables[index]![key], shared.rows[key])
   }
 })

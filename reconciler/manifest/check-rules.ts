@@ -1,8 +1,10 @@
 import type { Diagnostic } from '../../schemas/diagnostic.ts'
-import type { ManifestTree } from './manifest.ts'
+import type { Backend } from '../../schemas/manifest/backend.ts'
+import type { Service } from '../../schemas/manifest/service.ts'
+import type { ManifestOf, ManifestTree } from './manifest.ts'
 import { sortDiagnostics } from './render-diagnostic.ts'
 import { createRuleContext } from './rules/context.ts'
-import type { CheckOptions } from './rules/rule.ts'
+import type { CheckOptions, Rule, RuleContext } from './rules/rule.ts'
 import { RULES } from './rules/rules.ts'
 
 /**
@@ -11,9 +13,32 @@ import { RULES } from './rules/rules.ts'
  */
 export function checkRules(tree: ManifestTree, options: CheckOptions = {}): Diagnostic[] {
   const context = createRuleContext(tree, { incomplete: tree.incomplete, ...options })
-  return sortDiagnostics(
-    RULES.flatMap(({ id, severity, check }) =>
-      Array.from(check(context), finding => ({ rule: id, severity, ...finding })),
-    ),
-  )
+  const ask = (rules: readonly Rule[], about: RuleContext): Diagnostic[] =>
+    rules.flatMap(({ id, severity, check }) =>
+      Array.from(check(about), finding => ({ rule: id, severity, ...finding })),
+    )
+  const services = context.services.filter(service => !isSound(service, context))
+  const backendSets = context.backendSets.filter(({ backends }) => !soundBackends.has(backends))
+  const ofLocal = ask(LOCAL, { ...context, services, backendSets })
+  const faulty = new Set(ofLocal.map(({ at }) => at.file))
+  for (const service of services)
+    if (!faulty.has(service.at.file)) soundServices.set(service.spec, backendsOf(service, context))
+  for (const { owner, backends } of backendSets) if (!faulty.has(owner.at.file)) soundBackends.add(backends)
+  return sortDiagnostics([...ask(TOGETHER, context), ...ofLocal])
 }
+
+const LOCAL = RULES.filter(({ local }) => local)
+const TOGETHER = RULES.filter(({ local }) => !local)
+
+/**
+ * What no rule of `LOCAL` had anything to say about. The parts of a manifest that did not change since an earlier revision
+ * are the very same objects, and nobody changes them.
+ */
+const soundServices = new WeakMap<Service['spec'], readonly Backend[] | null>()
+const soundBackends = new WeakSet<readonly Backend[]>()
+
+const isSound = (service: ManifestOf<Service>, context: RuleContext): boolean =>
+  soundServices.get(service.spec) === backendsOf(service, context)
+
+const backendsOf = (service: ManifestOf<Service>, context: RuleContext): readonly Backend[] | null =>
+  context.backendsOf(service)?.backends ?? null

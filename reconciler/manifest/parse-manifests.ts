@@ -27,13 +27,7 @@ export function parseManifests(
       break
     }
     const parsed = parseWithCache(file, cache)
-    const locate = createLocator(file.text)
-    for (const { resource, document, line, column } of parsed.resources)
-      manifests.push({
-        ...resource,
-        at: { file: file.path, line, column },
-        locate: path => ({ file: file.path, ...locate(document, path) }),
-      })
+    for (const manifest of placeManifests(file, parsed)) manifests.push(manifest)
     for (const { line, column, ...problem } of parsed.problems)
       diagnostics.push({ ...problem, at: { file: file.path, line, column } })
     if (parsed.problems.length > 0) faulty += file.text.length
@@ -41,6 +35,24 @@ export function parseManifests(
     ignored += parsed.ignored
   }
   return { manifests, diagnostics: sortDiagnostics(diagnostics), ignored, broken, incomplete }
+}
+
+/** By what a file was parsed to: what did not change since an earlier revision is the very same manifest, place and all. */
+const placed = new WeakMap<ParsedText, { readonly path: string; readonly manifests: readonly Manifest[] }>()
+
+function placeManifests({ path: file, text }: ManifestFile, parsed: ParsedText): readonly Manifest[] {
+  const known = placed.get(parsed)
+  if (known?.path === file) return known.manifests
+  const locate = createLocator(text)
+  const manifests = parsed.resources.map(
+    ({ resource, document, line, column }): Manifest => ({
+      ...resource,
+      at: { file, line, column },
+      locate: path => ({ file, ...locate(document, path) }),
+    }),
+  )
+  placed.set(parsed, { path: file, manifests })
+  return manifests
 }
 
 /**

@@ -27,10 +27,12 @@ export type HasEffect = (object: { kind: string; name: string; renamedFrom: stri
  * content, whatever its name, is one that was renamed. Annotations are compared and never shown.
  */
 export function compareObjects(
-  before: readonly ComparedObject[],
-  after: readonly ComparedObject[],
+  allBefore: readonly ComparedObject[],
+  allAfter: readonly ComparedObject[],
   hasEffect: HasEffect,
 ): ObjectPlan[] {
+  // Of ten thousand, all but a few are the very same.
+  const [before, after] = [without(allBefore, allAfter), without(allAfter, allBefore)]
   const was = new Map(before.map(object => [idOf(object), object]))
   const is = new Map(after.map(object => [idOf(object), object]))
   const gone = before.filter(object => !is.has(idOf(object)))
@@ -63,6 +65,11 @@ export function compareObjects(
     plans.push({ kind, name: metadata.name, change: 'delete', renamed_from: null, effect, fields: [], at })
   }
   return plans
+}
+
+function without(objects: readonly ComparedObject[], others: readonly ComparedObject[]): ComparedObject[] {
+  const same = new Set(others)
+  return objects.filter(object => !same.has(object))
 }
 
 const idOf = ({ kind, metadata }: ComparedObject): string => `${kind}/${metadata.name}`

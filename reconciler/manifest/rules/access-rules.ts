@@ -5,6 +5,7 @@ const LISTS = ['allow', 'deny'] as const
 const accessPrefixUnique: Rule = {
   id: 'access-prefix-unique',
   severity: 'error',
+  local: true,
   *check({ services }) {
     for (const service of services) {
       const seen = new Map<string, string>()
@@ -26,6 +27,7 @@ const accessPrefixUnique: Rule = {
 const accessFamily: Rule = {
   id: 'access-family',
   severity: 'warning',
+  local: true,
   *check({ services }) {
     for (const service of services) {
       const allow = service.spec.access?.allow

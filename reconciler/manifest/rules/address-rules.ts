@@ -17,6 +17,7 @@ const ANY_UNUSABLE = new RegExp(UNUSABLE.map(([pattern]) => pattern.source).join
 const addressUsable: Rule = {
   id: 'address-usable',
   severity: 'error',
+  local: true,
   *check({ services, nodes, backendSets }) {
     for (const service of services)
       for (const [index, vip] of service.spec.vip.entries())
@@ -57,6 +58,7 @@ function* refuse(
 const prefixHostBits: Rule = {
   id: 'prefix-host-bits',
   severity: 'error',
+  local: true,
   *check({ nodes, fleets, services }) {
     for (const service of services)
       for (const list of ['allow', 'deny'] as const)

@@ -74,6 +74,7 @@ const announceMissing: Rule = {
   severity: 'warning',
   *check(context) {
     const sessions = sessionsIn(context)
+    if (sessions.size === 0) return
     for (const service of context.services) {
       const nodes = context.nodesOf(service)
       if (service.spec.announce !== undefined || !nodes.some(node => sessions.has(node))) continue

@@ -9,6 +9,7 @@ const BACKENDS = ['spec', 'backends'] as const
 const backendUnique: Rule = {
   id: 'backend-unique',
   severity: 'error',
+  local: true,
   *check({ backendSets }) {
     for (const { owner, backends } of backendSets) {
       const seen = new Set<string>()
@@ -28,6 +29,7 @@ const backendUnique: Rule = {
 const backendPort: Rule = {
   id: 'backend-port',
   severity: 'error',
+  local: true,
   *check({ services, backendsOf }) {
     for (const service of services) {
       const set = backendsOf(service)
@@ -54,6 +56,7 @@ const backendPort: Rule = {
 const weightsAllZero: Rule = {
   id: 'weights-all-zero',
   severity: 'error',
+  local: true,
   *check({ backendSets }) {
     for (const { owner, backends } of backendSets)
       if (backends.every(({ weight }) => weight === 0))
@@ -68,6 +71,7 @@ const weightsAllZero: Rule = {
 const allDrained: Rule = {
   id: 'all-drained',
   severity: 'warning',
+  local: true,
   *check({ backendSets }) {
     for (const { owner, backends } of backendSets) {
       const open = backends.filter(({ weight, drain }) => weight > 0 && !drain)
@@ -84,6 +88,7 @@ const allDrained: Rule = {
 const ringCapacity: Rule = {
   id: 'ring-capacity',
   severity: 'error',
+  local: true,
   *check({ backendSets }) {
     for (const { owner, backends } of backendSets)
       if (backends.length > RING_MEMBERS)
@@ -98,6 +103,7 @@ const ringCapacity: Rule = {
 const familiesMix: Rule = {
   id: 'families-mix',
   severity: 'error',
+  local: true,
   *check({ services, backendsOf }) {
     for (const service of services) {
       const set = backendsOf(service)

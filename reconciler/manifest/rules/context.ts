@@ -25,7 +25,7 @@ export function createRuleContext(tree: ManifestTree, options: CheckOptions): Ru
   /** Most services have one of a few selectors. */
   const bySelector = new Map<string, readonly ManifestOf<Node>[]>()
   const select = ({ spec }: ManifestOf<Service>): readonly ManifestOf<Node>[] => {
-    const selector = JSON.stringify(spec.nodes)
+    const selector = selectorText(spec.nodes)
     const found = bySelector.get(selector) ?? selectNodes(spec.nodes, nodes)
     bySelector.set(selector, found)
     return found
@@ -59,7 +59,24 @@ export function createRuleContext(tree: ManifestTree, options: CheckOptions): Ru
   }
 }
 
+const selectors = new WeakMap<object, string>()
+
+function selectorText(selector: object): string {
+  const known = selectors.get(selector) ?? JSON.stringify(selector)
+  selectors.set(selector, known)
+  return known
+}
+
+/** By list: those of a manifest that did not change are the very same. */
+const facts = new WeakMap<readonly Backend[], Omit<BackendSet, 'owner'>>()
+
 function backendSet(owner: BackendSet['owner'], backends: readonly Backend[]): BackendSet {
+  const known = facts.get(backends) ?? readBackends(backends)
+  facts.set(backends, known)
+  return { owner, ...known }
+}
+
+function readBackends(backends: readonly Backend[]): Omit<BackendSet, 'owner'> {
   const ports = new Map<number, number>()
   let firstIpv4: number | null = null
   let firstIpv6: number | null = null
@@ -69,5 +86,5 @@ function backendSet(owner: BackendSet['owner'], backends: readonly Backend[]): B
     if (address.includes(':')) firstIpv6 ??= index
     else firstIpv4 ??= index
   }
-  return { owner, backends, firstIpv4, firstIpv6, ports }
+  return { backends, firstIpv4, firstIpv6, ports }
 }

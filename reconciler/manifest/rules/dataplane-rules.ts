@@ -68,6 +68,7 @@ function* askedOfIpvs({ spec }: Service): Iterable<Unable> {
 const dataplaneFeature: Rule = {
   id: 'dataplane-feature',
   severity: 'error',
+  local: true,
   *check({ services, backendsOf }) {
     for (const service of services) {
       const { dataplane } = service.spec
@@ -93,6 +94,7 @@ const atBackend = (service: ManifestOf<Service>, { owner }: BackendSet, index: n
 const portsOrMark: Rule = {
   id: 'ports-or-mark',
   severity: 'error',
+  local: true,
   *check({ services }) {
     for (const service of services) {
       const { ports, ipvs } = service.spec

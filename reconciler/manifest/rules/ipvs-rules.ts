@@ -66,6 +66,7 @@ const onePacketUdp: Rule = {
 const thresholdsOrder: Rule = {
   id: 'thresholds-order',
   severity: 'error',
+  local: true,
   *check({ backendSets }) {
     for (const { owner, backends } of backendSets)
       for (const [index, { address, thresholds }] of backends.entries())

@@ -50,17 +50,24 @@ const nodeCapacity: Rule = {
 const isOfXdp = ({ spec }: Service): boolean => spec.dataplane === 'xdp'
 
 function loadOf({ services, nodesOf, backendsOf }: RuleContext) {
-  const loads = new Map<ManifestOf<Node>, { services: number; members: number }>()
+  // Services of one selector have one list of nodes.
+  const byNodes = new Map<readonly ManifestOf<Node>[], { services: number; members: number }>()
   for (const service of services.filter(isOfXdp)) {
     const rows = service.spec.vip.length * service.spec.ports.length
-    const backends = backendsOf(service)?.backends.length ?? 0
-    for (const node of nodesOf(service)) {
+    const nodes = nodesOf(service)
+    const load = byNodes.get(nodes) ?? { services: 0, members: 0 }
+    byNodes.set(nodes, load)
+    load.services += rows
+    load.members += rows * (backendsOf(service)?.backends.length ?? 0)
+  }
+  const loads = new Map<ManifestOf<Node>, { services: number; members: number }>()
+  for (const [nodes, { services, members }] of byNodes)
+    for (const node of nodes) {
       const load = loads.get(node) ?? { services: 0, members: 0 }
       loads.set(node, load)
-      load.services += rows
-      load.members += rows * backends
+      load.services += services
+      load.members += members
     }
-  }
   return loads
 }
 

@@ -13,6 +13,7 @@ export const nameOfPorts = ({ port, endPort, protocol }: ServicePort): string =>
 const portRange: Rule = {
   id: 'port-range',
   severity: 'error',
+  local: true,
   *check({ services }) {
     for (const service of services)
       for (const [index, { port, endPort }] of service.spec.ports.entries())

@@ -3,6 +3,7 @@ import type { Rule } from './rule.ts'
 const quicUdp: Rule = {
   id: 'quic-udp',
   severity: 'error',
+  local: true,
   *check({ services }) {
     for (const service of services)
       if (service.spec.quic !== undefined && service.spec.ports.every(({ protocol }) => protocol !== 'udp'))
@@ -17,6 +18,7 @@ const quicUdp: Rule = {
 const quicServerIdMissing: Rule = {
   id: 'quic-server-id-missing',
   severity: 'error',
+  local: true,
   *check({ services, backendsOf }) {
     for (const service of services) {
       const set = service.spec.quic === undefined ? null : backendsOf(service)
@@ -34,6 +36,7 @@ const quicServerIdMissing: Rule = {
 const quicServerIdUnique: Rule = {
   id: 'quic-server-id-unique',
   severity: 'error',
+  local: true,
   *check({ backendSets }) {
     for (const { owner, backends } of backendSets) {
       const seen = new Map<string, string>()
@@ -55,6 +58,7 @@ const quicServerIdUnique: Rule = {
 const quicServerIdLength: Rule = {
   id: 'quic-server-id-length',
   severity: 'error',
+  local: true,
   *check({ backendSets }) {
     for (const { owner, backends } of backendSets) {
       const first = backends.find(({ quicServerId }) => quicServerId !== undefined)

@@ -4,6 +4,7 @@ import type { Rule } from './rule.ts'
 const backendsOneSource: Rule = {
   id: 'backends-one-source',
   severity: 'error',
+  local: true,
   *check({ services }) {
     for (const service of services) {
       const { backends, pool } = service.spec

@@ -12,6 +12,12 @@ export interface Rule {
   /** Stable: it stands in every diagnostic and in docs/manifests.md. */
   readonly id: string
   readonly severity: Diagnostic['severity']
+  /**
+   * What it finds of a service depends on that and the backends that it has, and of a backend set on that: on no other, and not on
+   * what they are called. It is only asked about those in which it and its like found something when last asked, or never
+   * were. Else it looks at several together, and at all of them each time.
+   */
+  readonly local?: true
   /** Every place where it does not hold. */
   check(context: RuleContext): Iterable<Finding>
 }

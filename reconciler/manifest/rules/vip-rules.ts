@@ -57,6 +57,7 @@ function findClash(
 const portUnique: Rule = {
   id: 'port-unique',
   severity: 'error',
+  local: true,
   *check({ services }) {
     for (const service of services) {
       const seen = new Set<string>()
@@ -77,6 +78,7 @@ const portUnique: Rule = {
 const vipFamilies: Rule = {
   id: 'vip-families',
   severity: 'error',
+  local: true,
   *check({ services }) {
     for (const service of services) {
       const [first, second] = service.spec.vip
@@ -161,10 +163,22 @@ function readRanges(fleet: ManifestOf<Fleet>): Range[] {
   })
 }
 
-function* claimsOf(service: ManifestOf<Service>): Iterable<{ id: string; path: ValuePath }> {
-  for (const vip of service.spec.vip)
-    for (const [index, { port, endPort, protocol }] of service.spec.ports.entries())
-      yield { id: serviceId(vip, port, protocol, endPort), path: ['spec', 'ports', index, 'port'] }
+type Place = { readonly id: string; readonly path: ValuePath }
+
+/** By what does not change: ten thousand of them are asked for at every push. */
+const known = new WeakMap<Service['spec'], readonly Place[]>()
+
+function claimsOf({ spec }: Service): readonly Place[] {
+  const claims =
+    known.get(spec) ??
+    spec.vip.flatMap(vip =>
+      spec.ports.map(({ port, endPort, protocol }, index) => ({
+        id: serviceId(vip, port, protocol, endPort),
+        path: ['spec', 'ports', index, 'port'],
+      })),
+    )
+  known.set(spec, claims)
+  return claims
 }
 
 export const vipRules: readonly Rule[] = [vipUnique, portUnique, vipFamilies, vipIsNodeAddress, vipAllowed]

@@ -19,6 +19,8 @@ const ROOT = resolve(import.meta.dirname, '../..')
 const PROGRAMS = ['backend-server', 'hold-connection', 'load-generator'].map(
   name => `reconciler/lab/${name}.ts`,
 )
+/** Files that are started by name, as threads. */
+const THREADS = ['reconciler/controller/ring-thread.ts']
 /** Finds its native part by its own place on the disk. */
 const EXTERNAL = ['koffi']
 
@@ -60,7 +62,7 @@ async function buildRelease(outDir: string): Promise<string> {
   const bundled = await bundle({
     root: ROOT,
     outDir: stage,
-    entryPoints: ['reconciler/cli.ts', ...PROGRAMS],
+    entryPoints: ['reconciler/cli.ts', ...PROGRAMS, ...THREADS],
     external: EXTERNAL,
   })
   const native = `node_modules/@koromix/koffi-linux-${process.arch}`

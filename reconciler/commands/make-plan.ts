@@ -3,9 +3,10 @@ import type { RolloutPreview } from '../../schemas/rollout.ts'
 import { FREEZE_OVERRIDE } from '../controller/drive-rollout.ts'
 import { createEvaluator } from '../controller/evaluate.ts'
 import { describeRewind, findShrunken } from '../controller/guards.ts'
+import { planOnThreads } from '../controller/plan-on-threads.ts'
 import { sideOf } from '../controller/plan-side.ts'
 import type { ObservedFleet } from '../plan/compare-live.ts'
-import { type MadePlan, makeFleetPlan, type PlanSide } from '../plan/plan-fleet.ts'
+import type { MadePlan, PlanSide } from '../plan/plan-fleet.ts'
 import type { Source } from '../repo/source.ts'
 import { findGuarded } from '../rollout/find-guarded.ts'
 import { previewRollout } from '../rollout/preview-rollout.ts'
@@ -36,7 +37,7 @@ export async function makePlan({ source, path, from, to, readObserved }: PlanReq
       ? { revision: null, nodes: observed?.nodes ?? new Map(), names: {}, manifests: null, candidate: null }
       : await readRevision(from)
   const after = await readRevision(head)
-  const made = makeFleetPlan({ before, after, observed, path })
+  const made = await planOnThreads({ before, after, observed, path })
   const accepted = from ?? (await source.repository.accepted())
   const base = before.candidate ?? (accepted === null ? null : (await readRevision(accepted)).candidate)
   if (base === null) return made

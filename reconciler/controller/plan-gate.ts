@@ -3,9 +3,10 @@ import type { NodeReport } from '../../schemas/report.ts'
 import type { ReviewedPlan } from '../../schemas/reviewed-plan.ts'
 import type { Digest, Revision } from '../../schemas/want.ts'
 import type { DesiredFleet } from '../desired/build-desired.ts'
-import { type MadePlan, makeFleetPlan } from '../plan/plan-fleet.ts'
+import type { MadePlan } from '../plan/plan-fleet.ts'
 import { describeMoved, nearestPlan, needsReview } from '../plan/reviewed-plan.ts'
 import type { Verdict } from './judge.ts'
+import { planOnThreads } from './plan-on-threads.ts'
 import { sideOf } from './plan-side.ts'
 
 interface Revised {
@@ -49,7 +50,7 @@ export function createPlanGate(reviews: Reviews): PlanGate {
   ): Promise<Diagnostic | null> {
     const policy = accepted.fleet.policy.requireReviewedPlan
     if (policy === 'never') return null
-    const made = makeFleetPlan({ before: sideOf(accepted), after: sideOf(offered) })
+    const made = await planOnThreads({ before: sideOf(accepted), after: sideOf(offered) })
     if (!needsReview(policy, made)) return null
     const moved = findDrifted(made, reports)
     const reviewed = await isReviewed(made)

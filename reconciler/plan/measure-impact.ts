@@ -1,11 +1,15 @@
 import type { RowBackend } from '../../schemas/node-state.ts'
 import type { BackendShare, Impact, Move } from '../../schemas/plan.ts'
 import { RING_SLOTS } from '../../schemas/ring-limits.ts'
-import { compareRings } from '../ring/compare-rings.ts'
+import type { RingComparison } from '../ring/compare-rings.ts'
 import { countSlotsOfSorted } from '../ring/maglev.ts'
-import type { BuildRing } from '../ring/ring-cache.ts'
 
 type Backends = readonly RowBackend[]
+
+/** What new flows do when one ring follows another: at least the first `mostMoves` of its moves. */
+export type CompareRings = (before: Backends, after: Backends, mostMoves: number) => MovedSlots
+
+export type MovedSlots = Pick<RingComparison, 'moved' | 'minimum' | 'moves'>
 
 export interface ImpactInput {
   readonly before: Backends
@@ -18,7 +22,7 @@ export interface ImpactInput {
  * What a change of backends does to a service's traffic. Shares are exact (slots of the ring); the rings themselves
  * are only built where both sides have backends and they differ.
  */
-export function measureImpact({ before, after, mostMoves }: ImpactInput, buildRing: BuildRing): Impact {
+export function measureImpact({ before, after, mostMoves }: ImpactInput, compareRings: CompareRings): Impact {
   if (before === after) return standingImpact(after)
   const backends = joinShares(before, after)
   const standing = {
@@ -30,14 +34,21 @@ export function measureImpact({ before, after, mostMoves }: ImpactInput, buildRi
     moves: [],
     moves_cut: 0,
   }
-  if (before.length === 0 || after.length === 0) return standing
-  const sameShares = backends.every(({ share_before, share_after }) => share_before === share_after)
-  if (sameShares) return standing
-  const { moved, minimum, moves } = compareRings(before, after, buildRing)
+  if (!isMoved(before, after, backends)) return standing
+  const { moved, minimum, moves } = compareRings(before, after, mostMoves)
   const kept: Move[] = moves.slice(0, mostMoves)
   const shown = kept.reduce((sum, { slots }) => sum + slots, 0)
   return { ...standing, moved, minimum, moves: kept, moves_cut: moved - shown }
 }
+
+/** Whether `measureImpact` asks for their rings. */
+export const needsRings = (before: Backends, after: Backends): boolean =>
+  before !== after && isMoved(before, after, joinShares(before, after))
+
+const isMoved = (before: Backends, after: Backends, shares: readonly BackendShare[]): boolean =>
+  before.length > 0 &&
+  after.length > 0 &&
+  shares.some(({ share_before, share_after }) => share_before !== share_after)
 
 /** Services that stay as they are, push after push. Their lists of backends are never changed. */
 const standingImpacts = new WeakMap<Backends, Impact>()

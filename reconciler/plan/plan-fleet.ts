@@ -14,6 +14,7 @@ import { type ComparedObject, compareObjects } from './compare-objects.ts'
 import { describeFields } from './describe-fields.ts'
 import { expectDuration } from './expect-duration.ts'
 import { createJoiner, type Fold, foldEdits, isService } from './fold-edits.ts'
+import type { CompareRings } from './measure-impact.ts'
 import { planAnnouncements } from './plan-announcements.ts'
 import { digestEdits, type PlanPart } from './plan-digest.ts'
 import { type Names, planServices } from './plan-services.ts'
@@ -42,6 +43,9 @@ export interface Comparison {
   readonly observed?: ObservedFleet | null
   /** The folder of the manifests; '' for all of the repository. */
   readonly path?: string
+  /** Of the two sides, when it is known already. */
+  readonly fold?: Fold
+  readonly compareRings?: CompareRings
 }
 
 export interface MadePlan {
@@ -68,8 +72,9 @@ export const planFleet = ({ base, head, before, after, names }: PlanInput): Flee
   }).plan
 
 /** What turning one fleet into another does, per service and per node, with its effect on traffic. */
-export function makeFleetPlan({ before, after, observed = null, path = '' }: Comparison): MadePlan {
-  const fold = foldEdits(before.nodes, after.nodes)
+export function makeFleetPlan(comparison: Comparison): MadePlan {
+  const { before, after, observed = null, path = '' } = comparison
+  const fold = comparison.fold ?? foldEdits(before.nodes, after.nodes)
   const { digest, parts } = digestEdits(fold.edits)
   const announcements = planAnnouncements(fold.classes)
   const nodes = planNodes(fold)
@@ -81,6 +86,7 @@ export function makeFleetPlan({ before, after, observed = null, path = '' }: Com
     announcements,
     traffic: observed?.traffic ?? null,
     locate: service => places.get(service) ?? null,
+    compareRings: comparison.compareRings,
   })
   const live: LiveState | null = observed === null ? null : compareLive(observed, fold, before)
   const changes = fold.edits.length > 0 || objects.length > 0
@@ -160,16 +166,16 @@ function planObjects(before: PlanSide, after: PlanSide, fold: Fold): ObjectPlan[
       fleet = true
     }
   }
-  const users = new Map<string, string[]>()
-  for (const { kind, metadata, spec } of [...before.manifests, ...after.manifests])
-    if (kind === 'Service' && spec.pool !== undefined)
-      users.set(spec.pool, [...(users.get(spec.pool) ?? []), metadata.name])
+  const pools = new Set<string>()
+  for (const manifests of [before.manifests, after.manifests])
+    for (const { kind, metadata, spec } of manifests)
+      if (kind === 'Service' && spec.pool !== undefined && services.has(metadata.name)) pools.add(spec.pool)
   return compareObjects(before.manifests, after.manifests, ({ kind, name }) => {
     switch (kind) {
       case 'Service':
         return services.has(name)
       case 'BackendPool':
-        return users.get(name)?.some(user => services.has(user)) ?? false
+        return pools.has(name)
       case 'Node':
         return nodes.has(name) || before.nodes.has(name) !== after.nodes.has(name)
       default:

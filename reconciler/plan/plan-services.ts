@@ -2,6 +2,7 @@ import ipaddr from 'ipaddr.js'
 import type { Position } from '../../schemas/diagnostic.ts'
 import type { RowKey } from '../../schemas/node-state.ts'
 import type { AnnouncementPlan, Change, Impact, ServicePlan } from '../../schemas/plan.ts'
+import { compareRings } from '../ring/compare-rings.ts'
 import { createRingCache } from '../ring/ring-cache.ts'
 import { assessRisk, rankOf } from './assess-risk.ts'
 import { choiceOf } from './choice.ts'
@@ -10,7 +11,7 @@ import { digestRow } from './digest-row.ts'
 import { findRenames } from './find-renames.ts'
 import { createJoiner, type Fold, isService, type NodeClass } from './fold-edits.ts'
 import { measureChoiceImpact } from './measure-choice-impact.ts'
-import { measureImpact } from './measure-impact.ts'
+import { type CompareRings, measureImpact } from './measure-impact.ts'
 import { type LiveTraffic, measureLive } from './measure-live.ts'
 import { idOf, type ServiceView, viewService } from './service-view.ts'
 
@@ -24,6 +25,8 @@ export interface ServicesInput {
   readonly traffic: LiveTraffic | null
   /** Where the Service's manifest, or its pool's, says what changes. */
   readonly locate: (service: string) => Position | null
+  /** Not given: each ring is built when it is looked at. */
+  readonly compareRings?: CompareRings | undefined
 }
 
 /** The same change of one service, on the nodes that see it. */
@@ -49,17 +52,14 @@ const MOVES_OF_ONE = { least: 20, most: 1_000 } as const
 export function planServices(input: ServicesInput): ServicePlan[] {
   const changes = collectChanges(input)
   const renames = findRenames(changes)
-  const buildRing = createRingCache(RINGS_KEPT)
+  const compare = input.compareRings ?? createRingComparer()
   const lost = lastAnnounced(input.announcements)
   const changed = changes.filter(({ change }) => change !== 'unchanged').length
-  const mostMoves = Math.min(
-    MOVES_OF_ONE.most,
-    Math.max(MOVES_OF_ONE.least, Math.floor(MOVES_OF_ALL / changed)),
-  )
+  const mostMoves = mostMovesOf(changed)
   const measure = (before: ServiceView | null, after: ServiceView | null): Impact => {
     if (!isByRings(before, after)) return measureChoiceImpact(before!, after!, mostMoves)
     const sides = { before: before?.backends ?? [], after: after?.backends ?? [], mostMoves }
-    const impact = measureImpact(sides, buildRing)
+    const impact = measureImpact(sides, compare)
     return (after ?? before)?.dataplane === 'ipvs' ? { ...impact, basis: 'weights' } : impact
   }
   return changes
@@ -103,8 +103,17 @@ export function planServices(input: ServicesInput): ServicePlan[] {
     .sort(byWeight)
 }
 
+/** Of each service, when so many change. */
+export const mostMovesOf = (changed: number): number =>
+  Math.min(MOVES_OF_ONE.most, Math.max(MOVES_OF_ONE.least, Math.floor(MOVES_OF_ALL / changed)))
+
+function createRingComparer(): CompareRings {
+  const buildRing = createRingCache(RINGS_KEPT)
+  return (before, after) => compareRings(before, after, buildRing)
+}
+
 /** Where nothing is chosen otherwise, or both sides are rings of one hash: shares are those of the weights. */
-const isByRings = (before: ServiceView | null, after: ServiceView | null): boolean =>
+export const isByRings = (before: ServiceView | null, after: ServiceView | null): boolean =>
   before === null ||
   after === null ||
   before === after ||

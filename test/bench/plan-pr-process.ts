@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { createEvaluator } from '../../reconciler/controller/evaluate.ts'
+import { planOnThreads } from '../../reconciler/controller/plan-on-threads.ts'
 import { sideOf } from '../../reconciler/controller/plan-side.ts'
 import { makeFleetPlan, type PlanSide } from '../../reconciler/plan/plan-fleet.ts'
 import { openRepository } from '../../reconciler/repo/repository.ts'
@@ -15,7 +16,7 @@ const before = await readSide(base)
 // What is accepted was planned itself.
 makeFleetPlan({ before: { ...before, nodes: new Map() }, after: before })
 const started = performance.now()
-const { plan } = makeFleetPlan({ before, after: await readSide(head) })
+const { plan } = await planOnThreads({ before, after: await readSide(head) })
 const took = performance.now() - started
 process.stdout.write(`${JSON.stringify({ took, updates: plan.totals.update, peak: readPeak() })}\n`)
 process.exit()

@@ -6,6 +6,7 @@ import { createManifestCache, type ManifestCache } from '../../reconciler/manife
 import { parseManifests } from '../../reconciler/manifest/parse-manifests.ts'
 import { foldEdits } from '../../reconciler/plan/fold-edits.ts'
 import { measureImpact } from '../../reconciler/plan/measure-impact.ts'
+import { compareRings } from '../../reconciler/ring/compare-rings.ts'
 import { buildRing } from '../../reconciler/ring/maglev.ts'
 import type { RowBackend } from '../../schemas/node-state.ts'
 import { composeFleet, composeService, serviceFile } from '../bench/sample-fleet.ts'
@@ -56,10 +57,12 @@ test('the effect of a change builds a ring for each side when shares change, and
   ]
   for (const [before, after, rings] of cases) {
     let built = 0
-    measureImpact({ before, after, mostMoves: 10 }, list => {
-      built++
-      return buildRing(list)
-    })
+    measureImpact({ before, after, mostMoves: 10 }, (was, is) =>
+      compareRings(was, is, list => {
+        built++
+        return buildRing(list)
+      }),
+    )
     assert.equal(built, rings)
   }
 })

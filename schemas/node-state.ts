@@ -121,6 +121,8 @@ export const XdpInterfaceRow = z.strictObject({
   attach: z.enum(['native', 'generic', 'auto']),
   /** The CPUs of every queue's receive packet steering, `0-3,8`. Desired: absent, whatever is there; observed: absent, `none`. */
   rps: z.string().exactOptional(),
+  /** Of what is there instead of the node's program: its name and id. Found, and never asked for. */
+  program: z.string().exactOptional(),
 })
 export type XdpInterfaceRow = z.infer<typeof XdpInterfaceRow>
 

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { styleText } from 'node:util'
 import { Command } from 'commander'
 import type { DriftRecord } from '../../schemas/drift-record.ts'
+import type { NodeReport } from '../../schemas/report.ts'
 import {
   describeDrift,
   describeEnd,
@@ -9,9 +10,11 @@ import {
   differingFields,
   renderDuration,
 } from '../drift/describe-drift.ts'
+import { findUnreachable } from '../drift/find-fleet-drift.ts'
 import { recordsOf } from '../drift/fleet-drift.ts'
 import { nameDrift } from '../drift/name-drift.ts'
 import { createEffectMeter } from '../drift/traffic-effect.ts'
+import { readListening } from '../queue/presence.ts'
 import { openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { addSettings, readSettings } from './options.ts'
 import { createCommandLog, printJson, useColor } from './print.ts'
@@ -48,9 +51,15 @@ async function showDrift(options: DriftOptions, command: Command): Promise<numbe
   try {
     for (;;) {
       const reports = [...(await board.reports.readAll()).values()]
+      const nodes = reports.map(({ node }) => node)
+      const listening = await readListening(board.connection, nodes).catch(() => null)
+      const findSilent = (report: NodeReport): DriftRecord[] => {
+        const isDeaf = listening !== null && !listening.has(report.node)
+        return [findUnreachable(report, Date.now(), isDeaf ? report.at : null) ?? []].flat()
+      }
       const records = reports
         .filter(({ node }) => options.node === undefined || node === options.node)
-        .flatMap(report => recordsOf(report, {}, measure))
+        .flatMap(report => [...recordsOf(report, {}, measure), ...findSilent(report)])
         .filter(({ healedAt }) => options.all === true || healedAt === null)
         .sort((a, b) => a.node.localeCompare(b.node) || a.since - b.since)
       const text = JSON.stringify({ drift: records })

@@ -47,11 +47,16 @@ async function pause({ node, why, json, for: time }: PauseOptions, command: Comm
   else process.stdout.write(`${node} is paused until ${new Date(made.until).toISOString()}.\n`)
 }
 
-/** Whether the node was paused. */
+/** Whether the node was paused, as Redis or, after that was emptied, the node itself says. */
 export async function endPause(board: OpenBoard, node: string): Promise<boolean> {
-  const wasPaused = await createPauses(board.connection).end(node)
-  if (wasPaused) await wakeNode(board, node)
-  return wasPaused
+  const pauses = createPauses(board.connection)
+  const now = Date.now()
+  const known = [await pauses.read(node), (await board.reports.readAll()).get(node)?.paused ?? null]
+  const pause = known.find(each => each !== null && now < each.until)
+  if (pause == null) return false
+  await pauses.end(node, pause, now)
+  await wakeNode(board, node)
+  return true
 }
 
 /** It looks for itself some time later when it cannot be called. */

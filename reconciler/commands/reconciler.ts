@@ -6,6 +6,7 @@ import { type Controller, startController } from '../controller/controller.ts'
 import { createDriftCollector } from '../controller/fleet-drift.ts'
 import { createPoke } from '../controller/poke.ts'
 import { sampleTraffic } from '../controller/sample-traffic.ts'
+import { watchPresence } from '../controller/watch-presence.ts'
 import { createLog, type Log } from '../log/log.ts'
 import { acquireFileLock } from '../process/file-lock.ts'
 import { createLoop } from '../process/loop.ts'
@@ -13,6 +14,7 @@ import { createAlertMemories } from '../queue/alert-memories.ts'
 import { startEmbeddedRedis } from '../queue/embedded-redis.ts'
 import { createFence, holdLease } from '../queue/lease.ts'
 import { createPokes } from '../queue/pokes.ts'
+import { readListening } from '../queue/presence.ts'
 import { createTrafficHistory } from '../queue/traffic-history.ts'
 import { createWaker } from '../queue/wake.ts'
 import { createReverter } from '../repo/push-revert.ts'
@@ -135,11 +137,24 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     log,
     now: Date.now,
   })
+  const tellDrift = () => {
+    driftLog?.look()
+    alerts?.look()
+  }
+  const presence = watchPresence({
+    readListening: nodes => readListening(connection, nodes),
+    nodes: () => [...(controller?.fleet()?.nodes.keys() ?? [])],
+    drift,
+    leads: () => lease.epoch() !== null,
+    onChange: tellDrift,
+    log,
+  })
+  // Workers come back one after the other.
+  board.connection.onReady(() => drift.listening(null))
   board.connection.onReady(controller.refresh)
   lease.onChange(leads => {
     if (leads) controller?.lead()
-    driftLog?.look()
-    alerts?.look()
+    tellDrift()
   })
   log.info({ repo: source.address, branch: await source.branch() }, 'reconciler started')
 
@@ -149,6 +164,7 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
   tell.stop()
   pokes.close()
   await traffic.stop()
+  await presence.stop()
   await controller.stop()
   await forge?.stop()
   await driftLog?.stop()

@@ -5,7 +5,7 @@ import type { DriverName } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import { createBgpDriver } from '../drivers/bgp/create-bgp-driver.ts'
 import { createSimulatedDriver } from '../drivers/simulated/driver.ts'
-import { findMapHolders } from '../drivers/xdp/map-holders.ts'
+import { findWriter } from '../drivers/xdp/find-writer.ts'
 import { allHealthy } from '../effective/effective-tables.ts'
 import { createLog } from '../log/log.ts'
 import { createLoop } from '../process/loop.ts'
@@ -77,7 +77,7 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
       },
     },
     health: allHealthy,
-    findWriter: settings.driver === 'simulated' ? async () => null : findMapHolders,
+    findWriter: settings.driver === 'simulated' ? async () => null : item => findWriter(settings, item),
     countTraffic,
     scanIntervalMs: settings.scanInterval,
     reportIntervalMs: settings.reportInterval,

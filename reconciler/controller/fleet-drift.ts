@@ -11,13 +11,19 @@ import type { FleetDrift } from './drift-log.ts'
 /** Collects what nodes report of their drift. */
 export interface DriftCollector {
   reported(report: NodeReport): void
+  /** These workers listen for calls; null: nobody can say. */
+  listening(nodes: ReadonlySet<string> | null): void
   read(): FleetDrift
+  /** That of it which no node can say of itself. */
+  ofFleet(): readonly DriftRecord[]
 }
 
 /** `fleet`: what is accepted; null before anything is. */
 export function createDriftCollector(fleet: () => DesiredFleet | null, now: () => number): DriftCollector {
   const measure = createEffectMeter()
   const group = createGrouper()
+  /** Of nodes that were heard to listen: since when they do not; null: they do. */
+  const deaf = new Map<string, number | null>()
   let disagreeing: ReadonlyMap<string, number> = new Map()
   const byNode = new Map<
     string,
@@ -31,37 +37,46 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
     return byNode.get(node)!.records
   }
 
-  /** What no node can say of itself. */
-  function readFleet(reports: readonly NodeReport[], nodes: DesiredFleet['nodes']): DriftRecord[] {
+  function readFleet(staying: readonly string[]): DriftRecord[] {
+    const nodes = fleet()?.nodes
+    if (nodes === undefined) return []
+    const reports = staying.map(node => byNode.get(node)!.report)
     const at = now()
     const found = group(reports, nodes).map(each =>
       findDisagreement({ reports: each, now: at, since: disagreeing }),
     )
     disagreeing = new Map(found.flatMap(({ since }) => [...since]))
     return [
-      ...reports.flatMap(report => findUnreachable(report, at) ?? []),
+      ...reports.flatMap(report => findUnreachable(report, at, deaf.get(report.node) ?? null) ?? []),
       ...found.flatMap(({ records }) => records),
     ]
   }
+
+  /** One that is to leave is being emptied, which is no drift. */
+  const isLeaving = (node: string): boolean => fleet()?.nodes.has(node) === false
+  const findStaying = (): string[] => [...byNode.keys()].filter(node => !isLeaving(node))
 
   return {
     reported(report) {
       byNode.set(report.node, { report, names: null, records: [] })
     },
+    listening(found) {
+      if (found === null) return deaf.clear()
+      for (const [node, since] of deaf) if (!found.has(node)) deaf.set(node, since ?? now())
+      for (const node of found) deaf.set(node, null)
+    },
     read() {
       const nodes = fleet()?.nodes
-      // One that is to leave is being emptied, which is no drift.
-      const isLeaving = (node: string): boolean => nodes !== undefined && !nodes.has(node)
-      const staying = [...byNode.keys()].filter(node => !isLeaving(node))
-      const reports = staying.map(node => byNode.get(node)!.report)
+      const staying = findStaying()
       return {
         records: [
           ...staying.flatMap(node => recordsOfNode(node, nodes?.get(node)?.names ?? NO_NAMES)),
-          ...(nodes === undefined ? [] : readFleet(reports, nodes)),
+          ...readFleet(staying),
         ],
         isKnown: node => byNode.has(node) || isLeaving(node),
       }
     },
+    ofFleet: () => readFleet(findStaying()),
   }
 }
 

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import { stringify } from 'yaml'
+import { compareAddresses } from '../../schemas/address.ts'
 import type { DriftRecord } from '../../schemas/drift-record.ts'
-import { DriverName, type NodeTables, type RowKey } from '../../schemas/node-state.ts'
+import { DriverName, IpvsServiceRow, type NodeTables, type RowKey } from '../../schemas/node-state.ts'
 import { buildDesired, type DesiredFleet } from '../desired/build-desired.ts'
 import { checkRules } from '../manifest/check-rules.ts'
 import type { ManifestFile } from '../manifest/manifest.ts'
@@ -52,7 +53,7 @@ export function adoptDrift(input: AdoptInput): Adoption {
     return refuse(
       isDeepStrictEqual(wanted, record.observed)
         ? 'The branch asks for it already.'
-        : 'Only the ring differs, which is made of the backends: no manifest says it, and a repair makes it anew.',
+        : 'Only the ring or the order of the backends differs, which are made of the backends: no manifest says it, and a repair makes it anew.',
     )
   const written = writtenIn(files)
   const proposals = proposeEdits({ ...input, driver, wanted, fleet: before.fleet, written })
@@ -84,8 +85,11 @@ function readFleet(files: readonly ManifestFile[]): Read {
     : { problem: renderDiagnostic(found, { color: false }) }
 }
 
-/** As a desired row says it: a ring is what its backends make of it. */
+/** As a desired row says it: a ring is what its backends make of it, and those of IPVS are in their order. */
 function wantedRow({ observed }: Pick<DriftRecord, 'observed'>): unknown {
+  const ipvs = IpvsServiceRow.safeParse(observed).data
+  if (ipvs !== undefined)
+    return { ...ipvs, backends: ipvs.backends.toSorted((a, b) => compareAddresses(a.address, b.address)) }
   const row = observed as { ring?: object } | null
   return row?.ring === undefined ? observed : { ...row, ring: { ...row.ring, differing: 0 } }
 }

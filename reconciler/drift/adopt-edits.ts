@@ -1,10 +1,10 @@
 import { canonicalAddress } from '../../schemas/address.ts'
 import type { DriftRecord } from '../../schemas/drift-record.ts'
 import type { Backend } from '../../schemas/manifest/backend.ts'
-import { API_VERSION } from '../../schemas/manifest/metadata.ts'
 import type { Kind, Resource } from '../../schemas/manifest/resource.ts'
 import type { Service } from '../../schemas/manifest/service.ts'
 import {
+  type BgpRouteRow,
   BgpRow,
   type DriverName,
   IpvsRow,
@@ -16,6 +16,17 @@ import type { DesiredFleet } from '../desired/build-desired.ts'
 import type { ManifestFile } from '../manifest/manifest.ts'
 import { parseText } from '../manifest/parse-text.ts'
 import { selectNodes } from '../manifest/select-nodes.ts'
+import { proposePeerLoss, proposeRoute } from './adopt-announcement.ts'
+import {
+  accessOf,
+  type Found,
+  flowLimitOf,
+  gueOf,
+  ipvsBackends,
+  ipvsFields,
+  proposeFile,
+  xdpBackends,
+} from './adopt-service-fields.ts'
 import type { ValueChange } from './edit-manifest.ts'
 
 /** A manifest and where it is written. */
@@ -59,6 +70,8 @@ export function proposeEdits(input: ProposalInput): readonly Proposal[] | string
   const row = parsed.data
   const [kind] = record.key.split('/')
   if (kind === 'service') return proposeService(input, row as XdpServiceRow | IpvsServiceRow | null)
+  if (kind === 'route') return proposeRoute(input, row as BgpRouteRow | null)
+  if (kind === 'peer' && row === null) return proposePeerLoss(input)
   const node = find(input, 'Node', record.node)
   if (node === undefined) return `No manifest of Node ${record.node} was found.`
   const changes = nodeChanges(node.resource as Extract<Resource, { kind: 'Node' }>, record.key, row)
@@ -80,10 +93,10 @@ function proposeService(
     [...fleet.nodes.values()].map(({ names }) => names[key]).find(each => each !== undefined)
   const service = find(input, 'Service', name) as Written<Service> | undefined
   if (row === null) return service === undefined ? [] : proposeLoss(input, service)
-  if (service === undefined)
-    return 'match' in row
-      ? 'An unexpected service of IPVS needs its VIP and sysctls too: write its manifest by hand.'
-      : [proposeFile(input, row)]
+  if (service === undefined) {
+    const file = proposeFile(input, row)
+    return typeof file === 'string' ? file : [file]
+  }
   const { spec } = service.resource
   const isServed = fleet.nodes.get(node)!.names[key] !== undefined
   const names = spec.nodes.names
@@ -93,8 +106,8 @@ function proposeService(
   const pool = spec.pool === undefined ? undefined : find(input, 'BackendPool', spec.pool)
   const holder = spec.backends === undefined ? pool : service
   const list = holder?.resource.kind === 'BackendPool' ? holder.resource.spec.backends : spec.backends
-  const backends = 'match' in row ? ipvsBackends(row, spec) : xdpBackends(row)
-  const ofBackends = backends === null ? [] : backendChanges(list ?? [], backends)
+  const backends = 'match' in row ? ipvsBackends(row) : xdpBackends(row)
+  const ofBackends = backendChanges(list ?? [], backends)
   const ofService = [...selector, ...fieldChanges(spec, row)]
   // One proposal changes one document.
   const merged: Proposal = {
@@ -128,64 +141,6 @@ function proposeLoss(input: ProposalInput, service: Written<Service>): Proposal[
       : []),
   ]
 }
-
-function proposeFile({ record, open, allNodes }: ProposalInput, row: XdpServiceRow): Proposal {
-  const { vip, port, endPort, protocol, idleTimeout, encapsulation, hashBy, gue, access, flowLimit, quic } =
-    row
-  const id = record.key.replace(/^service\//, '')
-  const name = `adopted-${id
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, '-')
-    .replaceAll(/^-|-$/g, '')}`.slice(0, 63)
-  const alike = open.filter(
-    each => each.key === record.key && each.driver === record.driver && each.kind === 'unexpected',
-  )
-  const names = [...new Set([record.node, ...(allNodes ? alike.map(({ node }) => node) : [])])].sort()
-  const manifest = {
-    apiVersion: API_VERSION,
-    kind: 'Service',
-    metadata: { name },
-    spec: {
-      vip,
-      ports: [{ port, ...(endPort !== undefined && { endPort }), protocol }],
-      nodes: { names },
-      forwarding: encapsulation,
-      ...(gue && { gue: gueOf(gue) }),
-      ...(hashBy && { hashBy }),
-      ...(access && { access: accessOf(access) }),
-      ...(flowLimit && { flowLimit: flowLimitOf(flowLimit) }),
-      ...(quic && { quic }),
-      udpIdleTimeout: idleTimeout,
-      backends: xdpBackends(row),
-    },
-  }
-  return { kind: 'file', what: `A new Service ${name}`, name, manifest }
-}
-
-/** What a manifest says of a backend; absent: as the default is. */
-type Found = Partial<Pick<Backend, 'port' | 'quicServerId' | 'thresholds'>> & {
-  readonly address: string
-  readonly weight: number
-}
-
-const xdpBackends = ({ backends }: XdpServiceRow): Found[] =>
-  backends.map(({ address, weight, serverId }) => ({
-    ...{ address, weight },
-    ...(serverId !== undefined && { quicServerId: serverId }),
-  }))
-
-/** Null: a backend is reached in another way than the service says. */
-const ipvsBackends = (
-  { backends, match }: IpvsServiceRow,
-  { forwarding }: Service['spec'],
-): Found[] | null =>
-  backends.some(({ forwarding: { method } }) => method !== forwarding)
-    ? null
-    : backends.map(({ address, weight, port, upper, lower }) => ({
-        ...{ address, weight },
-        ...(match.by === 'address' && port !== match.port && { port }),
-        ...(upper > 0 && { thresholds: { upper, lower } }),
-      }))
 
 /** Backends that stay keep their place, and what is written beside them. */
 function backendChanges(list: readonly Backend[], found: readonly Found[]): ValueChange[] {
@@ -241,11 +196,32 @@ const setFields = (
         : { op: 'set', path: [...path, field], value },
     )
 
+/** What is as the default is stays unwritten where it was. */
+function ipvsChanges(spec: Service['spec'], row: IpvsServiceRow): ValueChange[] {
+  const found = ipvsFields(row)
+  const { schedulerFlags, persistence, onePacket = false } = found.ipvs ?? {}
+  return [
+    ...setFields(['spec'], spec, {
+      scheduler: found.scheduler,
+      ...(found.forwarding !== undefined && { forwarding: found.forwarding }),
+      ...(found.gue && { gue: found.gue }),
+      ...(found.gre && { gre: found.gre }),
+    }),
+    ...setFields(
+      ['spec', 'ipvs'],
+      { onePacket: false, ...spec.ipvs },
+      {
+        onePacket,
+        ...(schedulerFlags && { schedulerFlags }),
+        ...(spec.ipvs?.schedulerFlags !== undefined && { schedulerFlags }),
+        persistence: persistence && { ...spec.ipvs?.persistence, ...persistence },
+      },
+    ),
+  ]
+}
+
 function fieldChanges(spec: Service['spec'], row: XdpServiceRow | IpvsServiceRow): ValueChange[] {
-  if ('match' in row) {
-    const scheduler = row.scheduler === 'mh' ? 'maglev' : row.scheduler
-    return setFields(['spec'], spec, { scheduler })
-  }
+  if ('match' in row) return ipvsChanges(spec, row)
   const { encapsulation: forwarding, hashBy = 'flow', gue, access, flowLimit, quic, idleTimeout } = row
   return [
     ...setFields(['spec'], spec, { forwarding, hashBy, udpIdleTimeout: idleTimeout }),
@@ -259,19 +235,6 @@ function fieldChanges(spec: Service['spec'], row: XdpServiceRow | IpvsServiceRow
     }),
   ]
 }
-
-const gueOf = ({ port, variant, checksum }: NonNullable<XdpServiceRow['gue']>) => ({
-  ...{ port, variant },
-  ...(checksum && { checksum: 'full' }),
-})
-const accessOf = ({ allow, deny }: NonNullable<XdpServiceRow['access']>) => ({
-  allow: allow.length > 0 ? allow : undefined,
-  deny: deny.length > 0 ? deny : undefined,
-})
-const flowLimitOf = ({ perSecond, burst, ipv4Bits, ipv6Bits }: NonNullable<XdpServiceRow['flowLimit']>) => ({
-  ...{ perSecond, burst },
-  ...{ ipv4PrefixLength: ipv4Bits, ipv6PrefixLength: ipv6Bits },
-})
 
 /** Null: it is none of what a Node says by itself. */
 function nodeChanges(

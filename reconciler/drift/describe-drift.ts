@@ -40,6 +40,8 @@ function describeChange(record: DriftRecord): string {
       if (desired?.kind === 'service' && observed?.kind === 'service') {
         return describeService(name, desired, observed)
       }
+      if (observed?.kind === 'interface' && observed.program !== undefined)
+        return `has the program ${observed.program} on ${observed.name} in place of its own`
       return `has other ${record.key}: ${differingFields(record).map(renderField).join(', ')}`
     case 'unreachable':
       return 'gives no sign'
@@ -80,6 +82,8 @@ function describeService(name: string, desired: XdpServiceRow, observed: XdpServ
     parts.push(`has backend ${address} of ${name} at weight ${found.get(address)} in place of ${weight}`)
   }
   if (reweighed.length > NAMED) parts.push(`has ${reweighed.length - NAMED} more of other weight`)
+  // See observeService of the driver: its services are not whole without it.
+  if (observed.ring.slots === 0) parts.push(`lost the VIP ${observed.vip} of ${name}`)
   if (observed.ring.differing > 0) {
     parts.push(`has a ring of ${name} that differs in ${observed.ring.differing} slots`)
   }

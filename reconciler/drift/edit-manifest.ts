@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { type Document, isCollection, isSeq, parseAllDocuments, type ToStringOptions } from 'yaml'
+import { type Document, isCollection, isSeq, parseAllDocuments, type ToStringOptions, visit } from 'yaml'
 import type { ValuePath } from '../manifest/manifest.ts'
 
 /** A change of one value of a document. `append`: to the list at `path`, which is made if need be. */
@@ -44,8 +44,17 @@ function makeChange(document: Document, change: ValueChange): void {
 function likeSiblings(document: Document, path: ValuePath, value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
   const sibling = document.getIn(path, true)
-  return document.createNode(value, { flow: isCollection(sibling) && sibling.flow === true })
+  const node = document.createNode(value, { flow: isCollection(sibling) && sibling.flow === true })
+  visit(node, {
+    Scalar(_, scalar) {
+      if (typeof scalar.value === 'string' && SEXAGESIMAL.test(scalar.value)) scalar.type = 'QUOTE_DOUBLE'
+    },
+  })
+  return node
 }
+
+/** Text such as `64512:100`, which is a number to programs that read YAML 1.1. */
+const SEXAGESIMAL = /^\d+(:\d+)+$/
 
 const parseAll = (text: string): Document.Parsed[] => {
   const documents = parseAllDocuments(text, { version: '1.2', schema: 'core' })

@@ -3,10 +3,20 @@ import type { NodeReport } from '../../schemas/report.ts'
 
 /** Reports come every ten seconds. */
 const SILENT_AFTER_MS = 30_000
+/** A worker that is started anew listens again before that. */
+const DEAF_AFTER_MS = 2_000
 
-/** A node that gave no sign for long; null: it did. What it holds is not known, and its dataplane may forward on. */
-export function findUnreachable({ node, at, want }: NodeReport, now: number): DriftRecord | null {
-  if (now - at <= SILENT_AFTER_MS) return null
+/**
+ * A node that gave no sign for long, or whose worker listens no more; null: neither. What it holds is not known, and its
+ * dataplane may forward on. `deafSince`: when it was first seen not to listen; null: it does, or that is not known.
+ */
+export function findUnreachable(
+  { node, at, want }: NodeReport,
+  now: number,
+  deafSince: number | null,
+): DriftRecord | null {
+  const isDeaf = deafSince !== null && now - deafSince >= DEAF_AFTER_MS
+  if (!isDeaf && now - at <= SILENT_AFTER_MS) return null
   return {
     version: DRIFT_RECORD_VERSION,
     node,
@@ -17,7 +27,7 @@ export function findUnreachable({ node, at, want }: NodeReport, now: number): Dr
     revision: want?.revision ?? null,
     desired: null,
     observed: null,
-    since: at,
+    since: isDeaf ? deafSince : at,
     healedAt: null,
     effect: { share: null, text: 'nobody knows what it does; the dataplane forwards without its worker' },
   }
@@ -31,11 +41,11 @@ export interface RingsInput {
   readonly since: ReadonlyMap<string, number>
 }
 
-/** Nodes take a push one after the other. */
-const CONVERGES_WITHIN_MS = 10_000
+/** Of one revision, both applied: what is repaired at once is no disagreement. */
+const CONVERGES_WITHIN_MS = 300
 
 /**
- * Nodes that serve the same, have applied the same revision, and choose other backends than most of them: a packet that
+ * Nodes that serve the same, have applied the same revision (or hold what drifted from it), and choose other backends than most of them: a packet that
  * ECMP sends there goes elsewhere (rule 4). `since` is to be remembered; those that are only converging are told in it alone.
  */
 export function findDisagreement({ reports, now, since }: RingsInput): {
@@ -43,8 +53,10 @@ export function findDisagreement({ reports, now, since }: RingsInput): {
   readonly since: ReadonlyMap<string, number>
 } {
   const fresh = reports.filter(
-    ({ at, outcome, ringsDigest }) =>
-      outcome === 'applied' && ringsDigest !== null && now - at <= SILENT_AFTER_MS,
+    ({ at, outcome, paused, ringsDigest }) =>
+      (outcome === 'applied' || (outcome === 'held' && paused == null)) &&
+      ringsDigest !== null &&
+      now - at <= SILENT_AFTER_MS,
   )
   const byRevision = Map.groupBy(fresh, ({ want }) => want?.revision ?? '')
   const disagreeing = [...byRevision.values()].flatMap(group => {

@@ -25,6 +25,7 @@ export function createEffectMeter(): MeasureEffect {
 }
 
 function measure(item: DriftItem, buildRing: ReturnType<typeof createRingCache>): DriftEffect {
+  if (item.driver === 'bgp') return { share: null, text: describeAnnouncing(item) }
   const [desired, observed] = [readRow(item.desired), readRow(item.observed)]
   const row = desired ?? observed
   if (row === null) return { share: null, text: 'effect on traffic not known' }
@@ -32,7 +33,8 @@ function measure(item: DriftItem, buildRing: ReturnType<typeof createRingCache>)
     case 'service':
       return measureService(serviceOf(desired), serviceOf(observed), buildRing)
     case 'interface':
-      if (item.kind === 'missing') return { share: 1, text: `all flows that arrive on ${row.name}` }
+      if (item.kind === 'missing' || (observed?.kind === 'interface' && observed.program !== undefined))
+        return { share: 1, text: `all flows that arrive on ${row.name}` }
       return { share: 0, text: 'no flows' }
     case 'settings':
       return item.kind === 'missing'
@@ -41,13 +43,24 @@ function measure(item: DriftItem, buildRing: ReturnType<typeof createRingCache>)
   }
 }
 
+/** What routers make of it is theirs. */
+function describeAnnouncing({ key, kind }: DriftItem): string {
+  const [what] = key.split('/')
+  if (what === 'route') {
+    if (kind === 'missing') return 'routers lead none of its flows to this node'
+    return kind === 'unexpected' ? 'routers lead flows here' : 'routers may choose otherwise'
+  }
+  if (kind !== 'missing') return 'effect on traffic not known'
+  return what === 'speaker' ? 'nothing is announced by this node' : 'this peer leads no flows here'
+}
+
 function measureService(
   desired: XdpServiceRow | null,
   observed: XdpServiceRow | null,
   buildRing: ReturnType<typeof createRingCache>,
 ): DriftEffect {
   if (desired === null) return { share: 0, text: 'no flows of what is wanted' }
-  if (observed === null) return { share: 1, text: 'all of its flows' }
+  if (observed === null || observed.ring.slots === 0) return { share: 1, text: 'all of its flows' }
   const { moved, slots } = compareRings(desired.backends, observed.backends, buildRing)
   const share = Math.min(1, Math.max(moved, observed.ring.differing) / slots)
   return { share, text: share === 0 ? 'no new flows' : `${renderShare(share)} of its flows` }

@@ -67,7 +67,7 @@ function matchesXdp(desired: XdpRow, observed: XdpRow): boolean {
   if (desired.kind === 'interface' && observed.kind === 'interface') {
     const attached = desired.attach === 'auto' || desired.attach === observed.attach
     const steered = desired.rps === undefined || desired.rps === (observed.rps ?? 'none')
-    return desired.name === observed.name && attached && steered
+    return desired.name === observed.name && observed.program === undefined && attached && steered
   }
   return equalRows(desired, observed)
 }

@@ -49,9 +49,16 @@ export function roleRules(who: Role): string[] {
 function rightsOf(who: Role): string[] {
   switch (who.role) {
     case 'reconciler':
-      return [`~${KEY_PREFIX}:*`, `&${KEY_PREFIX}:*`, ...allow([...DATA, ...LISTEN, 'scan', 'publish'])]
+      return [
+        `~${KEY_PREFIX}:*`,
+        `&${KEY_PREFIX}:*`,
+        ...allow([...DATA, ...LISTEN, 'scan', 'publish', 'pubsub|numsub']),
+      ]
     case 'status':
-      return [`%R~${KEY_PREFIX}:*`, ...allow(['get', 'mget', 'hgetall', 'smembers', 'exists'])]
+      return [
+        `%R~${KEY_PREFIX}:*`,
+        ...allow(['get', 'mget', 'hgetall', 'smembers', 'exists', 'pubsub|numsub']),
+      ]
     case 'worker':
       return [
         `&${callChannel(who.node)}`,

@@ -3,23 +3,29 @@ import type { RedisConnection } from './connection.ts'
 import { decode } from './decode.ts'
 import { pauseKey } from './keys.ts'
 
-/** That somebody works on a node by hand. Written by commands; gone from Redis when it ends. */
+/** That somebody works on a node by hand, or has ended it. Written by commands; gone from Redis when no worker needs it any more. */
 export interface Pauses {
-  /** Null: nobody does. Throws `QUEUE_VALUE_UNREADABLE`. */
+  /** Null: nothing is known, as in a Redis that was emptied: the worker remembers. Throws `QUEUE_VALUE_UNREADABLE`. */
   read(node: string): Promise<Pause | null>
   write(node: string, pause: Pause, now: number): Promise<void>
-  /** Whether there was one. */
-  end(node: string): Promise<boolean>
+  /** The end of it is written too, or a worker would go by what it remembers. */
+  end(node: string, pause: Pause, now: number): Promise<void>
 }
 
-export const createPauses = (connection: RedisConnection): Pauses => ({
-  async read(node) {
-    const text = await connection.call(redis => redis.get(pauseKey(node)))
-    return text === null ? null : decode(Pause, pauseKey(node), text)
-  },
-  async write(node, pause, now) {
+/** A pause takes that long at most; a worker that hears of the end later does not need to. */
+const LONGEST_MS = 24 * 3_600_000
+
+export function createPauses(connection: RedisConnection): Pauses {
+  const set = async (node: string, pause: Pause, ms: number): Promise<void> => {
     const text = JSON.stringify(Pause.parse(pause))
-    await connection.call(redis => redis.set(pauseKey(node), text, 'PX', Math.max(1, pause.until - now)))
-  },
-  end: async node => (await connection.call(redis => redis.del(pauseKey(node)))) > 0,
-})
+    await connection.call(redis => redis.set(pauseKey(node), text, 'PX', Math.max(1, ms)))
+  }
+  return {
+    async read(node) {
+      const text = await connection.call(redis => redis.get(pauseKey(node)))
+      return text === null ? null : decode(Pause, pauseKey(node), text)
+    },
+    write: (node, pause, now) => set(node, pause, pause.until - now),
+    end: (node, pause, now) => set(node, { ...pause, until: now }, LONGEST_MS),
+  }
+}

@@ -17,6 +17,7 @@ import { openDepartures } from './departures.ts'
 import { describeForeign, findForeign, readLastGood } from './last-good-file.ts'
 import { makeReport } from './make-report.ts'
 import { createNode, type Status } from './node.ts'
+import { openKeptPause } from './pause-file.ts'
 
 const WANT_INTERVAL_MS = 10_000
 const NEWS_WAIT_MS = 100
@@ -31,7 +32,7 @@ export interface ControlPlane {
   /** Null when part of it is not there (yet). */
   readState(digest: Digest, have: NodeState | null): Promise<NodeState | null>
   publishReport(report: NodeReport): Promise<void>
-  /** Somebody works on the node by hand. */
+  /** That somebody works on the node by hand, or has ended it; null: nothing is known of it. */
   readPause(node: string): Promise<Pause | null>
 }
 
@@ -76,6 +77,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const lock = acquireFileLock(join(options.stateDir, 'lock'), `worker of ${options.node}`)
   const startedAt = now()
   const foreign = await findForeign(file)
+  const pause = await openKeptPause(join(options.stateDir, 'pause.json'))
   const node = createNode({
     file,
     drivers,
@@ -91,7 +93,6 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     findWriter: options.findWriter,
   })
 
-  let pause: Pause | null = null
   let batch = new AbortController()
   let wantReadAt = 0
   let published = { text: '', at: 0 }
@@ -111,14 +112,17 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     return want === null ? null : { want, change: null }
   }
 
-  /** It ends by itself, also when nobody can be asked. */
   function currentPause(): Pause | null {
-    return pause !== null && now() < pause.until ? pause : null
+    return pause.current(now())
   }
 
   async function readPause(): Promise<void> {
     const before = currentPause()
-    pause = await controlPlane.readPause(options.node).catch(() => pause)
+    // A Redis or a disk that is away ends no pause.
+    await controlPlane
+      .readPause(options.node)
+      .then(pause.take)
+      .catch(() => {})
     const after = currentPause()
     if (after?.until === before?.until) return
     if (after === null) log.info({}, 'the pause has ended')

@@ -54,13 +54,15 @@ test('a node that disagrees with those that serve the same is told when it had t
   ] as const)
     collector.reported(reportOf(node, rings))
   assert.deepEqual(told(), [])
-  now = 9_999
+  now = 299
   assert.deepEqual(told(), [])
-  now = 10_000
+  now = 300
   assert.deepEqual(told(), [
     'lb-2 chooses other backends than nodes that serve the same (the same packet goes to another backend there)',
   ])
   assert.equal(collector.read().records[0]?.since, 0)
+  collector.reported(reportOf('lb-2', 'e', { outcome: 'held', at: now }))
+  assert.equal(told().length, 1)
   collector.reported(reportOf('lb-2', 'e', { outcome: 'pending', at: now }))
   assert.deepEqual(told(), [])
   collector.reported(reportOf('lb-2', 'd', { at: now }))
@@ -69,15 +71,39 @@ test('a node that disagrees with those that serve the same is told when it had t
 
 test('a node that gives no sign is told, until it does', () => {
   const report = reportOf('lb-1', 'd', { at: 5_000 })
-  assert.equal(findUnreachable(report, 35_000), null)
-  const record = findUnreachable(report, 35_001)
+  assert.equal(findUnreachable(report, 35_000, null), null)
+  const record = findUnreachable(report, 35_001, null)
   assert.equal(record?.since, 5_000)
   assert.equal(nameDrift(record), 'node unreachable')
+})
+
+test('a worker that was heard and listens no more is told of in seconds, and not while nobody can say who listens', () => {
+  let now = 0
+  const collector = createDriftCollector(
+    () => fleet,
+    () => now,
+  )
+  const told = () => collector.ofFleet().map(({ node, kind, since }) => `${node} ${kind} ${since}`)
+  for (const node of ['lb-1', 'lb-2']) collector.reported(reportOf(node, 'd'))
+  collector.listening(new Set(['lb-1']))
+  now = 1_000
+  collector.listening(new Set())
+  now = 2_999
+  collector.listening(new Set())
+  assert.deepEqual(told(), [])
+  now = 3_000
+  assert.deepEqual(told(), ['lb-1 unreachable 1000'])
+  collector.listening(null)
+  assert.deepEqual(told(), [])
+  collector.listening(new Set(['lb-1']))
+  now = 9_000
+  assert.deepEqual(told(), [])
 })
 
 test('drift has the names of the documentation', () => {
   const cases = [
     ['xdp', 'interface/eth0', 'missing', {}, null, 'program detached'],
+    ['xdp', 'interface/eth0', 'changed', {}, { program: 'pass (id 7)' }, 'program replaced'],
     ['xdp', 'settings', 'missing', {}, null, 'pin removed'],
     ['xdp', 'settings', 'changed', {}, {}, 'program replaced'],
     ['xdp', 'service/a', 'changed', {}, { ring: { slots: 65537, differing: 4 } }, 'ring differs'],

@@ -127,7 +127,7 @@ test('a paused node keeps what was done by hand, says so, and goes on when it is
   const at = ['--state-dir', fleet.stateDir]
   const socket = join(fleet.dir, 'http.sock')
   await fleet.startReconciler('--drift-commit-after', '100', '--listen', `unix:${socket}`)
-  await fleet.startWorker('lb-1')
+  const worker = await fleet.startWorker('lb-1')
   await fleet.untilApplied(await fleet.push(makeFiles({ nodes: ['lb-1'] })))
   assert.deepEqual(await fleet.ballast('drift', ...at).then(({ exitCode, stdout }) => [exitCode, stdout]), [
     0,
@@ -153,6 +153,21 @@ test('a paused node keeps what was done by hand, says so, and goes on when it is
   assert.match(metrics, /^ballast_drift_open\{node="lb-1",kind="changed"\} 1$/m)
   assert.match(metrics, /^ballast_drift_flows_share\{node="lb-1"\} 0\.(49|50)/m)
   assert.match(metrics, /^ballast_drift_push_failing 0$/m)
+  // Neither Redis nor the worker's memory is needed for it.
+  await worker.stop()
+  const redis = join(fleet.stateDir, 'redis/redis.sock')
+  await runCommand('redis-cli', ['-s', redis, 'del', '{ballast}:pause:lb-1'])
+  await fleet.startWorker('lb-1')
+  await waitFor('another worker', async () => fleet.log().match(/worker started/g)?.length === 2)
+  const seen = Date.now()
+  await fleet.until(
+    'the other worker reports',
+    ({ nodes }) => (nodes[0]?.reportAge ?? 1e9) < Date.now() - seen,
+  )
+  assert.deepEqual(
+    (await open()).map(({ held }) => held),
+    [undefined, 'pause'],
+  )
   assert.equal((await fleet.ballast('resume', '--node', 'lb-1', ...at)).exitCode, 0)
   await waitFor('it is repaired', async () => (await drift()).exitCode === 0)
 })

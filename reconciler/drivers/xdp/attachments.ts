@@ -1,5 +1,6 @@
 import type { XdpInterfaceRow } from '../../../schemas/node-state.ts'
 import { type Dataplane, readPinnedLinks } from './dataplane.ts'
+import { openProgramById, readProgramInfo } from './libbpf/info.ts'
 import { queryXdp } from './libbpf/links.ts'
 import { interfaceIndex } from './libc.ts'
 import type { NodePins } from './node-pins.ts'
@@ -14,13 +15,26 @@ export interface Attachment {
  * The interfaces whose packets really go through the node's program: by a pinned link, on the interface that
  * has the name now, with this program and no other.
  */
-export function readAttachments(pins: NodePins, { program }: Dataplane): Attachment[] {
-  return readPinnedLinks(pins).flatMap(({ interfaceName: name, programId, ifindex }) => {
-    if (programId !== program.id || ifindex === 0 || ifindex !== interfaceIndex(name)) return []
-    const attached = queryXdp(ifindex)
-    if (attached.programId !== program.id) return []
+export const readAttachments = (pins: NodePins, dataplane: Dataplane): Attachment[] =>
+  readLinkedInterfaces(pins, dataplane).filter(({ row }) => row.program === undefined)
+
+/** Those, and the ones that a pinned link is for and that have another program. */
+export function readLinkedInterfaces(pins: NodePins, { program }: Dataplane): Attachment[] {
+  return readPinnedLinks(pins).flatMap(({ interfaceName: name, programId, ifindex }): Attachment[] => {
+    const index = interfaceIndex(name)
+    if (index === 0 || (ifindex !== 0 && ifindex !== index)) return []
+    const attached = queryXdp(index)
+    if (attached.programId === 0) return []
     const attach = attached.mode === 'generic' ? 'generic' : 'native'
     const rps = readSteering(name)
-    return [{ row: { kind: 'interface', name, attach, ...(rps !== 'none' && { rps }) }, programId }]
+    const row = { kind: 'interface', name, attach, ...(rps !== 'none' && { rps }) } as const
+    const isOurs = [programId, attached.programId].every(id => id === program.id) && ifindex === index
+    if (isOurs) return [{ row, programId }]
+    return [{ row: { ...row, program: nameProgram(attached.programId) }, programId: attached.programId }]
   })
+}
+
+function nameProgram(id: number): string {
+  using program = openProgramById(id)
+  return program === undefined ? `id ${id}` : `${readProgramInfo(program.fd).name} (id ${id})`
 }

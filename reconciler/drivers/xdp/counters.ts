@@ -5,7 +5,7 @@ import { FlowState, isLive, scanFlows } from './flow-table.ts'
 import { knowServices } from './known-services.ts'
 import { type Member, reasons } from './layout.ts'
 import { countPossibleCpus } from './libbpf/features.ts'
-import { readCounters, readCpuCounters } from './member-counters.ts'
+import { readCounters, readCpuCounters, readManyCounters } from './member-counters.ts'
 import { membersIn } from './members.ts'
 import type { NodePins } from './node-pins.ts'
 import type { KnownRing, RingStore } from './ring-store.ts'
@@ -23,7 +23,7 @@ export interface BackendCounters {
 }
 
 export interface XdpCounters {
-  readonly services: Readonly<Record<RowKey, readonly BackendCounters[]>>
+  readonly services: Record<RowKey, BackendCounters[]>
   /** Entries of the flow table that are live, of removed members too. */
   readonly liveFlows: number
 }
@@ -40,17 +40,29 @@ export async function readXdpCounters(context: CountersContext): Promise<XdpCoun
   if (dataplane === undefined) return { services: {}, liveFlows: 0 }
   const known = await knowServices(context, await readTables(dataplane))
   const { connections, liveFlows } = await countConnections(dataplane, known, context.breathe)
+  const { fields, sums } = await readManyCounters(
+    dataplane.maps.member_counters,
+    lastCounter(known),
+    context.breathe,
+  )
   const services: Record<RowKey, BackendCounters[]> = {}
   for (const [rowKey, ring] of known) {
     await context.breathe()
     services[rowKey] = [...membersIn(ring.members)].map(member => {
-      const [packets = 0, bytes = 0, newFlows = 0] =
-        readCounters(dataplane.maps.member_counters, member.counter) ?? []
+      const at = member.counter * fields
       const open = connections.get(nameMember(member)) ?? 0
+      const [packets, bytes, newFlows] = [sums[at] ?? 0, sums[at + 1] ?? 0, sums[at + 2] ?? 0]
       return { address: member.address, packets, bytes, newFlows, connections: open }
     })
   }
   return { services, liveFlows }
+}
+
+function lastCounter(known: ReadonlyMap<RowKey, KnownRing>): number {
+  let last = 0
+  for (const { members } of known.values())
+    for (const { counter } of membersIn(members)) last = Math.max(last, counter)
+  return last
 }
 
 /** By reason, those that were counted at all. */

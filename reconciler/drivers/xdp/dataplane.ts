@@ -126,7 +126,19 @@ function openProgram(program: Descriptor): Dataplane | undefined {
 const hasAll = (maps: Record<string, OpenMap | undefined>): maps is Record<MapName, OpenMap> =>
   MAP_NAMES.every(name => maps[name] !== undefined)
 
-function readConfig(program: ProgramInfo, { fd, info }: OpenMap): Required<ProgramConfig> | undefined {
+/** By id of the program: its constants are frozen, and to find them in its BTF costs more than all else that a look does. */
+const configs = new Map<number, Required<ProgramConfig> | undefined>()
+const CONFIGS_KEPT = 8
+
+function readConfig(program: ProgramInfo, constants: OpenMap): Required<ProgramConfig> | undefined {
+  if (!configs.has(program.id)) {
+    if (configs.size >= CONFIGS_KEPT) configs.clear()
+    configs.set(program.id, decodeConstants(program, constants))
+  }
+  return configs.get(program.id)
+}
+
+function decodeConstants(program: ProgramInfo, { fd, info }: OpenMap): Required<ProgramConfig> | undefined {
   const place = findLoadedVariable(program.btfId, '.rodata', 'config')
   if (place === undefined || place.size !== structs.lb_config.size) return undefined
   const section = Buffer.alloc(info.valueSize)

@@ -3,6 +3,7 @@ import { BallastError } from '../../../schemas/ballast-error.ts'
 import type { Edit, EditOutcome } from '../../../schemas/edit.ts'
 import type { XdpRow } from '../../../schemas/node-state.ts'
 import type { TrafficCounts } from '../../../schemas/traffic-counts.ts'
+import { joinIterables } from '../../process/join-iterables.ts'
 import { watchNetwork } from '../../process/watch-network.ts'
 import { createRingCache } from '../../ring/ring-cache.ts'
 import type { Capabilities, Driver } from '../driver.ts'
@@ -21,6 +22,7 @@ import { observeXdp } from './observe.ts'
 import { createObjectReader } from './program-object.ts'
 import { createRingStore } from './ring-store.ts'
 import { trafficOf } from './traffic-counts.ts'
+import { watchAttachments } from './watch-attachments.ts'
 
 export interface XdpDriverOptions {
   /** Its pins are under `<bpffs>/ballast/<node>`. */
@@ -64,6 +66,8 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
   }
   const digestRows = createTableDigest()
   const inTurn = createTurns()
+  /** As far as was seen last: to look each second whether there is one costs more than all other looks. */
+  let hasNextHops = true
   return {
     name: 'xdp',
     capabilities: async () => findCapabilities(options),
@@ -71,6 +75,7 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
       inTurn(async () => {
         const breathe = createBreather()
         const seen = await observeXdp({ ...context, breathe })
+        hasNextHops ||= seen.facts.nextHops !== undefined
         const wanted = new Set(keys)
         const entries = [...seen.rows].filter(([key]) => keys === undefined || wanted.has(key))
         return {
@@ -99,9 +104,15 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
       return dataplane === undefined ? null : trafficOf(readReasons(dataplane))
     },
     async *watch(signal) {
-      for await (const _ of watchNetwork(['link'], signal)) yield { reason: 'an interface changed' }
+      const changes = [watchNetwork(['link'], signal), watchAttachments(context.pins, signal)]
+      for await (const _ of joinIterables<unknown>(changes)) yield { reason: 'an interface changed' }
     },
-    refreshNextHops: () => inTurn(() => keepNextHops({ ...context, breathe: createBreather() })),
+    async refreshNextHops() {
+      if (!hasNextHops) return
+      await inTurn(async () => {
+        hasNextHops = await keepNextHops({ ...context, breathe: createBreather() })
+      })
+    },
     close: async () => {},
   }
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readAttachments } from './attachments.ts'
+import { readLinkedInterfaces } from './attachments.ts'
 import { openDataplane } from './dataplane.ts'
 import { readEntries } from './libbpf/maps.ts'
 import type { ObserveContext } from './observe.ts'
@@ -12,7 +12,7 @@ export async function fingerprintXdp({ pins, store, readObject }: ObserveContext
   using dataplane = openDataplane(pins)
   if (dataplane === undefined) return 'nothing'
   const hash = createHash('sha256')
-  const attachments = readAttachments(pins, dataplane).map(({ row }) => row)
+  const attachments = readLinkedInterfaces(pins, dataplane).map(({ row }) => row)
   const { program, maps } = dataplane
   hash.update(JSON.stringify([program.id, isPinned(pins, dataplane), readObject(), attachments]))
   for (const name of TABLES) {

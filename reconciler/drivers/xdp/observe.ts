@@ -3,7 +3,7 @@ import type { RowKey, XdpRow, XdpServiceRow, XdpSettingsRow } from '../../../sch
 import type { Facts } from '../../../schemas/report.ts'
 import type { Digest } from '../../../schemas/want.ts'
 import { fleetKeyFingerprint } from '../../ring/flow-hash.ts'
-import { type Attachment, readAttachments } from './attachments.ts'
+import { type Attachment, readLinkedInterfaces } from './attachments.ts'
 import type { Breathe } from './breather.ts'
 import { sizeMaps } from './capacity.ts'
 import { completeRow } from './complete-row.ts'
@@ -43,7 +43,7 @@ export async function observeXdp(context: ObserveContext): Promise<Seen> {
   const rows = new Map<RowKey, XdpRow>()
   const settings = observeSettings(context, dataplane)
   if (settings !== undefined) rows.set('settings', settings)
-  const attachments = readAttachments(pins, dataplane)
+  const attachments = readLinkedInterfaces(pins, dataplane)
   for (const { row } of attachments) rows.set(`interface/${row.name}`, row)
   for (const [rowKey, entry] of tables.services) {
     rows.set(rowKey, observeService(entry, known.get(rowKey), tables))
@@ -106,7 +106,9 @@ function describe(dataplane: Dataplane, store: RingStore, { tables, known, attac
   const counts = countVips(tables.services.values())
   return {
     interfaces: Object.fromEntries(
-      attachments.map(({ row, programId }) => [row.name, { mode: row.attach, programId }]),
+      attachments
+        .filter(({ row }) => row.program === undefined)
+        .map(({ row, programId }) => [row.name, { mode: row.attach, programId }]),
     ),
     program: { id: dataplane.program.id, tag: dataplane.program.tag },
     flows: {

@@ -220,7 +220,7 @@ suite('what somebody does by hand to the maps of the XDP driver', { skip: needsR
       using link = openPin(pins.link(lab.interfaces[0]))
       updateLink(link!.fd, object.programFd('pass'))
     })
-    assert.deepEqual(found, [`create interface/${lab.interfaces[0]}`])
+    assert.deepEqual(found, [`update interface/${lab.interfaces[0]}`])
   })
 
   test('a foreign program on the interface is left alone, and said to be there', async () => {

@@ -8,8 +8,11 @@ export const MapFlag = { mmapable: 1 << 10 } as const
 
 /** A hash is read by whole buckets: room for one that is longer than what should be left. */
 const BUCKET_ROOM = 64
-/** Entries read at a time: most maps have room for far more than is in them. */
+/** Entries read at a time: most maps have room for far more than is in them, and megabytes at each look keep the garbage collector busy. */
+const FIRST_CHUNK = 256
 const READ_CHUNK = 16_384
+/** Values of per-CPU maps are large on a large machine. */
+const READ_BYTES = 4 * 2 ** 20
 
 /**
  * All entries of a map, packed; values of per-CPU maps as one value per possible CPU, each a multiple of 8
@@ -58,10 +61,21 @@ export const freezeMap = (fd: number): void => {
 
 /** Every entry that there is; of a map of maps the ids of the inner maps. */
 export async function readEntries(fd: number, map: MapInfo, valueBytes = map.valueSize): Promise<Entries> {
-  const room = Math.min(map.maxEntries, READ_CHUNK) + BUCKET_ROOM
   const chunks: Entries[] = []
+  for await (const chunk of readChunks(fd, map, valueBytes)) chunks.push(chunk)
+  return joinChunks(chunks)
+}
+
+/** The same, as much at a time as one call reads. */
+export async function* readChunks(
+  fd: number,
+  map: MapInfo,
+  valueBytes = map.valueSize,
+): AsyncGenerator<Entries> {
+  const fits = Math.ceil(READ_BYTES / (map.keySize + valueBytes))
   let cursor: Buffer | null = null
-  for (;;) {
+  for (let chunk = FIRST_CHUNK; ; chunk *= 4) {
+    const room = Math.min(map.maxEntries, chunk, READ_CHUNK, fits) + BUCKET_ROOM
     const next: Buffer = Buffer.alloc(Math.max(map.keySize, 8))
     const count = Buffer.alloc(4)
     count.writeUInt32LE(room)
@@ -70,15 +84,18 @@ export async function readEntries(fd: number, map: MapInfo, valueBytes = map.val
     const values = Buffer.allocUnsafe(valueBytes * room)
     const call = loadLibbpf().bpf_map_lookup_batch
     const result = await callAside(call, fd, cursor, next, keys, values, count, null)
-    if (result === -EOPNOTSUPP || result === -ENOTSUPP) return readOneByOne(fd, map, valueBytes)
+    if (result === -EOPNOTSUPP || result === -ENOTSUPP) {
+      yield readOneByOne(fd, map, valueBytes)
+      return
+    }
     if (result < 0 && result !== -ENOENT) throw bpfFault(`reading ${map.name}`, -result)
     const read = count.readUInt32LE()
-    chunks.push({
+    yield {
       count: read,
       keys: keys.subarray(0, read * map.keySize),
       values: values.subarray(0, read * valueBytes),
-    })
-    if (result === -ENOENT) return joinChunks(chunks)
+    }
+    if (result === -ENOENT) return
     cursor = next
   }
 }

@@ -12,10 +12,12 @@ type Context = Pick<ObserveContext, 'pins' | 'store' | 'breathe'>
 const ANSWER_MS = 20
 const ANSWERS_AWAITED = 5
 
-/** Of a node that may have no program at all. */
-export async function keepNextHops(context: Context): Promise<void> {
+/** Of a node that may have no program at all. Whether there is anybody whose link address matters. */
+export async function keepNextHops(context: Context): Promise<boolean> {
   using dataplane = openDataplane(context.pins)
-  if (dataplane !== undefined) await refresh(dataplane, context)
+  if (dataplane === undefined) return false
+  const { resolved, unresolved } = await refresh(dataplane, context)
+  return resolved + unresolved.length > 0
 }
 
 /** For services that are about to be made: gives their neighbours a moment to answer, so that the first flows reach them all. */

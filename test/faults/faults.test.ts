@@ -25,7 +25,8 @@ const ROUNDS = Number(process.env.BALLAST_FAULT_ROUNDS ?? 8)
 const SEED = Number(process.env.BALLAST_FAULT_SEED ?? randomInt(2 ** 31))
 /** Rounds between two looks whether the fleet still comes to rest. */
 const LOOK_EVERY = 25
-const REST_LIMIT_MS = 60_000
+/** Ends a run that hangs; says nothing about how quick it should be: starts take minutes on a machine that is busy. */
+const REST_LIMIT_MS = 240_000
 const VIPS = ['203.0.113.10', '2001:db8::10', '203.0.113.53']
 const LOAD = { targets: ['http://203.0.113.10/', 'http://[2001:db8::10]/'], interval: 10, timeout: 10_000 }
 const OBJECT = join(import.meta.dirname, '../../bpf/build/lb.bpf.o')
@@ -44,7 +45,7 @@ interface Pushes {
 
 test(`${ROUNDS} rounds of kill -9 lose no request, no revision and no key (rules 1, 5, 7)`, {
   skip,
-  timeout: 60_000 + ROUNDS * 10_000,
+  timeout: 300_000 + ROUNDS * 20_000,
 }, async t => {
   const random = createRandom(SEED)
   t.diagnostic(`seed ${SEED}: repeat with BALLAST_FAULT_SEED=${SEED} BALLAST_FAULT_ROUNDS=${ROUNDS}`)

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { RING_SLOTS } from '../../schemas/ring-limits.ts'
+import { fillSlots } from './fill-slots.ts'
 import { compareIdentities, type Identity, identify } from './identity.ts'
 
 /**
@@ -33,16 +34,12 @@ export interface RingBackend {
  * choice would move every flow of a fleet in the middle of its upgrade.
  */
 export function buildRing(backends: readonly RingBackend[]): Uint16Array {
-  const slots = new Uint16Array(RING_SLOTS).fill(SLOT_NONE)
   const weighted = orderByIdentity(backends).filter(({ index }) => backends[index]!.weight > 0)
-  fillSlots(slots, {
-    owners: Int32Array.from(weighted, ({ index }) => index),
-    quotas: shareSlots(weighted.map(({ index }) => backends[index]!.weight)),
-    places: Uint16Array.from(weighted, ({ preference: { start, a } }) => Math.imul(start, a)),
-    firsts: Uint16Array.from(weighted, ({ preference }) => preference.a),
-    seconds: Uint16Array.from(weighted, ({ preference }) => preference.b),
-  })
-  return slots
+  if (weighted.length === 0) return new Uint16Array(RING_SLOTS).fill(SLOT_NONE)
+  const quotas = shareSlots(weighted.map(({ index }) => backends[index]!.weight))
+  return fillSlots(
+    weighted.map(({ index, preference }, turn) => ({ owner: index, quota: quotas[turn]!, ...preference })),
+  )
 }
 
 /** How many slots each backend has, as given: what `buildRing` gives out, without building it. */
@@ -63,49 +60,6 @@ export function countSlotsOfSorted(backends: readonly RingBackend[]): number[] {
   const quotas = shareSlots(backends.filter(({ weight }) => weight > 0).map(({ weight }) => weight))
   let turn = 0
   return backends.map(({ weight }) => (weight > 0 ? quotas[turn++]! : 0))
-}
-
-interface Turns {
-  readonly owners: Int32Array
-  readonly quotas: Int32Array
-  /** n * a of the last probe, mod 2^16. */
-  readonly places: Uint16Array
-  readonly firsts: Uint16Array
-  readonly seconds: Uint16Array
-}
-
-/**
- * Every backend is due quota / rounds slots in each round. The probes of the inner loop, 700,000 of them for
- * 100 backends, are what a ring costs; hence integers throughout, and one multiplication a probe.
- */
-function fillSlots(slots: Uint16Array, { owners, quotas, places, firsts, seconds }: Turns): void {
-  const count = owners.length | 0
-  if (count === 0) return
-  const rounds = Math.ceil(RING_SLOTS / count) | 0
-  const due = new Int32Array(count)
-  slots[RING_SLOTS - 1] = owners[0]!
-  quotas[0]! -= 1
-  for (let round = 0; round < rounds; round = (round + 1) | 0) {
-    for (let turn = 0; turn < count; turn = (turn + 1) | 0) {
-      let credit = (due[turn]! + quotas[turn]!) | 0
-      if (credit >= rounds) {
-        const a = firsts[turn]! | 0
-        const b = seconds[turn]! | 0
-        let x = places[turn]! | 0
-        do {
-          let slot = 0
-          do {
-            x = (x + a) & 0xffff
-            slot = Math.imul(x ^ (x >> 7), b) & 0xffff
-          } while (slots[slot] !== SLOT_NONE)
-          slots[slot] = owners[turn]!
-          credit = (credit - rounds) | 0
-        } while (credit >= rounds)
-        places[turn] = x
-      }
-      due[turn] = credit
-    }
-  }
 }
 
 /** How many slots each positive weight gets: by largest remainder, ties to the first, at least one each. */

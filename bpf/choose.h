@@ -16,7 +16,7 @@
 #include "parse.h"
 #include "quic.h"
 
-/* reason: REASON_FORWARDED_*, or REASON_DROP_* and no member. */
+/* reason: REASON_FORWARDED_*; without a member REASON_DROP_*, or REASON_PASS_HANDOVER. */
 struct choice {
 	struct member *member;
 	enum reason reason;
@@ -139,8 +139,8 @@ static __always_inline __u64 hash_for_slot(const struct ring *ring, const struct
 	return slot_hash(config.fleet_key, key, packet, ring->hash_by);
 }
 
-/* The member that a packet of the flow would go to now; no entry is touched. NULL: none. */
-static __always_inline struct member *peek_member(struct ring *ring, const struct service_key *key,
+/* The member that a packet of the flow would go to now; no entry is touched. */
+static __always_inline struct choice peek_member(struct ring *ring, const struct service_key *key,
 						  const struct packet *packet, __u64 hash)
 {
 	__u64 buckets = bucket_hash(hash, config.bucket_key);
@@ -156,12 +156,14 @@ static __always_inline struct member *peek_member(struct ring *ring, const struc
 	if (found.place && !flow_forgotten(ring, found.data, flow_now())) {
 		member = flow_member(ring, found.data);
 		if (member)
-			return member;
+			return (struct choice){ member, REASON_FORWARDED_FLOW };
 	}
+	if (!found.place && ring->features & RING_HANDOVER)
+		return (struct choice){ .reason = REASON_PASS_HANDOVER };
 	index = slot_member(ring, hash_for_slot(ring, key, packet, hash));
 	if (index >= RING_MEMBERS || !ring->members[index].generation)
-		return NULL;
-	return &ring->members[index];
+		return (struct choice){ .reason = REASON_DROP_NO_BACKEND };
+	return (struct choice){ &ring->members[index], REASON_FORWARDED_RING };
 }
 
 /* bytes: of the frame, for the counters. */
@@ -202,12 +204,12 @@ static __always_inline struct choice choose_member(struct xdp_md *ctx, struct ri
 			return (struct choice){ member, REASON_FORWARDED_FLOW };
 		}
 	}
+	attempt.place = found.place;
 	if (ring->features) {
-		attempt.reason = may_begin(ctx, ring, attempt.state);
+		attempt.reason = may_begin(ctx, ring, attempt.state, !!found.place);
 		if (attempt.reason != REASON_NONE)
 			return (struct choice){ .reason = attempt.reason };
 	}
-	attempt.place = found.place;
 	attempt.slot_hash = hash_for_slot(ring, key, packet, hash);
 	member = start_flow(ring, &attempt);
 	return (struct choice){ member, attempt.reason };

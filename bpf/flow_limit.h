@@ -74,16 +74,33 @@ static __always_inline bool take_flow(const struct ring *ring, const struct pack
 	return true;
 }
 
-/* Why no flow begins with a packet in this state, or REASON_NONE; of a ring with features. See may_enter for why it is global. */
-__noinline int may_begin(struct xdp_md *ctx, const struct ring *ring, __u32 state)
+/*
+ * While a service moves between the kernel's load balancer and this one, no connection is to change its
+ * backend: the old one keeps what it knows, the new one gets the SYNs. UDP has none; its flows move at once.
+ */
+static __always_inline bool is_handed_over(const struct ring *ring, __u32 state)
+{
+	if (ring->features & RING_TO_IPVS)
+		return true;
+	return ring->features & RING_FROM_IPVS && state != FLOW_SYN && state != FLOW_UDP;
+}
+
+/*
+ * Why no flow begins with a packet in this state, or REASON_NONE; of a ring with features. known: the flow has an
+ * entry, of a member that is gone, or one that a SYN opens anew. See may_enter for why it is global.
+ */
+__noinline int may_begin(struct xdp_md *ctx, const struct ring *ring, __u32 state, __u32 known)
 {
 	struct service_key flow __attribute__((aligned(8))) = {};
 	struct packet packet = {};
-	struct cursor cursor = frame_cursor(ctx);
+	struct cursor cursor;
 
-	parse_packet(&cursor, &flow, &packet);
 	if (!ring)
 		return REASON_DROP_NO_BACKEND;
+	if (!known && is_handed_over(ring, state))
+		return REASON_PASS_HANDOVER;
+	cursor = frame_cursor(ctx);
+	parse_packet(&cursor, &flow, &packet);
 	if (ring->features & RING_ACCESS && !is_allowed(ring, &packet))
 		return REASON_DROP_ACCESS;
 	if (ring->features & RING_FLOW_LIMIT && (state == FLOW_SYN || state == FLOW_UDP) &&

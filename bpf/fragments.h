@@ -2,7 +2,7 @@
 /*
  * Fragments of TCP and UDP packets to a VIP. The first has the ports: it is
  * balanced as a whole packet would be, and where it went is remembered. Later
- * ones have none, and follow it. One that comes before the first, or to
+ * ones have none, and follow it, to the kernel's load balancer too. One that comes before the first, or to
  * another load balancer, is dropped and counted: nothing is held back here.
  */
 #ifndef BALLAST_FRAGMENTS_H
@@ -123,7 +123,7 @@ __noinline int follow_first(struct xdp_md *ctx, struct fragment *first)
 	if (!found || (flow_now() - found->tick) % (1 << FLOW_STAMP_BITS) > FRAGMENT_TICKS)
 		return REASON_DROP_FRAGMENT_UNKNOWN;
 	*first = *found;
-	return REASON_FORWARDED_FRAGMENT;
+	return found->generation ? REASON_FORWARDED_FRAGMENT : REASON_PASS_HANDOVER;
 }
 
 /* Of a first fragment: fills `first`, or says why not. bytes: of the frame. */
@@ -184,7 +184,7 @@ static __always_inline struct route route_fragment(struct xdp_md *ctx, __u32 byt
 
 	if (route.choice.reason == REASON_NONE) {
 		route.choice.reason = balance_first(ctx, bytes, &first);
-		if (first.generation)
+		if (first.generation || route.choice.reason == REASON_PASS_HANDOVER)
 			remember_first(ctx, &first);
 	}
 	if (!first.generation)

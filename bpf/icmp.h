@@ -174,8 +174,8 @@ static __always_inline struct verdict forward_error(struct xdp_md *ctx, struct c
 						    __u32 bytes)
 {
 	struct verdict verdict = { XDP_DROP, REASON_DROP_NO_BACKEND };
-	struct member *member;
 	struct found_service service = {};
+	struct choice choice;
 	struct ring *ring;
 	enum reason reason;
 	__u64 hash;
@@ -193,11 +193,13 @@ static __always_inline struct verdict forward_error(struct xdp_md *ctx, struct c
 	if (!ring)
 		return verdict;
 	hash = flow_hash(config.fleet_key, key, packet);
-	member = peek_member(ring, key, packet, hash);
-	if (!member)
+	choice = peek_member(ring, key, packet, hash);
+	if (choice.reason == REASON_PASS_HANDOVER)
+		return (struct verdict){ XDP_PASS, choice.reason };
+	if (!choice.member)
 		return verdict;
-	verdict = deliver(ctx, packet, ring, (struct choice){ member, REASON_FORWARDED_ICMP }, hash,
-			  bytes);
+	choice.reason = REASON_FORWARDED_ICMP;
+	verdict = deliver(ctx, packet, ring, choice, hash, bytes);
 	if (verdict.reason == REASON_TOO_BIG)
 		verdict.reason = REASON_DROP_TOO_BIG;
 	return verdict;

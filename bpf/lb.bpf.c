@@ -24,8 +24,11 @@ char LICENSE[] SEC("license") = "GPL";
 static __always_inline struct verdict forward(struct xdp_md *ctx, const struct packet *packet,
 					      struct route route, __u32 bytes)
 {
-	if (!route.choice.member)
+	if (!route.choice.member) {
+		if (route.choice.reason == REASON_PASS_HANDOVER)
+			return (struct verdict){ XDP_PASS, route.choice.reason };
 		return (struct verdict){ XDP_DROP, route.choice.reason };
+	}
 	return deliver_or_answer(ctx, packet, route.ring, route.choice, route.hash, bytes);
 }
 
@@ -55,7 +58,8 @@ static __noinline int refuse(struct xdp_md *ctx, struct service_key *key, enum r
 {
 	enum xdp_action action = XDP_DROP;
 
-	if (reason == REASON_PASS_NOT_IP || reason == REASON_PASS_NOT_VIP) {
+	if (reason == REASON_PASS_NOT_IP || reason == REASON_PASS_NOT_VIP ||
+	    reason == REASON_PASS_HANDOVER) {
 		action = XDP_PASS;
 	} else if (!bpf_map_lookup_elem(&vips, &key->vip)) {
 		reason = REASON_PASS_NOT_VIP;

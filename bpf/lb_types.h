@@ -103,6 +103,11 @@ enum ring_features {
 	RING_ACCESS_DENY = 1 << 1, /* those in none of its prefixes are not */
 	RING_FLOW_LIMIT = 1 << 2,  /* new flows per source prefix are limited */
 	RING_QUIC = 1 << 3,	   /* connection ids name the member, by quic_list */
+	/* The kernel's load balancer (IPVS) serves it besides: it keeps what it began before this ring came, */
+	RING_FROM_IPVS = 1 << 4,
+	/* or begins what is new, and this ring keeps what it has. */
+	RING_TO_IPVS = 1 << 5,
+	RING_HANDOVER = RING_FROM_IPVS | RING_TO_IPVS,
 };
 
 /*
@@ -239,11 +244,11 @@ struct fragment_key {
 };
 
 struct fragment {
-	__u64 hash;    /* of the flow */
-	__u32 service; /* service.id */
-	__u32 tick;    /* when it was seen, as in flow entries */
-	__u32 index;   /* of the member, and */
-	__u32 generation;
+	__u64 hash;	  /* of the flow */
+	__u32 service;	  /* service.id */
+	__u32 tick;	  /* when it was seen, as in flow entries */
+	__u32 index;	  /* of the member, and */
+	__u32 generation; /* 0: the kernel's load balancer has it */
 };
 
 /* member_counters: a per-CPU array, by member.counter. */
@@ -285,6 +290,7 @@ enum reason {
 	REASON_PASS_NOT_VIP,   /* or sent to a link-layer group: to the kernel */
 	REASON_PASS_NEIGHBOUR, /* neighbour discovery about a VIP: the kernel answers */
 	REASON_PASS_UNMATCHED, /* a VIP, but none of its services; passed by configuration */
+	REASON_PASS_HANDOVER, /* a flow that the kernel's load balancer keeps, or begins: see ring_features */
 	REASON_DROP_UNMATCHED, /* a VIP, but none of its services */
 	REASON_DROP_MALFORMED, /* shorter than its headers say */
 	REASON_DROP_FRAGMENT, /* of a packet to a VIP: of neither TCP nor UDP, or fragments are not tracked */

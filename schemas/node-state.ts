@@ -85,6 +85,11 @@ export const XdpServiceRow = z.strictObject({
   flowLimit: FlowLimit.exactOptional(),
   /** Connection ids with this config id name the backend by its `serverId`, which is then as long for all. */
   quic: z.strictObject({ configId: z.int().min(0).max(6) }).exactOptional(),
+  /**
+   * While the service moves between the dataplanes: IPVS keeps the connections that it has, or gets the new ones. Never in a
+   * wanted row.
+   */
+  handover: z.enum(['from-ipvs', 'to-ipvs']).exactOptional(),
   /** `differing`: slots that are not what Maglev makes of the backends; always 0 in a desired row. */
   ring: z.strictObject({ slots: z.int(), differing: z.int() }),
   /** Seconds after which an idle UDP flow is forgotten. */

@@ -13,7 +13,8 @@ import type { Handover } from '../../schemas/want.ts'
 /**
  * What goes, goes in steps that wait (rule 2): a route first asks routers to prefer others (RFC 8326), then is
  * withdrawn; a service that nobody is led to any more gets no new flows, and is removed when its connections have
- * ended or its time is up; so is a backend of IPVS. Here is what a node should hold at this moment, on its way
+ * ended or its time is up; so is a backend of IPVS. A service that moves between XDP and IPVS is served by both meanwhile:
+ * the new one gets what begins, the old one keeps what it has. Here is what a node should hold at this moment, on its way
  * from what it holds to what is wanted. Nobody waits: the node looks again, and the answer is another one.
  */
 export interface Step {
@@ -80,6 +81,12 @@ export function planStep(input: StepInput): Step {
   return step.finish()
 }
 
+interface MoveToXdp {
+  readonly row: IpvsServiceRow
+  readonly successor: XdpServiceRow
+  readonly connections: ReadonlyMap<string, number> | null
+}
+
 class Departure {
   readonly #input: StepInput
   readonly #target: NodeTables
@@ -105,8 +112,10 @@ class Departure {
 
   removeXdpService(key: RowKey): void {
     const row = this.#input.observed.xdp[key] as XdpServiceRow
-    const successor = this.#input.wanted.ipvs[key]
-    if (successor !== undefined) return
+    if (this.#input.wanted.ipvs[key] !== undefined) {
+      this.#moveToIpvs(key, row)
+      return
+    }
     if (this.#isLed(row.vip)) {
       this.#target.xdp[key] = row
       return
@@ -132,10 +141,50 @@ class Departure {
         }
       return
     }
-    if (this.#input.wanted.xdp[key] !== undefined) return
+    const successor = this.#input.wanted.xdp[key]
+    if (successor?.kind === 'service') {
+      this.#moveToXdp(key, { row, successor, connections })
+      return
+    }
     if (row.match.by === 'address' && this.#isLed(row.match.vip)) this.#target.ipvs[key] = row
     else if (this.#mayStay('ipvs', key, sumOf(connections)))
       this.#target.ipvs[key] = { ...row, backends: row.backends.map(drained) }
+  }
+
+  /** XDP sees packets first: it lets new connections pass once IPVS stands, and goes when it has none left. */
+  #moveToIpvs(key: RowKey, row: XdpServiceRow): void {
+    const { handover, ...plain } = row
+    const { ipvs } = this.#input.observed
+    if (ipvs[key] === undefined || ipvs[`vip/${row.vip}`] === undefined) {
+      this.#target.xdp[key] = plain
+      this.#pending.push(`${key} goes to IPVS as soon as that serves it`)
+      return
+    }
+    // All services of a VIP go at once: to one that XDP knows, it drops what is for none of its services.
+    const together = this.#movingWith(row.vip)
+    const begun = together.every(([, each]) => each.handover === 'to-ipvs')
+    const left = together.reduce((sum, [name]) => sum + sumOf(this.#input.connections('xdp', name)), 0)
+    if (begun && !this.#mayStay('xdp', key, left)) return
+    this.#target.xdp[key] = { ...plain, handover: 'to-ipvs' }
+    if (handover !== 'to-ipvs') this.#pending.push(`${key} goes to IPVS, which gets what is new`)
+  }
+
+  #movingWith(vip: string): [RowKey, XdpServiceRow][] {
+    const { wanted, observed } = this.#input
+    return Object.entries(observed.xdp).flatMap(([key, row]) =>
+      row.kind === 'service' && row.vip === vip && wanted.xdp[key] === undefined ? [[key, row]] : [],
+    )
+  }
+
+  /** XDP takes what is new, and lets what it does not know pass to IPVS, until that has no connections left. */
+  #moveToXdp(key: RowKey, { row, successor, connections }: MoveToXdp): void {
+    const { [key]: observed } = this.#input.observed.xdp
+    const begun = observed?.kind === 'service' && observed.handover === 'from-ipvs'
+    // Counted once nothing new can come.
+    if (begun && !this.#mayStay('ipvs', key, sumOf(connections))) return
+    this.#target.ipvs[key] = row
+    this.#target.xdp[key] = { ...successor, handover: 'from-ipvs' }
+    if (!begun) this.#pending.push(`${key} comes from IPVS, which keeps the connections that it has`)
   }
 
   /** What the rest needs stays as long as that: sessions for routes, the program, the addresses and sysctls for services. */

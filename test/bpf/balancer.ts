@@ -68,6 +68,7 @@ export interface ServiceFields {
   readonly endPort?: number
   readonly access?: Access
   readonly flowLimit?: FlowLimit
+  readonly handover?: 'from-ipvs' | 'to-ipvs'
   /** Server ids in hex digits, by the index of the member. */
   readonly quic?: { readonly configId: number; readonly serverIds: Readonly<Record<number, string>> }
 }
@@ -256,6 +257,7 @@ function createRing(
     hashBy,
     access,
     flowLimit,
+    handover,
     quic,
   }: ServiceFields,
   list: number,
@@ -276,6 +278,7 @@ function createRing(
     idleTimeout: idleTimeout ?? 60,
     ...(access && { access: { list, otherwise: access.otherwise } }),
     ...(flowLimit && { flowLimit }),
+    ...(handover && { handover }),
     ...(quic && {
       quic: { list, configId: quic.configId, idBytes: (Object.values(quic.serverIds)[0]?.length ?? 2) / 2 },
     }),

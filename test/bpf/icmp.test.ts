@@ -139,6 +139,20 @@ suite('ICMP to a VIP', { skip: needsRoot }, () => {
     )
   })
 
+  for (const handover of ['from-ipvs', 'to-ipvs'] as const)
+    test(`while a service moves (${handover}), an error about a flow that IPVS has is for IPVS`, async () => {
+      const [service] = SERVICES
+      using balancer = await openBalancer({ services: [service!] })
+      balancer.send(buildFrame({ ...from4, tcpFlags: Tcp.syn }))
+      await balancer.swapRing(0, { ...service!, handover })
+      balancer.counted()
+      const about = (flow: PacketFields): Buffer =>
+        icmpFrame({ source: TELLER4, vip: VIP4, type: 3, code: 4, rest: 1400, body: quote(flow) })
+      assert.equal(balancer.send(about(from4)).action, 'tx')
+      assert.equal(balancer.send(about({ ...from4, sourcePort: 40_001 })).action, 'pass')
+      assert.deepEqual(balancer.counted(), { forwarded_icmp: 1, pass_handover: 1 })
+    })
+
   test('an error is found by what it quotes behind IPv4 options', async () => {
     using balancer = await openBalancer({ services: SERVICES })
     const frame = icmpFrame({ source: TELLER4, vip: VIP4, type: 3, body: quote(from4, { options: true }) })

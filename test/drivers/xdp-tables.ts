@@ -139,6 +139,7 @@ const service = fc
     ),
     ...optional('access', access),
     ...optional('flowLimit', flowLimit),
+    ...optional('handover', fc.constantFrom('from-ipvs' as const, 'to-ipvs' as const)),
     ...optional('quic', fc.record({ configId: fc.integer({ min: 0, max: 6 }) })),
     idBytes: fc.integer({ min: 1, max: 8 }),
     protocol: fc.constantFrom('tcp', 'udp'),

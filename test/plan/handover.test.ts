@@ -112,6 +112,90 @@ test('a backend that leaves a service of IPVS gets nothing new, and goes when it
   assert.deepEqual(planStep({ ...later, connections: () => new Map([['10.0.1.1 80', 2]]) }).target, wanted)
 })
 
+test('a service moves to IPVS and back: both serve it, and the old one goes when it has no connections left', () => {
+  const offer = { vip: VIPS[0]!, announced: false, backends: BACKENDS } as const
+  const xdp = tablesFor([{ ...offer, dataplane: 'xdp' }])
+  const ipvs = tablesFor([{ ...offer, dataplane: 'ipvs' }])
+  const key = `service/${VIPS[0]}:80/tcp`
+  const one = () => new Map([['10.0.1.1', 1]])
+  const none = () => new Map<string, number>()
+  /** What is held after each step: the direction that XDP has, whether IPVS has it. */
+  const walk = (wanted: NodeTables, from: NodeTables, connections: (() => Map<string, number>)[]) => {
+    let observed = from
+    let leaving: Leaving = {}
+    return connections.map(open => {
+      const step = planStep({ wanted, observed, leaving, connections: open, handover: HANDOVER, now: 0 })
+      ;({ target: observed, leaving } = step)
+      const row = observed.xdp[key]
+      const held = row?.kind === 'service' ? (row.handover ?? 'alone') : 'gone'
+      const isDone = JSON.stringify(observed) === JSON.stringify(wanted)
+      assert.equal(step.pending.length > 0, !isDone)
+      if (observed.ipvs[key] !== undefined) assert.ok(observed.ipvs[`vip/${VIPS[0]}`])
+      return [held, observed.ipvs[key] === undefined ? 'gone' : 'there']
+    })
+  }
+  // IPVS stands before XDP lets anything pass, even when there is no connection.
+  assert.deepEqual(walk(ipvs, xdp, [none, none, none]), [
+    ['alone', 'there'],
+    ['to-ipvs', 'there'],
+    ['gone', 'there'],
+  ])
+  assert.deepEqual(walk(ipvs, xdp, [one, one, one, none]), [
+    ['alone', 'there'],
+    ['to-ipvs', 'there'],
+    ['to-ipvs', 'there'],
+    ['gone', 'there'],
+  ])
+  // Connections of IPVS are counted once XDP takes all that is new.
+  assert.deepEqual(walk(xdp, ipvs, [none, one, none]), [
+    ['from-ipvs', 'there'],
+    ['from-ipvs', 'there'],
+    ['alone', 'gone'],
+  ])
+  // Turned round in the middle.
+  const halfway = planStep({
+    wanted: ipvs,
+    observed: xdp,
+    leaving: {},
+    connections: one,
+    handover: HANDOVER,
+    now: 0,
+  })
+  const further = { wanted: ipvs, leaving: halfway.leaving, connections: one, handover: HANDOVER, now: 0 }
+  const moving = planStep({ ...further, observed: halfway.target })
+  assert.deepEqual(walk(xdp, moving.target, [one, none]), [
+    ['from-ipvs', 'there'],
+    ['alone', 'gone'],
+  ])
+})
+
+test('services of one VIP leave XDP together, when none of them has connections left', () => {
+  const offer = { vip: VIPS[0]!, announced: false, backends: BACKENDS } as const
+  const twice = (tables: NodeTables): NodeTables => {
+    const key = `service/${VIPS[0]}:80/tcp`
+    const other = `service/${VIPS[0]}:443/tcp`
+    const { xdp, ipvs } = tables
+    const ofXdp = xdp[key]
+    const ofIpvs = ipvs[key]
+    if (ofXdp?.kind === 'service') xdp[other] = { ...ofXdp, port: 443 }
+    if (ofIpvs?.kind === 'service' && ofIpvs.match.by === 'address')
+      ipvs[other] = { ...ofIpvs, match: { ...ofIpvs.match, port: 443 } }
+    return tables
+  }
+  const wanted = twice(tablesFor([{ ...offer, dataplane: 'ipvs' }]))
+  let observed = twice(tablesFor([{ ...offer, dataplane: 'xdp' }]))
+  let leaving: Leaving = {}
+  const left: number[] = []
+  for (const open of [1, 1, 1, 0]) {
+    const connections = (_: string, key: string) => new Map([['10.0.1.1', key.includes('443') ? open : 0]])
+    const step = planStep({ wanted, observed, leaving, connections, handover: HANDOVER, now: 0 })
+    ;({ target: observed, leaving } = step)
+    left.push(Object.values(observed.xdp).filter(({ kind }) => kind === 'service').length)
+  }
+  assert.deepEqual(left, [2, 2, 2, 0])
+  assert.deepEqual(observed, wanted)
+})
+
 test('a node with nothing on its way out should be just what is wanted', () => {
   const wanted = tablesFor([{ vip: VIPS[0]!, dataplane: 'xdp', announced: true, backends: BACKENDS }])
   const step = planStep({

@@ -106,6 +106,7 @@ export const reasons = [
   'pass_not_vip',
   'pass_neighbour',
   'pass_unmatched',
+  'pass_handover',
   'drop_unmatched',
   'drop_malformed',
   'drop_fragment',
@@ -157,6 +158,8 @@ export interface Ring {
   /** `list`: the number of its prefixes in access_prefixes. */
   readonly access?: { readonly list: number; readonly otherwise: 'allow' | 'deny' }
   readonly flowLimit?: FlowLimit
+  /** The direction in which it moves, while the other dataplane serves it too. */
+  readonly handover?: NonNullable<XdpServiceRow['handover']>
   /** `list`: the number of its server ids in quic_servers; all of them have `idBytes`. */
   readonly quic?: { readonly list: number; readonly configId: number; readonly idBytes: number }
   /** Seconds. */

@@ -7,13 +7,14 @@ const ACCESS = 1 << 0
 const ACCESS_DENY = 1 << 1
 const FLOW_LIMIT = 1 << 2
 const QUIC = 1 << 3
+const HANDOVERS = { 'from-ipvs': 1 << 4, 'to-ipvs': 1 << 5 } as const
 
-type Features = Pick<Ring, 'access' | 'flowLimit' | 'quic'> & { readonly endPort?: number }
+type Features = Pick<Ring, 'access' | 'flowLimit' | 'quic' | 'handover'> & { readonly endPort?: number }
 
-export function encodeFeatures(bytes: Buffer, { access, flowLimit, quic, key }: Ring): void {
+export function encodeFeatures(bytes: Buffer, { access, flowLimit, quic, handover, key }: Ring): void {
   const { fields } = structs.ring
   bytes.writeUInt16BE(key.endPort ?? 0, fields.end_port)
-  let flags = 0
+  let flags = handover === undefined ? 0 : HANDOVERS[handover]
   if (access !== undefined) {
     flags |= ACCESS | (access.otherwise === 'deny' ? ACCESS_DENY : 0)
     bytes.writeUInt32LE(access.list, fields.access_list)
@@ -40,6 +41,8 @@ export function decodeFeatures(ring: Buffer): Features {
   const endPort = ring.readUInt16BE(fields.end_port)
   return {
     ...(endPort !== 0 && { endPort }),
+    ...((flags & HANDOVERS['from-ipvs']) !== 0 && { handover: 'from-ipvs' as const }),
+    ...((flags & HANDOVERS['to-ipvs']) !== 0 && { handover: 'to-ipvs' as const }),
     ...((flags & ACCESS) !== 0 && {
       access: {
         list: ring.readUInt32LE(fields.access_list),

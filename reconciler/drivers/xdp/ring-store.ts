@@ -70,7 +70,7 @@ export function createRingStore(ringOf: BuildRing): RingStore {
   }
 
   function know({ slots, ...ring }: Ring): KnownRing {
-    const { members, key, encapsulation, gue, hashBy, flowLimit, idleTimeout } = ring
+    const { members, key, encapsulation, gue, hashBy, flowLimit, handover, idleTimeout } = ring
     const digest = digestSlots(members, slots)
     const name = nameBackends(members)
     const isExpected = digest === expected.get(name)
@@ -88,6 +88,7 @@ export function createRingStore(ringOf: BuildRing): RingStore {
         ...(gue && { gue }),
         ...(hashBy && { hashBy }),
         ...(flowLimit && { flowLimit }),
+        ...(handover && { handover }),
         ring: shape,
         idleTimeout,
         backends,

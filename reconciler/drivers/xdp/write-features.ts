@@ -10,7 +10,7 @@ import { namedLists, type Tables } from './tables.ts'
 
 /** What services have beside backends, as their rings say it, with the lists that these name. */
 export interface FeatureWriter {
-  featuresOf(row: XdpServiceRow, members: Members): Pick<Ring, 'access' | 'flowLimit' | 'quic'>
+  featuresOf(row: XdpServiceRow, members: Members): Pick<Ring, 'access' | 'flowLimit' | 'quic' | 'handover'>
   /** Before a ring with any of them is installed. */
   commit(): Promise<void>
 }
@@ -33,6 +33,7 @@ export function createFeatureWriter(
           },
         }),
         ...(row.flowLimit && { flowLimit: row.flowLimit }),
+        ...(row.handover && { handover: row.handover }),
         ...(row.quic && {
           quic: {
             list: quic.numberOf(serverIdsOf(members, row.backends)),

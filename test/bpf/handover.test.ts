@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict'
+import { before, suite, test } from 'node:test'
+import { type Action, type Balancer, buildObjects, needsRoot, openBalancer } from './balancer.ts'
+import { A, serviceOf, TCP, TCP6, UDP } from './connections.ts'
+import { buildFrame, fragment, type PacketFields, Tcp } from './packet.ts'
+
+const send = (balancer: Balancer, packet: PacketFields, sourcePort: number, tcpFlags?: number): Action =>
+  balancer.send(buildFrame({ ...packet, sourcePort, ...(tcpFlags !== undefined && { tcpFlags }) })).action
+
+/** A service, with a connection from port 1, that moves from now on. */
+async function openMoving(packet: PacketFields, handover: 'from-ipvs' | 'to-ipvs'): Promise<Balancer> {
+  const balancer = await openBalancer({ services: [serviceOf(packet, { members: [A] })] })
+  send(balancer, packet, 1, Tcp.syn)
+  send(balancer, packet, 1, Tcp.ack)
+  await balancer.swapRing(0, serviceOf(packet, { members: [A], handover }))
+  balancer.counted()
+  return balancer
+}
+
+suite('a service that moves between IPVS and XDP', { skip: needsRoot }, () => {
+  before(buildObjects)
+
+  for (const [what, packet] of Object.entries({ TCP, TCP6 })) {
+    test(`from IPVS: SYNs and what they began are forwarded, the rest passes: ${what}`, async () => {
+      using balancer = await openMoving(packet, 'from-ipvs')
+      assert.equal(send(balancer, packet, 1, Tcp.ack), 'tx')
+      assert.equal(send(balancer, packet, 2, Tcp.ack), 'pass')
+      assert.equal(send(balancer, packet, 2, Tcp.fin | Tcp.ack), 'pass')
+      assert.equal(balancer.counted().pass_handover, 2)
+      assert.equal(send(balancer, packet, 2, Tcp.syn), 'tx')
+      assert.equal(send(balancer, packet, 2, Tcp.ack), 'tx')
+    })
+
+    test(`to IPVS: what has an entry is forwarded, the rest passes and gets none: ${what}`, async () => {
+      using balancer = await openMoving(packet, 'to-ipvs')
+      assert.equal(send(balancer, packet, 1, Tcp.ack), 'tx')
+      assert.equal(send(balancer, packet, 2, Tcp.syn), 'pass')
+      assert.equal(send(balancer, packet, 2, Tcp.ack), 'pass')
+      assert.equal(balancer.counted().pass_handover, 2)
+      assert.equal(balancer.flows().length, 1)
+      // The same ports once more: its packets would find the entry, so it opens here too.
+      assert.equal(send(balancer, packet, 1, Tcp.syn), 'tx')
+    })
+  }
+
+  test('datagrams move at once from IPVS; to it, those of flows that are remembered stay', async () => {
+    using from = await openMoving(UDP, 'from-ipvs')
+    assert.deepEqual([send(from, UDP, 1), send(from, UDP, 2)], ['tx', 'tx'])
+    using to = await openMoving(UDP, 'to-ipvs')
+    assert.deepEqual([send(to, UDP, 1), send(to, UDP, 2)], ['tx', 'pass'])
+  })
+
+  test('all fragments of a packet go to whom its flow belongs', async () => {
+    using balancer = await openMoving(UDP, 'to-ipvs')
+    const payload = Buffer.alloc(64, 0x5a)
+    for (const [sourcePort, action, counted] of [
+      [1, 'tx', { forwarded_flow: 1, forwarded_fragment: 1 }],
+      [2, 'pass', { pass_handover: 2 }],
+    ] as const) {
+      const parts = fragment(buildFrame({ ...UDP, sourcePort, payload }), 32)
+      assert.deepEqual(
+        parts.map(part => balancer.send(part).action),
+        [action, action],
+      )
+      assert.deepEqual(balancer.counted(), counted)
+    }
+  })
+})

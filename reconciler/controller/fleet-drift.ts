@@ -90,9 +90,10 @@ function createGrouper() {
     ids.set(row, id)
     return id
   }
-  const signatureOf = (table: NodeTables['xdp']): string => {
+  const signatureOf = (tables: NodeTables | undefined): string => {
+    if (tables === undefined) return ''
     // What a node has for itself are no services.
-    const services = partsOf(table)?.shared.rows ?? table
+    const services = partsOf(tables)?.shared.rows ?? tables.xdp
     const known = signatures.get(services)
     if (known !== undefined) return known
     const rows = Object.entries(services).filter(([, { kind }]) => kind === 'service')
@@ -107,7 +108,7 @@ function createGrouper() {
     return signature
   }
   return (reports: readonly NodeReport[], nodes: DesiredFleet['nodes']): NodeReport[][] => {
-    const groups = Map.groupBy(reports, ({ node }) => signatureOf(nodes.get(node)?.state.tables.xdp ?? {}))
+    const groups = Map.groupBy(reports, ({ node }) => signatureOf(nodes.get(node)?.state.tables))
     return [...groups].flatMap(([signature, group]) => (signature === '' ? [] : [group]))
   }
 }

@@ -47,6 +47,8 @@ function countLost(before: ReadonlySet<string>, after: ReadonlySet<string>) {
   return { lost: [...before].filter(key => !after.has(key)).length, total: before.size }
 }
 
-/** Those of all nodes, each once. */
-const servicesOf = ({ nodes }: DesiredFleet): Set<string> =>
-  new Set([...nodes.values()].flatMap(({ names }) => Object.keys(names)))
+/** Those of all nodes, each once. Nodes that share their services share the names. */
+function servicesOf({ nodes }: DesiredFleet): Set<string> {
+  const distinct = new Set(Array.from(nodes.values(), ({ names }) => names))
+  return new Set([...distinct].flatMap(names => Object.keys(names)))
+}

@@ -8,6 +8,7 @@ import {
   type TablesChange,
 } from '../../schemas/tables-change.ts'
 import type { Digest } from '../../schemas/want.ts'
+import { findDesiredChange } from '../desired/tables-change.ts'
 import { type Unpacked, unpackChange } from './pack-change.ts'
 
 /** The parts of a state, from the root down; a part points only at parts of a later kind. */
@@ -106,7 +107,7 @@ export function stateTree(
       memo,
     )
   }
-  const change = withoutSame(base, findTablesChange(before!.tables, state.tables), memo)
+  const change = withoutSame(base, findDesiredChange(before!.tables, state.tables), memo)
   // Nobody is told what it has other than another node.
   if (before!.node !== state.node) return changeTree(base, { state, change }, memo)
   const rows = pathsOf(change)

@@ -74,8 +74,9 @@ function allowedBy(guard: Guard, service: string, limit: number, { before, after
 const known = new WeakMap<DesiredFleet, ReadonlySet<string>>()
 
 function servicesOf(fleet: DesiredFleet): ReadonlySet<string> {
-  const found =
-    known.get(fleet) ?? new Set([...fleet.nodes.values()].flatMap(({ names }) => Object.values(names)))
+  // Nodes that share their services share the names.
+  const distinct = new Set(Array.from(fleet.nodes.values(), ({ names }) => names))
+  const found = known.get(fleet) ?? new Set([...distinct].flatMap(names => Object.values(names)))
   known.set(fleet, found)
   return found
 }

@@ -31,13 +31,19 @@ const MAPPED = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff] as const
 
 export function addressToBytes(text: string): Uint8Array {
   const address = parse(text)
-  return Uint8Array.from(
-    address instanceof ipaddr.IPv4 ? [...MAPPED, ...address.octets] : address.toByteArray(),
-  )
+  if (!(address instanceof ipaddr.IPv4)) return Uint8Array.from(address.toByteArray())
+  const bytes = new Uint8Array(16)
+  bytes.set(MAPPED)
+  bytes.set(address.octets, MAPPED.length)
+  return bytes
 }
 
+/** Of an address as `addressToBytes` gives it. */
+export const familyOfBytes = (bytes: Uint8Array): 4 | 6 =>
+  MAPPED.every((byte, i) => byte === bytes[i]) ? 4 : 6
+
 export function addressFromBytes(bytes: Uint8Array): string {
-  if (MAPPED.every((byte, i) => byte === bytes[i])) return bytes.subarray(MAPPED.length).join('.')
+  if (familyOfBytes(bytes) === 4) return bytes.subarray(MAPPED.length).join('.')
   return canonicalAddress(ipaddr.fromByteArray([...bytes]).toString())
 }
 

@@ -1,10 +1,20 @@
-import { addressFamily, addressToBytes } from '../../schemas/address.ts'
+import { hash } from 'node:crypto'
+import { addressToBytes, familyOfBytes } from '../../schemas/address.ts'
 
 /** A backend, as rings know it. */
 export interface Identity {
   readonly family: 4 | 6
   /** 16 bytes. */
   readonly bytes: Uint8Array
+  /** Once it was asked for: hashing an address takes longer than its turns in a ring. */
+  preference: Preference | null
+}
+
+/** Words of 16 bits by which a backend prefers slots, as `buildRing` says: h[0], h[1] | 1 and h[2] | 1. */
+export interface Preference {
+  readonly start: number
+  readonly a: number
+  readonly b: number
 }
 
 /** To read the same addresses again and again takes longer than what is done with them. */
@@ -14,14 +24,28 @@ const IDENTITIES_KEPT = 2 ** 17
 export function identify(address: string): Identity {
   const known = identities.get(address)
   if (known !== undefined) return known
-  const identity: Identity = { family: addressFamily(address), bytes: addressToBytes(address) }
+  const bytes = addressToBytes(address)
+  const identity: Identity = { family: familyOfBytes(bytes), bytes, preference: null }
   if (identities.size >= IDENTITIES_KEPT) identities.clear()
   identities.set(address, identity)
   return identity
 }
 
 /** As `compareAddresses`, for long lists. */
-export function compareIdentities(a: string, b: string): number {
-  const [one, other] = [identify(a), identify(b)]
-  return one.family - other.family || Buffer.compare(one.bytes, other.bytes)
+export const compareIdentities = (a: string, b: string): number => orderIdentities(identify(a), identify(b))
+
+/** By family (IPv4 first), then as numbers. */
+export const orderIdentities = (a: Identity, b: Identity): number =>
+  a.family - b.family || Buffer.compare(a.bytes, b.bytes)
+
+export function preferenceOf(identity: Identity): Preference {
+  identity.preference ??= preferenceOfHash(hash('sha256', identity.bytes, 'latin1'))
+  return identity.preference
+}
+
+/** Bytes as characters. */
+function preferenceOfHash(digest: string): Preference {
+  const word = (index: number): number =>
+    digest.charCodeAt(2 * index) | (digest.charCodeAt(2 * index + 1) << 8)
+  return { start: word(0), a: word(1) | 1, b: word(2) | 1 }
 }

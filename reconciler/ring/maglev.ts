@@ -1,7 +1,6 @@
-import { hash } from 'node:crypto'
 import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 import { fillSlots } from './fill-slots.ts'
-import { compareIdentities, type Identity, identify } from './identity.ts'
+import { compareIdentities, identify, orderIdentities, preferenceOf } from './identity.ts'
 
 /**
  * The Maglev lookup table (Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer",
@@ -34,11 +33,14 @@ export interface RingBackend {
  * choice would move every flow of a fleet in the middle of its upgrade.
  */
 export function buildRing(backends: readonly RingBackend[]): Uint16Array {
-  const weighted = orderByIdentity(backends).filter(({ index }) => backends[index]!.weight > 0)
-  if (weighted.length === 0) return new Uint16Array(RING_SLOTS).fill(SLOT_NONE)
-  const quotas = shareSlots(weighted.map(({ index }) => backends[index]!.weight))
+  const turns = backends
+    .map(({ address, weight }, owner) => ({ owner, weight, identity: identify(address) }))
+    .filter(({ weight }) => weight > 0)
+    .sort((a, b) => orderIdentities(a.identity, b.identity))
+  if (turns.length === 0) return new Uint16Array(RING_SLOTS).fill(SLOT_NONE)
+  const quotas = shareSlots(turns.map(({ weight }) => weight))
   return fillSlots(
-    weighted.map(({ index, preference }, turn) => ({ owner: index, quota: quotas[turn]!, ...preference })),
+    turns.map(({ owner, identity }, turn) => ({ owner, quota: quotas[turn]!, ...preferenceOf(identity) })),
   )
 }
 
@@ -84,33 +86,4 @@ function shareSlots(weights: readonly number[]): Int32Array {
   remainders.sort((a, b) => b.remainder - a.remainder || a.index - b.index)
   for (const { index } of remainders.slice(0, rest)) shares[index]! += 1
   return shares
-}
-
-function orderByIdentity(backends: readonly RingBackend[]): { preference: Preference; index: number }[] {
-  return backends
-    .map(({ address }, index) => ({ address, preference: preferenceOf(address), index }))
-    .sort((a, b) => compareIdentities(a.address, b.address))
-}
-
-interface Preference {
-  readonly start: number
-  readonly a: number
-  readonly b: number
-}
-
-/** Hashing an address takes longer than its turns; the same backends come again and again. */
-const preferences = new WeakMap<Identity, Preference>()
-
-function preferenceOf(address: string): Preference {
-  const identity = identify(address)
-  const known = preferences.get(identity)
-  if (known !== undefined) return known
-  const digest = hash('sha256', identity.bytes, 'buffer')
-  const preference: Preference = {
-    start: digest.readUInt16LE(0),
-    a: digest.readUInt16LE(2) | 1,
-    b: digest.readUInt16LE(4) | 1,
-  }
-  preferences.set(identity, preference)
-  return preference
 }

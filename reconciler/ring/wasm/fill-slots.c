@@ -5,10 +5,10 @@
  * what the caller writes before a call and reads after it.
  *
  * A ring is some 65,536 * ln 65,536 = 700,000 probes, half of them for the last
- * 256 slots. They cost less than the branches that they mispredict: hence eight
- * candidates at a time without a branch, and for the last slots the free ones
- * are searched for the one that comes first, instead of the candidates for a
- * free one.
+ * 256 slots. They cost less than the branches that they mispredict: hence whose
+ * turn it is is worked out before, four or eight candidates are tried at a time
+ * without a branch, and for the last slots the free ones are searched for the
+ * one that comes first, instead of the candidates for a free one.
  */
 #include <stdint.h>
 #include <wasm_simd128.h>
@@ -19,6 +19,7 @@
 /* So many free slots and fewer are searched: from 256 to 1,024 cost the same. */
 #define SEARCHED 512
 #define LANES 8
+#define always_inline inline __attribute__((always_inline))
 
 #define EXPORT(name) __attribute__((export_name(#name))) name
 
@@ -34,6 +35,8 @@ struct turn {
 _Static_assert(sizeof(struct turn) == 16, "reconciler/ring/fill-slots.ts writes it");
 
 static struct turn turns[MAX_TURNS];
+/* Whose turn it is, slot by slot: an index into turns. Two more are written than are read. */
+static uint16_t sequence[SLOTS + 2];
 static uint16_t slots[SLOTS + LANES];
 static uint8_t is_free[SLOTS];
 static uint16_t free_slots[SEARCHED + LANES];
@@ -58,33 +61,44 @@ static inline uint32_t slot_of(uint32_t place, uint32_t second)
 	return ((place ^ place >> 7) * second) & 0xffff;
 }
 
-/* Bit n: whether the slot in lane n is free. */
-static inline uint32_t which_are_free(v128_t candidates)
+/* Bit n: whether the slot in lane n is free, of the first `lanes`: 4 or 8. */
+static always_inline uint32_t which_are_free(v128_t candidates, uint32_t lanes)
 {
 #define FREE(lane) ((uint32_t)is_free[wasm_u16x8_extract_lane(candidates, lane)] << lane)
-	return ((FREE(0) | FREE(1)) | (FREE(2) | FREE(3))) |
-	       ((FREE(4) | FREE(5)) | (FREE(6) | FREE(7)));
+	uint32_t mask = (FREE(0) | FREE(1)) | (FREE(2) | FREE(3));
+
+	return lanes == 4 ? mask : mask | ((FREE(4) | FREE(5)) | (FREE(6) | FREE(7)));
 #undef FREE
 }
 
-/* The place of the first free slot that a turn prefers. */
-static inline uint32_t probe(const struct turn *turn)
+/* The place of the first free slot that a turn prefers, of so many candidates at a time. */
+static always_inline uint32_t probe(const struct turn *turn, uint32_t lanes)
 {
 	v128_t first = wasm_i16x8_splat(turn->first);
 	v128_t second = wasm_i16x8_splat(turn->second);
 	v128_t steps = wasm_i16x8_mul(first, wasm_i16x8_const(1, 2, 3, 4, 5, 6, 7, 8));
 	v128_t places = wasm_i16x8_add(wasm_i16x8_splat(turn->place), steps);
-	v128_t stride = wasm_i16x8_shl(first, 3);
+	v128_t stride = wasm_i16x8_mul(first, wasm_i16x8_splat(lanes));
 	uint32_t place = turn->place;
 
 	for (;;) {
-		uint32_t mask = which_are_free(slots_of(places, second));
+		uint32_t mask = which_are_free(slots_of(places, second), lanes);
 
 		if (mask)
 			return (place + (__builtin_ctz(mask) + 1) * turn->first) & 0xffff;
 		places = wasm_i16x8_add(places, stride);
-		place += LANES * turn->first;
+		place += lanes * turn->first;
 	}
+}
+
+static always_inline void take_probed(struct turn *turn, uint32_t lanes)
+{
+	uint32_t place = probe(turn, lanes);
+	uint32_t slot = slot_of(place, turn->second);
+
+	turn->place = place;
+	slots[slot] = turn->owner;
+	is_free[slot] = 0;
 }
 
 /* Of an odd number, modulo 2^16: every step doubles the bits that are right, of which x = n has three. */
@@ -131,7 +145,7 @@ static inline uint32_t search(const struct turn *turn, uint32_t count)
 	return (turn->place + (wasm_u16x8_extract_lane(nearest, 0) + 1) * turn->first) & 0xffff;
 }
 
-/* What a free slot holds is its index in free_slots, while there are so few. */
+/* What a free slot holds is its index in free_slots, while they are searched. */
 static void list_free_slots(void)
 {
 	uint32_t count = 0;
@@ -144,59 +158,55 @@ static void list_free_slots(void)
 	}
 }
 
-static void clear(void)
+static always_inline void take_searched(struct turn *turn, uint32_t left)
 {
-	for (uint32_t slot = 0; slot < SLOTS; slot += 16)
-		wasm_v128_store(is_free + slot, wasm_i8x16_splat(1));
+	uint32_t place = search(turn, left);
+	uint32_t slot = slot_of(place, turn->second);
+	uint32_t last = free_slots[left - 1];
+
+	/* The last of the list takes the place of the one that goes. */
+	free_slots[slots[slot]] = last;
+	slots[last] = slots[slot];
+	turn->place = place;
+	slots[slot] = turn->owner;
 }
 
-/* The next turn that is due a slot, from this one on. */
-static inline struct turn *due_turn(struct turn *turn, const struct turn *end, uint32_t rounds)
+/* Every turn is due quota / rounds slots in each round: none, one or two as a rule. */
+static void order_turns(uint32_t count)
 {
-	while (turn->due < rounds) {
-		if (++turn == end)
-			turn = turns;
-		turn->due += turn->quota;
+	uint32_t rounds = (SLOTS + count) / count;
+	uint32_t at = 0;
+
+	while (at < SLOTS) {
+		for (uint32_t i = 0; i < count; i++) {
+			uint32_t due = turns[i].due + turns[i].quota;
+			uint32_t taken = (due >= rounds) + (due >= 2 * rounds);
+
+			sequence[at] = sequence[at + 1] = i;
+			at += taken;
+			for (due -= taken * rounds; due >= rounds; due -= rounds)
+				sequence[at++] = i;
+			turns[i].due = due;
+		}
 	}
-	turn->due -= rounds;
-	return turn;
 }
 
-/*
- * Fills the slots of `count` turns, at least one, whose quotas are 65,537 in
- * sum. Every turn is due quota / rounds slots in each round.
- */
+/* Fills the slots of `count` turns, at least one, whose quotas are 65,537 in sum. */
 void EXPORT(fill_slots)(uint32_t count)
 {
-	const struct turn *end = turns + count;
-	uint32_t rounds = (SLOTS + count) / count;
-	struct turn *turn = turns;
+	const uint16_t *next = sequence;
 	uint32_t left = SLOTS;
 
-	clear();
+	for (uint32_t slot = 0; slot < SLOTS; slot += 16)
+		wasm_v128_store(is_free + slot, wasm_i8x16_splat(1));
 	slots[SLOTS] = turns[0].owner;
 	turns[0].quota--;
-	turn->due = turn->quota;
-	for (; left > SEARCHED; left--) {
-		turn = due_turn(turn, end, rounds);
-		turn->place = probe(turn);
-
-		uint32_t slot = slot_of(turn->place, turn->second);
-
-		slots[slot] = turn->owner;
-		is_free[slot] = 0;
-	}
+	order_turns(count);
+	for (; left > SLOTS / 2; left--)
+		take_probed(turns + *next++, 4);
+	for (; left > SEARCHED; left--)
+		take_probed(turns + *next++, 8);
 	list_free_slots();
-	for (; left; left--) {
-		turn = due_turn(turn, end, rounds);
-		turn->place = search(turn, left);
-
-		uint32_t slot = slot_of(turn->place, turn->second);
-		uint32_t last = free_slots[left - 1];
-
-		/* The last of the list takes the place of the one that goes. */
-		free_slots[slots[slot]] = last;
-		slots[last] = slots[slot];
-		slots[slot] = turn->owner;
-	}
+	for (; left; left--)
+		take_searched(turns + *next++, left);
 }

@@ -39,7 +39,7 @@ export const orderIdentities = (a: Identity, b: Identity): number =>
   a.family - b.family || Buffer.compare(a.bytes, b.bytes)
 
 export function preferenceOf(identity: Identity): Preference {
-  identity.preference ??= preferenceOfHash(hash('sha256', identity.bytes, 'latin1'))
+  identity.preference ??= preferenceOfHash(hash('sha256', identity.bytes, 'binary'))
   return identity.preference
 }
 

@@ -140,13 +140,42 @@ suite('settings of the XDP driver', { skip: needsRoot }, async () => {
     const chosen = await establishFlows(settingsRow({ capacity }))
     const { rows } = await lab.open().observe()
     const link = linkOf(wire.name)
-    await replaceByHand(pins, wire.name, await buildWithOtherConstants(join(lab.directory, 'bpf-source')))
+    await replaceByHand(
+      pins,
+      wire.name,
+      await buildWithOtherConstants(join(lab.directory, 'other-constants')),
+    )
     const seen = (await lab.open().observe()).rows
     assert.equal(seen.settings, undefined)
     assert.deepEqual({ ...seen, settings: rows.settings }, rows)
     assertReached(rows, await converge(lab.open(), rows))
     assert.equal(linkOf(wire.name).id, link.id)
     assert.equal(countKept(chosen), 500)
+  })
+
+  test('a version that the verifier refuses leaves the old program running, and says why', async () => {
+    const chosen = await establishFlows(settingsRow({ capacity }))
+    const look = () => ({
+      link: linkOf(wire.name),
+      program: programIdOf(pins),
+      maps: MAP_NAMES.map(name => mapIdOf(pins.map(name))),
+    })
+    const before = look()
+    const { rows } = await lab.open().observe()
+    const refused = await buildChanged(join(lab.directory, 'refused'), 'lb.bpf.c', source =>
+      source.replace(
+        'forget_frame();\n\taction',
+        'forget_frame();\n\tif (*(char *)(long)ctx->data)\n\t\treturn 0;\n\taction',
+      ),
+    )
+    const driver = lab.open({ objectFile: refused })
+    const [outcome] = await driver.apply(editsTo(rows, (await driver.observe()).rows), never)
+    assert.ok(outcome?.result === 'failed')
+    assert.equal(outcome.code, 'BPF_EACCES')
+    assert.match(outcome.message, /R\d+ offset is outside of the packet/)
+    assert.deepEqual(look(), before)
+    assert.equal(countKept(chosen), 500)
+    assertReached(rows, (await lab.open().observe()).rows)
   })
 
   test('the bucket key stays, and is not the same on another node', async () => {
@@ -202,15 +231,24 @@ suite('settings of the XDP driver', { skip: needsRoot }, async () => {
 })
 
 /** The object as another version might have it: its constants have one more field. */
-async function buildWithOtherConstants(directory: string): Promise<string> {
+const buildWithOtherConstants = (directory: string): Promise<string> =>
+  buildChanged(directory, 'lb_types.h', source =>
+    source
+      .replace('__u32 capacity_flows;', '__u64 more; __u32 capacity_flows;')
+      .replace(/sizeof\(struct lb_config\) == \d+/, 'sizeof(struct lb_config) > 0'),
+  )
+
+/** The object, built in `directory` from a source of which one file is another. */
+async function buildChanged(
+  directory: string,
+  file: string,
+  change: (source: string) => string,
+): Promise<string> {
   cpSync(BPF_SOURCE, directory, { recursive: true, filter: path => !path.endsWith('build') })
-  const header = join(directory, 'lb_types.h')
-  const source = readFileSync(header, 'utf8')
-  const other = source
-    .replace('__u32 capacity_flows;', '__u64 more; __u32 capacity_flows;')
-    .replace(/sizeof\(struct lb_config\) == \d+/, 'sizeof(struct lb_config) > 0')
-  assert.notEqual(other, source)
-  writeFileSync(header, other)
+  const changed = join(directory, file)
+  const source = readFileSync(changed, 'utf8')
+  assert.notEqual(change(source), source)
+  writeFileSync(changed, change(source))
   await runCommand('make', ['-s', '-C', directory, 'build/lb.bpf.o'], { timeout: 60_000 })
   return join(directory, 'build/lb.bpf.o')
 }

@@ -5,7 +5,8 @@ import type { XdpRow } from '../../schemas/node-state.ts'
 /**
  * Run on a load balancer of a lab: `node random-updates.ts ORDER`, with `{node, bpffs, objectFile, rows, count, seed}`
  * as JSON. Applies so many random changes to the services among the rows: weights, drains, what chooses the
- * backend, time-outs, services that come and go. Backends stay members. Prints how many failed and what the node counted.
+ * backend, time-outs, services that come and go; now and then the settings too, for which the program is replaced by
+ * another one. Backends stay members. Prints how many failed, how many programs there were and what the node counted.
  */
 const { rows, count, seed, ...options } = JSON.parse(process.argv[2] ?? '') as {
   node: string
@@ -45,17 +46,35 @@ function passing(): readonly [string, XdpRow][] {
   return [[`service/203.0.113.10:${port}/tcp`, { ...found, port }]]
 }
 
+/** Whose program has another constant. */
+function resize(row: XdpRow): XdpRow {
+  return row.kind === 'settings' ? { ...row, mtu: 1450 + draw(50) } : row
+}
+
+const UPDATES_PER_PROGRAM = 30
+
 const driver = createXdpDriver(options)
 let observed = (await driver.observe()).rows
 let failed = 0
+let settings = rows.settings!
+const programs = new Set<string>()
 for (let done = 0; done < count; done++) {
   const keys = Object.keys(rows)
   const key = keys[draw(keys.length)]!
-  const wanted = { ...rows, [key]: change(rows[key]!), ...Object.fromEntries(passing()) }
+  if (done % UPDATES_PER_PROGRAM === 0) settings = resize(settings)
+  const wanted = {
+    ...rows,
+    settings,
+    [key]: change(key === 'settings' ? settings : rows[key]!),
+    ...Object.fromEntries(passing()),
+  }
   const outcomes = await driver.apply(diffTable(wanted, observed), AbortSignal.timeout(20_000))
   failed += outcomes.filter(({ result }) => result !== 'applied').length
   observed = wanted
+  if (done % UPDATES_PER_PROGRAM === 0) {
+    programs.add(JSON.stringify((await driver.observe()).facts.program))
+  }
 }
 const { facts } = await driver.observe()
 await driver.close()
-process.stdout.write(JSON.stringify({ failed, reasons: facts.reasons ?? {} }))
+process.stdout.write(JSON.stringify({ failed, programs: programs.size, reasons: facts.reasons ?? {} }))

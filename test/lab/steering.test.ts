@@ -1,32 +1,33 @@
 import assert from 'node:assert/strict'
 import { availableParallelism } from 'node:os'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { failuresOf } from '../../reconciler/lab/measure-traffic.ts'
 import { hostsOf } from '../../reconciler/lab/topology.ts'
 import { startLoad } from '../../reconciler/lab/traffic.ts'
 import { waitUntil } from '../../reconciler/lab/wait-until.ts'
+import { backendsOf, hold } from './client-programs.ts'
 import { applyAndCountCpus, makeRows, type NodeRows, skip, upWithBackends, WEB } from './xdp-lab.ts'
 
 const TARGETS = ['http://203.0.113.10/']
 const alone = availableParallelism() < 2 && 'there is one CPU only'
 
-test('the packets of an interface are spread over the CPUs that its node names, and over no other', {
+const CONNECTIONS = 60
+/** Of hold-many.ts. */
+const ECHO_EVERY_MS = 500
+
+test('packets are spread over the CPUs that a node names and over no other, and connections outlive a change of them (rule 3)', {
   skip: skip || alone,
 }, async t => {
   const lab = await upWithBackends(t, 'steering')
-  const backends = hostsOf(lab.topology, 'backend').map(({ addresses }) => ({
-    address: addresses.ipv4,
-    weight: 1,
-  }))
-  const nodes = await Promise.all(
-    hostsOf(lab.topology, 'lb').map(
-      async ({ name }) => [name, await makeRows(name, { [WEB]: { backends } })] as const,
-    ),
-  )
+  const balancers = hostsOf(lab.topology, 'lb').map(({ name }) => name)
   /** Has packets steered so; gives those that each CPU of all load balancers sent to backends so far. */
-  const steer = async (rps: string): Promise<number[]> => {
+  const steer = async (rps: string, ...weights: number[]): Promise<number[]> => {
     const counted = await Promise.all(
-      nodes.map(([name, rows]) => applyAndCountCpus(lab, name, steered(rows, rps))),
+      balancers.map(async name => {
+        const rows = await makeRows(name, { [WEB]: { backends: backendsOf(lab, ...weights) } })
+        return applyAndCountCpus(lab, name, steered(rows, rps))
+      }),
     )
     return counted[0]!.map((_, cpu) => counted.reduce((sum, node) => sum + node[cpu]!, 0))
   }
@@ -46,6 +47,14 @@ test('the packets of an interface are spread over the CPUs that its node names, 
   const [first = 0, second = 0] = since(between, await steer('0-1'))
   const least = 0.25 * (first + second)
   assert.ok(first > least && second > least, `both: ${first} and ${second}`)
+
+  const held = await hold(lab, CONNECTIONS)
+  // Nothing but its flow entry leads a connection of the first backend to it, and no CPU but the other one.
+  await steer('0', 0, 10, 200)
+  await steer('1', 0, 10, 200)
+  process.kill(held.program.pid, 'SIGUSR2')
+  await delay(2 * ECHO_EVERY_MS)
+  assert.deepEqual(await held.stop(), { kind: 'ended', lost: {}, silent: 0 })
 })
 
 const since = (before: readonly number[], after: readonly number[]): number[] =>

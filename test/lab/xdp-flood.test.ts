@@ -60,10 +60,11 @@ test(`${UPDATES} random updates under load drop no packet and break no connectio
       const rows = await makeRows(name, { [WEB]: { backends: backendsOf(lab, 100, 100, 50) } })
       const order = { rows, count: Math.ceil(UPDATES / balancers.length), seed: seed + index }
       const limit = 60_000 + UPDATES * 200
-      const { failed, reasons } = z
-        .object({ failed: z.number(), reasons: z.record(z.string(), z.unknown()) })
+      const { failed, programs, reasons } = z
+        .object({ failed: z.number(), programs: z.number(), reasons: z.record(z.string(), z.unknown()) })
         .parse(await runOn(lab, name, 'random-updates.ts', order, limit))
       assert.equal(failed, 0)
+      assert.ok(programs > 1, 'a new program took over under traffic')
       assert.deepEqual(
         Object.keys(reasons).filter(reason => reason.startsWith('drop_')),
         [],

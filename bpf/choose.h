@@ -141,7 +141,7 @@ static __always_inline __u64 hash_for_slot(const struct ring *ring, const struct
 
 /* The member that a packet of the flow would go to now; no entry is touched. */
 static __always_inline struct choice peek_member(struct ring *ring, const struct service_key *key,
-						  const struct packet *packet, __u64 hash)
+						 const struct packet *packet, __u64 hash)
 {
 	__u64 buckets = bucket_hash(hash, config.bucket_key);
 	struct flow_bucket *first = bucket_at(buckets >> 32), *second = bucket_at(buckets);

@@ -20,7 +20,7 @@ const PROGRAMS = ['backend-server', 'hold-connection', 'load-generator'].map(
   name => `reconciler/lab/${name}.ts`,
 )
 /** Files that are started by name, as threads. */
-const THREADS = ['reconciler/controller/ring-thread.ts']
+const THREADS = ['reconciler/controller/ring-thread.ts', 'reconciler/drivers/xdp/slots-thread.ts']
 /** Finds its native part by its own place on the disk. */
 const EXTERNAL = ['koffi']
 

@@ -1,12 +1,10 @@
-import { once } from 'node:events'
-import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
-import { Worker } from 'node:worker_threads'
 import { findRingPairs, type RingPair } from '../plan/find-ring-pairs.ts'
 import { foldEdits } from '../plan/fold-edits.ts'
 import type { MovedSlots } from '../plan/measure-impact.ts'
 import { type Comparison, type MadePlan, makeFleetPlan } from '../plan/plan-fleet.ts'
 import { mostMovesOf } from '../plan/plan-services.ts'
+import { startThreads } from '../process/threads.ts'
 import type { RingTask } from './ring-thread.ts'
 
 const THREAD = resolve(import.meta.dirname, 'ring-thread.ts')
@@ -36,22 +34,13 @@ async function comparePairs(pairs: readonly RingPair[]): Promise<Compared> {
   const compared: Compared = new Map()
   // No plan of these changes keeps more.
   const mostMoves = mostMovesOf(pairs.length)
-  const parts = partsOf(pairs)
-  const work = async (): Promise<void> => {
-    const thread = new Worker(THREAD)
-    try {
-      // Whoever is free takes the next. When one fails, nothing is left for the others.
-      for (const part of parts) {
-        thread.postMessage({ pairs: part, mostMoves } satisfies RingTask)
-        const [moved] = (await once(thread, 'message')) as [MovedSlots[]]
-        for (const [index, [before, after]] of part.entries())
-          compared.set(before, (compared.get(before) ?? new Map()).set(after, moved[index]!))
-      }
-    } finally {
-      await thread.terminate()
-    }
+  await using threads = startThreads<RingTask, MovedSlots[]>(THREAD)
+  const compare = async (part: readonly RingPair[]): Promise<void> => {
+    const moved = await threads.ask({ pairs: part, mostMoves })
+    for (const [index, [before, after]] of part.entries())
+      compared.set(before, (compared.get(before) ?? new Map()).set(after, moved[index]!))
   }
-  await Promise.all(Array.from({ length: availableParallelism() }, work))
+  await Promise.all(Array.from(partsOf(pairs), compare))
   return compared
 }
 

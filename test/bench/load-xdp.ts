@@ -8,9 +8,11 @@ interface Loaded {
   readonly load: number
   readonly cpu: number
   readonly loading: number
+  readonly loadingCpu: number
   readonly adds: readonly number[]
   readonly addCpu: number
   readonly adding: number
+  readonly addingCpu: number
   readonly kernel: number
 }
 
@@ -36,7 +38,8 @@ export const loadXdpBenchmark: Benchmark = {
     }
     const shared = await load(10)
     const distinct = await load(1000)
-    const longest = [shared.loading, shared.adding, distinct.loading, distinct.adding]
+    const longest = [shared, distinct].flatMap(({ loading, adding }) => [loading, adding])
+    const longestCpu = [shared, distinct].flatMap(({ loadingCpu, addingCpu }) => [loadingCpu, addingCpu])
     return [
       milliseconds('load_1000_shared', [shared.load], 0.5),
       milliseconds('load_1000_distinct', [distinct.load], 0.5),
@@ -47,6 +50,7 @@ export const loadXdpBenchmark: Benchmark = {
       milliseconds('add_backend_p99', distinct.adds, 0.99),
       milliseconds('add_backend_cpu', [distinct.addCpu], 0.5),
       milliseconds('event_loop_longest', longest, 1),
+      milliseconds('event_loop_longest_cpu', longestCpu, 1),
     ]
   },
 }

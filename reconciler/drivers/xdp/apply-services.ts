@@ -14,6 +14,8 @@ import { encodePortRanges } from './port-ranges.ts'
 import { createRingMap } from './ring-map.ts'
 import type { KnownRing, RingStore } from './ring-store.ts'
 import { serviceRowKey } from './service-row-key.ts'
+import { createSlotsMaker, type SlotsMaker } from './slots-maker.ts'
+import { swapRings } from './swap-rings.ts'
 import { readTables, type ServiceEntry, settleTables, type Tables } from './tables.ts'
 import { createFeatureWriter, type FeatureWriter } from './write-features.ts'
 
@@ -24,8 +26,8 @@ export interface ServiceContext {
   readonly signal: AbortSignal
 }
 
-/** Rings that are written to the kernel while the next ones are made. */
-const RINGS_IN_FLIGHT = 4
+/** Rings that are made and written to the kernel at a time, on other threads. */
+const RINGS_IN_FLIGHT = 8
 
 /** Rings held aside at a time, 160 KiB and a descriptor each. */
 const BATCH = 1024
@@ -48,8 +50,10 @@ export async function putServices(
     forMembers,
     breathe: context.breathe,
   })
+  await using maker = createSlotsMaker(context.store.makeSlots)
   const present: Present = {
     known,
+    maker,
     tables,
     allocation,
     features: createFeatureWriter(context, tables),
@@ -80,6 +84,7 @@ interface Present {
   readonly known: ReadonlyMap<RowKey, KnownRing>
   readonly allocation: Allocation
   readonly features: FeatureWriter
+  readonly maker: SlotsMaker
   /** Those of `tables`, and what was added since. */
   readonly services: Map<RowKey, ServiceEntry>
 }
@@ -90,6 +95,8 @@ interface PreparedRing {
   readonly id: number
   readonly isNew: boolean
   readonly map: Descriptor
+  /** Whether the ring that it takes the place of names a member or a list that it does not name. */
+  readonly leaves: boolean
 }
 
 async function putBatch(
@@ -115,7 +122,10 @@ async function putBatch(
       if (context.signal.aborted) break
       // Who had the buffer before is through with it.
       await writing[place - RINGS_IN_FLIGHT]
-      writing.push(prepare(row, buffers[place % RINGS_IN_FLIGHT]!))
+      const writes = prepare(row, buffers[place % RINGS_IN_FLIGHT]!)
+      // Looked at below, in its turn.
+      writes.catch(() => {})
+      writing.push(writes)
     }
     await Promise.all(writing)
     if (context.signal.aborted) return new Map(rows.map(row => [serviceRowKey(row), aborted()]))
@@ -133,7 +143,7 @@ async function putBatch(
 /** `buffer`: what the ring is written from. */
 async function prepareRing(
   { store }: ServiceContext,
-  { tables, known, allocation, features }: Present,
+  { tables, known, allocation, features, maker }: Present,
   { row, buffer }: { row: XdpServiceRow; buffer: Buffer<ArrayBuffer> },
 ): Promise<PreparedRing> {
   refuseUnfit(row)
@@ -150,12 +160,26 @@ async function prepareRing(
     idleTimeout: row.idleTimeout,
     key: row,
     members,
-    slots: store.slotsOf(members),
   }
   const service = id ?? allocation.takeService()
-  const map = await createRingMap(encodeRing(fields, buffer))
-  return { row, rowKey, id: service, isNew: id === undefined, map }
+  const slots = await store.slotsOf(members, maker)
+  const map = await createRingMap(encodeRing({ ...fields, slots }, buffer))
+  const leaves = before !== undefined && isLeft(before, fields)
+  return { row, rowKey, id: service, isNew: id === undefined, map, leaves }
 }
+
+/** Whether `before` names a member or a list that `after` does not name. */
+function isLeft(before: Named, after: Named): boolean {
+  return (
+    (before.access !== undefined && before.access.list !== after.access?.list) ||
+    (before.quic !== undefined && before.quic.list !== after.quic?.list) ||
+    before.members.some(
+      (member, index) => member !== undefined && after.members[index]?.generation !== member.generation,
+    )
+  )
+}
+
+type Named = Pick<KnownRing, 'access' | 'quic' | 'members'>
 
 async function installRings(
   { maps }: Dataplane,
@@ -164,9 +188,10 @@ async function installRings(
 ): Promise<void> {
   await allocation.commit()
   await features.commit()
-  await writeEntries(
+  await swapRings(
     maps.rings,
-    prepared.map(({ id, map }) => [encodeIndex(id), encodeIndex(map.fd)]),
+    prepared.map(({ id, map }) => ({ id, map })),
+    prepared.some(({ leaves }) => leaves),
   )
   const fresh = prepared.filter(({ isNew }) => isNew)
   await writeEntries(

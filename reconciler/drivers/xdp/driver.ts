@@ -7,7 +7,7 @@ import { joinIterables } from '../../process/join-iterables.ts'
 import { watchNetwork } from '../../process/watch-network.ts'
 import { createRingCache } from '../../ring/ring-cache.ts'
 import type { Capabilities, Driver } from '../driver.ts'
-import { createTableDigest } from '../table-digest.ts'
+import { createTableDigest, digestRow } from '../table-digest.ts'
 import { createTurns } from '../turns.ts'
 import { applyXdp } from './apply.ts'
 import { createBreather } from './breather.ts'
@@ -78,6 +78,10 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
         hasNextHops ||= seen.facts.nextHops !== undefined
         const wanted = new Set(keys)
         const entries = [...seen.rows].filter(([key]) => keys === undefined || wanted.has(key))
+        for (const [, row] of entries) {
+          await breathe()
+          digestRow(row)
+        }
         return {
           rows: Object.fromEntries(entries),
           facts: seen.facts,

@@ -3,7 +3,7 @@ import type { RowKey, XdpServiceRow } from '../../../schemas/node-state.ts'
 import { RING_SLOTS } from '../../../schemas/ring-limits.ts'
 import type { Digest } from '../../../schemas/want.ts'
 import { compareIdentities } from '../../ring/identity.ts'
-import { SLOT_NONE } from '../../ring/maglev.ts'
+import { type RingBackend, SLOT_NONE } from '../../ring/maglev.ts'
 import type { BuildRing } from '../../ring/ring-cache.ts'
 import { ringDigest } from '../../ring/ring-digest.ts'
 import { decodeRing, encodeIndex, isBlankRing, type Ring, structs } from './layout.ts'
@@ -11,6 +11,7 @@ import { isFrozen, openMapById, readMapInfo } from './libbpf/info.ts'
 import { lookupEntry } from './libbpf/maps.ts'
 import { membersIn } from './members.ts'
 import { serviceRowKey } from './service-row-key.ts'
+import { type MadeSlots, type MakeSlots, type SlotsMaker, writeBackends } from './slots-maker.ts'
 
 /** A ring as it was read, less its slots. */
 export interface KnownRing extends Omit<Ring, 'slots'> {
@@ -33,7 +34,9 @@ export interface RingStore {
   /** Forgets all others. */
   keepOnly(mapIds: Iterable<number>): void
   /** The slots that Maglev gives to members, as indexes into them. Shared: never write to it. */
-  slotsOf(members: Ring['members']): Uint16Array
+  slotsOf(members: Ring['members'], maker: SlotsMaker): Promise<Uint16Array>
+  /** Here and now; remembered among the rings used last. */
+  makeSlots: MakeSlots
 }
 
 /** Enough for every service of a large node. */
@@ -62,21 +65,28 @@ export function createRingStore(ringOf: BuildRing): RingStore {
     expected.set(name, digest)
   }
 
-  function slotsOf(members: Ring['members']): Uint16Array {
-    const slots = computeSlots(members, ringOf)
-    const name = nameBackends(members)
-    if (!expected.has(name)) remember(name, ringDigest(addressesOf(members), slots))
-    return slots
+  function makeSlots(backends: readonly RingBackend[]): MadeSlots {
+    const slots = ringOf(backends)
+    const addresses = backends.map(({ address }) => address)
+    return { slots, digest: expected.get(nameBackends(backends)) ?? ringDigest(addresses, slots) }
+  }
+
+  async function slotsOf(members: Ring['members'], maker: SlotsMaker): Promise<Uint16Array> {
+    const sorted = sortMembers(members)
+    const { slots, digest } = await maker.make(sorted)
+    remember(nameBackends(sorted), digest)
+    return numberSlots(sorted, slots)
   }
 
   function know({ slots, ...ring }: Ring): KnownRing {
     const { members, key, encapsulation, gue, hashBy, flowLimit, handover, idleTimeout } = ring
     const digest = digestSlots(members, slots)
-    const name = nameBackends(members)
+    const sorted = sortMembers(members)
+    const name = nameBackends(sorted)
     const isExpected = digest === expected.get(name)
-    const differing = isExpected ? 0 : countDiffering(slots, computeSlots(members, ringOf))
+    const differing = isExpected ? 0 : countDiffering(slots, numberSlots(sorted, ringOf(sorted)))
     if (differing === 0) remember(name, digest)
-    const backends = sortMembers(members).map(({ address, weight }) => ({ address, weight }))
+    const backends = sorted.map(({ address, weight }) => ({ address, weight }))
     const shape = { slots: RING_SLOTS, differing }
     return {
       ...ring,
@@ -123,13 +133,13 @@ export function createRingStore(ringOf: BuildRing): RingStore {
       for (const mapId of frozen.keys()) if (!kept.has(mapId)) frozen.delete(mapId)
     },
     slotsOf,
+    makeSlots,
   }
 }
 
-function computeSlots(members: Ring['members'], ringOf: BuildRing): Uint16Array {
-  const sorted = sortMembers(members)
+/** From places among the sorted members to their indexes. */
+function numberSlots(sorted: readonly { readonly index: number }[], places: Uint16Array): Uint16Array {
   const indexes = Uint16Array.from(sorted, ({ index }) => index)
-  const places = ringOf(sorted)
   // Of a new service members stand in their order.
   if (indexes.every((index, place) => index === place)) return places
   const slots = new Uint16Array(RING_SLOTS)
@@ -158,12 +168,8 @@ function countDiffering(slots: Uint16Array, others: Uint16Array): number {
 
 const addressesOf = (members: Ring['members']) => members.map(member => member?.address)
 
-const nameBackends = (members: Ring['members']): Digest =>
-  sha256(
-    sortMembers(members)
-      .map(({ address, weight }) => `${address} ${weight}`)
-      .join(),
-  )
+/** Of backends that are sorted by identity. */
+const nameBackends = (backends: readonly RingBackend[]): Digest => sha256(writeBackends(backends))
 
 const sortMembers = (members: Ring['members']) =>
   [...membersIn(members)].sort((a, b) => compareIdentities(a.address, b.address))

@@ -26,12 +26,21 @@ export interface Entries {
 
 /** A map without BTF, for instance an inner map. */
 export function createMap(shape: Omit<MapInfo, 'id'>): Descriptor {
+  const fd = loadLibbpf().bpf_map_create(...argumentsOf(shape))
+  return new Descriptor(checked(`making map ${shape.name}`, fd))
+}
+
+/** The same, on another thread: large ones take the kernel a while. */
+export async function createMapAside(shape: Omit<MapInfo, 'id'>): Promise<Descriptor> {
+  const fd = await callAside<number>(loadLibbpf().bpf_map_create, ...argumentsOf(shape))
+  return new Descriptor(checked(`making map ${shape.name}`, fd))
+}
+
+function argumentsOf({ type, name, keySize, valueSize, maxEntries, flags }: Omit<MapInfo, 'id'>) {
   const opts = Buffer.alloc(48)
   opts.writeBigUInt64LE(48n, 0)
-  opts.writeUInt32LE(shape.flags, 28)
-  const { type, name, keySize, valueSize, maxEntries } = shape
-  const fd = loadLibbpf().bpf_map_create(type, name, keySize, valueSize, maxEntries, opts)
-  return new Descriptor(checked(`making map ${name}`, fd))
+  opts.writeUInt32LE(flags, 28)
+  return [type, name, keySize, valueSize, maxEntries, opts] as const
 }
 
 /** Reads one entry into `value`; false when there is none. */

@@ -74,6 +74,7 @@ export async function askBird(lab: Lab, host: string, ...command: string[]): Pro
 }
 
 export const pidFileOf = (lab: Lab, host: string): string => join(lab.dir, 'bird', `${host}.pid`)
-const configOf = (lab: Lab, host: string): string => join(lab.dir, 'bird', `${host}.conf`)
+/** BIRD's own configuration of a host, which includes Ballast's file. */
+export const configOf = (lab: Lab, host: string): string => join(lab.dir, 'bird', `${host}.conf`)
 const writeConfig = (lab: Lab, host: string, text: string): Promise<void> =>
   writeFile(configOf(lab, host), text)

@@ -9,7 +9,7 @@ import { openPin, pinObject, unpin } from '../../reconciler/drivers/xdp/libbpf/p
 import { nodePins } from '../../reconciler/drivers/xdp/node-pins.ts'
 import { createRingMap } from '../../reconciler/drivers/xdp/ring-map.ts'
 import type { Lab } from '../../reconciler/lab/lab.ts'
-import { askBird, birdPlace, pidFileOf, startBird } from '../../reconciler/lab/routing.ts'
+import { askBird, birdPlace, configOf, pidFileOf, startBird } from '../../reconciler/lab/routing.ts'
 import { waitUntil } from '../../reconciler/lab/wait-until.ts'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import { addressToBytes } from '../../schemas/address.ts'
@@ -50,6 +50,10 @@ const pinsOn = (lab: Lab, node: string) => nodePins(lab.bpffs, node)
 const bpftool = (lab: Lab, node: string, ...args: string[]) =>
   runCommand(...lab.on(node, ['bpftool', ...args]))
 
+let asides = 0
+/** A pin of its own for each: several may be under way. */
+const nextAside = (root: string): string => join(root, `by-hand-${asides++}`)
+
 /** Puts a ring in the place of a service's by bpftool: a frozen one takes no writes. Gives what puts the old one back. */
 async function replaceRing(
   lab: Lab,
@@ -61,7 +65,7 @@ async function replaceRing(
   const { id, mapId, ring } = findService(pins, serviceOf(victim))
   const before = openMapById(mapId)!
   using made = await createRingMap(encodeRing(change(ring)))
-  const aside = join(pins.root, 'by-hand')
+  const aside = nextAside(pins.root)
   unpin(aside)
   pinObject(made.fd, aside)
   const entry = ['map', 'update', 'pinned', pins.map('rings'), 'key', ...decimal(encodeIndex(id))]
@@ -90,13 +94,20 @@ function dropBackend(ring: Ring): Ring {
   return { ...ring, members, slots }
 }
 
+/**
+ * Makes BIRD read an edited copy of Ballast's file. One that is edited where it is, and not read yet, is put back by a worker that
+ * looks just then, and BIRD reads it as it was.
+ */
 async function editBird(lab: Lab, node: string, edit: (text: string) => string): Promise<void> {
   const { file } = birdPlace(lab, node)
   const text = await readFile(file, 'utf8')
   const edited = edit(text)
   if (edited === text) throw new Error(`nothing to edit in ${file}`)
-  await writeFile(file, edited)
-  await askBird(lab, node, 'configure')
+  const [aside, main] = [`${file}.by-hand`, `${configOf(lab, node)}.by-hand`]
+  await writeFile(aside, edited)
+  const own = await readFile(configOf(lab, node), 'utf8')
+  await writeFile(main, own.replace(/^include .*$/m, `include "${aside}";`))
+  await askBird(lab, node, 'configure', `"${main}"`)
 }
 
 const lineOf = ({ vip }: Victim): RegExp => new RegExp(`^ *route ${vip.replaceAll('.', '\\.')}/32 .*$`, 'm')
@@ -153,7 +164,7 @@ export const INJECTIONS: Readonly<
     ...{ driver: 'xdp', key: 'interface/eth0', kind: 'changed', touches: 'all' },
     async inject() {
       const pins = pinsOn(lab, node)
-      const aside = join(pins.root, 'by-hand')
+      const aside = nextAside(pins.root)
       unpin(aside)
       await bpftool(lab, node, 'prog', 'load', join(OBJECTS, 'pass.bpf.o'), aside)
       using program = openPin(aside)

@@ -123,6 +123,35 @@ describe('BIRD, with a session to a router', () => {
     await untilLearnt('2001:db8::10/128', '203.0.113.0/28', '203.0.113.10/32')
   })
 
+  test('a file that was changed by hand, and not configured yet, is put back, and nothing has happened', async () => {
+    const table = await rowsOf(driver)
+    const file = readFileSync(bird.file, 'utf8')
+    writeFileSync(bird.file, file.replaceAll('203.0.113.10/32', '203.0.113.66/32'))
+    assert.deepEqual(await rowsOf(driver), table)
+    assert.equal(readFileSync(bird.file, 'utf8'), file)
+    await bird.ask('configure')
+    assert.deepEqual(await rowsOf(driver), table)
+  })
+
+  test('routes that BIRD was made to read from another file are seen, and put back', async () => {
+    const table = await rowsOf(driver)
+    const [main, aside] = [`${bird.main}.by-hand`, `${bird.file}.by-hand`]
+    const text = readFileSync(bird.file, 'utf8')
+    writeFileSync(aside, text.replaceAll('203.0.113.10/32', '203.0.113.66/32'))
+    writeFileSync(main, readFileSync(bird.main, 'utf8').replace(/^include .*$/m, `include "${aside}";`))
+    await bird.ask(`configure "${main}"`)
+    await untilLearnt('2001:db8::10/128', '203.0.113.0/28', '203.0.113.66/32')
+    assert.deepEqual(
+      editsTo<'bgp'>(table, await rowsOf(driver), 'bgp')
+        .map(({ key }) => key)
+        .sort(),
+      ['route/203.0.113.10/32', 'route/203.0.113.66/32'],
+    )
+    reached(table, await reach(driver, table))
+    await untilLearnt('2001:db8::10/128', '203.0.113.0/28', '203.0.113.10/32')
+    assert.equal(readFileSync(bird.file, 'utf8'), text)
+  })
+
   test("an administrator's edit that is not valid, or not in force, is not made to take effect", async () => {
     const table = await rowsOf(driver)
     const main = readFileSync(bird.main, 'utf8')

@@ -7,11 +7,12 @@ import type { BgpRow, Table } from '../../../../schemas/node-state.ts'
 import { editRows } from '../batch.ts'
 import { peersOf, readSecrets } from '../secrets.ts'
 import { refuseHalfFinished } from './administrator.ts'
-import { composeConfig, readConfig } from './compose-config.ts'
+import { type ConfigFile, composeConfig, readConfig } from './compose-config.ts'
 import { type ConfigFiles, includePattern, readText, writeSecret } from './config-file.ts'
 import { type BirdControl, isDaemonDown, openBirdControl } from './control.ts'
 import { protocolOf, ROUTES4, ROUTES6 } from './names.ts'
 import { type BirdPlace, hasForeignBfd, observeBird } from './observe.ts'
+import { type BirdState, observeRows } from './observe-rows.ts'
 import { isError, type Reply } from './reply.ts'
 import { askRunning } from './running.ts'
 
@@ -50,7 +51,7 @@ export async function applyBird(place: BirdPlace, edits: readonly Edit<BgpRow>[]
     throw error
   }
   try {
-    if (config?.digest !== readConfig(text)!.digest) {
+    if (config?.digest !== readConfig(text)!.digest || !runsRoutesOf(config, state)) {
       const soft = config !== null && isDeepStrictEqual(sessionsOf(config.rows), sessionsOf(wanted))
       await reconfigure(control, place, text, soft ? 'soft ' : '')
     }
@@ -60,6 +61,15 @@ export async function applyBird(place: BirdPlace, edits: readonly Edit<BgpRow>[]
   }
   await untilExported(place, edits)
 }
+
+/** BIRD may have read its routes from another file than Ballast's, with the same digest in it (`birdc configure FILE`). */
+function runsRoutesOf({ rows }: ConfigFile, { routes }: BirdState): boolean {
+  const run = observeRows({ rows } as ConfigFile, { routes, protocols: [], exported: new Map() })
+  return isDeepStrictEqual(routesIn(run), routesIn(rows))
+}
+
+const routesIn = (rows: Table<BgpRow>): Table<BgpRow> =>
+  Object.fromEntries(Object.entries(rows).filter(([, { kind }]) => kind === 'route'))
 
 /** What is not a route: `soft` leaves running sessions alone whatever their filters say, and is for routes alone. */
 const sessionsOf = (rows: Table<BgpRow>): Table<BgpRow> =>

@@ -15,7 +15,7 @@ export const DriftEffect = z.strictObject({
 export type DriftEffect = z.infer<typeof DriftEffect>
 
 /** Drift of one node, with all that commits, alerts and people are told of it. Times in ms since the epoch, of the node's clock. */
-export const DriftRecord = DriftItem.omit({ driver: true }).extend({
+export const DriftRecord = DriftItem.omit({ driver: true, earlier: true }).extend({
   version: z.literal(DRIFT_RECORD_VERSION),
   node: z.string().min(1),
   driver: z.string().min(1),

@@ -32,6 +32,10 @@ export const DriftItem = z.strictObject({
   healedAt: z.int().nullable(),
   /** Of what has healed. */
   healedBy: HealedBy.exactOptional(),
+  /** Of what has healed: when it was there before, newest first. */
+  earlier: z
+    .array(z.strictObject({ since: z.int(), healedAt: z.int(), healedBy: HealedBy.exactOptional() }))
+    .exactOptional(),
   /** Why the node leaves it: its policy, a pause, or somebody who changes it back again and again. Absent: it is repaired. */
   held: z.enum(['policy', 'pause', 'fight']).exactOptional(),
   /** Who else writes there, as far as it is known. */
@@ -62,7 +66,10 @@ export const NodeReport = z.strictObject({
   failures: z.array(EditFailure),
   /** What waits for a condition, in words. */
   pending: z.array(z.string()),
-  /** Open drift, and what healed in the last hour (newest first, at most 100). */
+  /**
+   * Open drift, and what healed in the last hour, newest first: of each row and kind one item, whose rows are left out but for the
+   * 100 newest; at most 10,000 items.
+   */
   drift: z.array(DriftItem),
   /** Digest of everything observed; of the tables of the drivers, in canonical JSON. */
   observedDigest: Digest,

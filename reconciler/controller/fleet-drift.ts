@@ -1,8 +1,9 @@
 import type { DriftRecord } from '../../schemas/drift-record.ts'
 import type { NodeTables, RowKey } from '../../schemas/node-state.ts'
-import type { NodeReport } from '../../schemas/report.ts'
+import type { DriftItem, NodeReport } from '../../schemas/report.ts'
 import type { DesiredFleet } from '../desired/build-desired.ts'
 import { partsOf } from '../desired/share-rows.ts'
+import { HEALED_KEPT_MS } from '../drift/find-drift.ts'
 import { findDisagreement, findUnreachable } from '../drift/find-fleet-drift.ts'
 import { recordsOf } from '../drift/fleet-drift.ts'
 import { createEffectMeter } from '../drift/traffic-effect.ts'
@@ -25,15 +26,16 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
   /** Of nodes that were heard to listen: since when they do not; null: they do. */
   const deaf = new Map<string, number | null>()
   let disagreeing: ReadonlyMap<string, number> = new Map()
-  const byNode = new Map<
-    string,
-    { report: NodeReport; names: Names | null; records: readonly DriftRecord[] }
-  >()
+  const byNode = new Map<string, Known>()
 
   function recordsOfNode(node: string, names: Names): readonly DriftRecord[] {
     const known = byNode.get(node)!
-    if (known.names !== names)
-      byNode.set(node, { ...known, names, records: recordsOf(known.report, names, measure) })
+    if (known.names !== names) {
+      const { report, before } = known
+      const forgotten = recordsOf({ ...report, drift: [...before], paused: null }, names, measure)
+      const records = [...recordsOf(report, names, measure), ...forgotten]
+      byNode.set(node, { ...known, names, records })
+    }
     return byNode.get(node)!.records
   }
 
@@ -58,7 +60,8 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
 
   return {
     reported(report) {
-      byNode.set(report.node, { report, names: null, records: [] })
+      const before = healedBefore(byNode.get(report.node), report)
+      byNode.set(report.node, { report, before, names: null, records: [] })
     },
     listening(found) {
       if (found === null) return deaf.clear()
@@ -78,6 +81,24 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
     },
     ofFleet: () => readFleet(findStaying()),
   }
+}
+
+interface Known {
+  readonly report: NodeReport
+  /** Healed under workers that have ended: this one does not know of it. */
+  readonly before: readonly DriftItem[]
+  /** Null: `records` are to be made. */
+  readonly names: Names | null
+  readonly records: readonly DriftRecord[]
+}
+
+function healedBefore(known: Known | undefined, { worker, at }: NodeReport): DriftItem[] {
+  if (known === undefined) return []
+  const isSame = known.report.worker.startedAt === worker.startedAt
+  const ended = isSame ? [] : known.report.drift
+  return [...ended, ...known.before].filter(
+    ({ healedAt }) => healedAt !== null && at - healedAt < HEALED_KEPT_MS,
+  )
 }
 
 /** Nodes whose services of XDP are the same rows; rows that nodes share are the same objects. */

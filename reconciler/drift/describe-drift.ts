@@ -31,9 +31,9 @@ function describeChange(record: DriftRecord): string {
   switch (record.kind) {
     case 'missing':
       if (desired?.kind === 'interface') return `lost the program on ${desired.name}`
-      return desired?.kind === 'service' ? `lost service ${titleOf(record)}` : `lost ${record.key}`
+      return isService(record) ? `lost service ${titleOf(record)}` : `lost ${record.key}`
     case 'unexpected':
-      return observed?.kind === 'service'
+      return isService(record)
         ? `has service ${titleOf(record)}, which nobody asked for`
         : `has ${record.key}, which nobody asked for`
     case 'changed':
@@ -42,6 +42,7 @@ function describeChange(record: DriftRecord): string {
       }
       if (observed?.kind === 'interface' && observed.program !== undefined)
         return `has the program ${observed.program} on ${observed.name} in place of its own`
+      if (record.desired === null && record.observed === null) return `had another ${record.key}`
       return `has other ${record.key}: ${differingFields(record).map(renderField).join(', ')}`
     case 'unreachable':
       return 'gives no sign'
@@ -55,6 +56,8 @@ function describeChange(record: DriftRecord): string {
       return `has ${record.key} ${String(record.kind)}`
   }
 }
+
+const isService = ({ driver, key }: DriftRecord): boolean => driver === 'xdp' && key.startsWith('service/')
 
 const renderField = ([field, desired, observed]: readonly [string, string, string]): string =>
   `${field} ${observed} in place of ${desired}`

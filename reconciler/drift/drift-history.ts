@@ -34,6 +34,8 @@ export interface DriftChange {
   readonly count: number
   /** When the first of them began. */
   readonly first: number
+  /** What they were, in the order in which each was first seen: a row may be changed now and missing later. */
+  readonly kinds: readonly DriftRecord['kind'][]
   readonly told: Told
 }
 
@@ -193,6 +195,7 @@ function make(
     record,
     count: episodes.length,
     first: episodes[0]!.since,
+    kinds: [...new Set(episodes.map(({ kind }) => kind))],
     told: {
       open: record.healedAt === null ? record : null,
       until: Math.max(until, lastOf(record)),

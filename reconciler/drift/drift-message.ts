@@ -61,9 +61,11 @@ function composeSubject(changes: readonly DriftChange[], suffix: string): string
 }
 
 /** `lb-2 lost backend 10.0.1.13 of web (31% of its flows), 37 times in 2 min, repaired after 0.4 s` */
-function describeShortly({ record, count, first, event }: DriftChange): string {
+function describeShortly({ record, count, first, kinds, event }: DriftChange): string {
+  const others = kinds.filter(kind => kind !== record.kind)
+  const also = others.length > 0 ? ` (also ${others.join(', ')})` : ''
   const often =
-    count > 1 ? `${count} times in ${renderDuration((record.healedAt ?? record.since) - first)}` : ''
+    count > 1 ? `${count} times in ${renderDuration((record.healedAt ?? record.since) - first)}${also}` : ''
   const end = describeEnd(record)
   const last = end === null ? (count > 1 ? 'and still so' : '') : count > 1 ? `last ${end}` : end
   const changed = event === 'changed' && count === 1 ? 'by now' : ''
@@ -97,6 +99,8 @@ const Trailer = z.object({
   driver: z.string(),
   key: z.string(),
   kind: z.string(),
+  /** All that it was, `kind` among them; absent: that alone. */
+  kinds: z.array(z.string()).exactOptional(),
   count: z.int().min(1),
   first: Time,
   since: Time,
@@ -106,12 +110,13 @@ const Trailer = z.object({
 })
 type Trailer = z.infer<typeof Trailer>
 
-const toTrailer = ({ event, record, count, first, told }: DriftChange): Trailer => ({
+const toTrailer = ({ event, record, count, first, kinds, told }: DriftChange): Trailer => ({
   event,
   node: record.node,
   driver: record.driver,
   key: record.key,
   kind: record.kind,
+  ...(kinds.length > 1 && { kinds: [...kinds] }),
   count,
   first: renderTime(first),
   since: renderTime(record.since),

@@ -3,6 +3,7 @@ import { DRIFT_RECORD_VERSION, type DriftRecord } from '../../schemas/drift-reco
 import type { RowKey } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import { renderTime } from './drift-file.ts'
+import { episodesOf } from './find-drift.ts'
 import type { MeasureEffect } from './traffic-effect.ts'
 
 /** What one node reports of its drift, open and healed lately; `names`: the Service of each row of it. */
@@ -12,9 +13,10 @@ export function recordsOf(
   measure: MeasureEffect,
 ): DriftRecord[] {
   const common = { version: DRIFT_RECORD_VERSION, node, revision: want?.revision ?? null } as const
-  const records = drift.map(
-    (item): DriftRecord => ({ ...common, ...item, service: names[item.key] ?? null, effect: measure(item) }),
-  )
+  const records = drift.flatMap(item => {
+    const [service, effect] = [names[item.key] ?? null, measure(item)]
+    return episodesOf(item).map((each): DriftRecord => ({ ...common, ...each, service, effect }))
+  })
   return paused == null ? records : [...records, { ...common, ...describePause(paused) }]
 }
 

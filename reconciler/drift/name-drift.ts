@@ -1,7 +1,7 @@
 import type { DriftRecord } from '../../schemas/drift-record.ts'
 
 /** What has happened, by the name that it has in the documentation, in one or two words. */
-export function nameDrift({ driver, key, kind, desired, observed }: Named): string {
+export function nameDrift({ driver, key, kind, observed }: Named): string {
   const [what] = key.split('/')
   if (driver === 'xdp') {
     if (what === 'interface') return kind === 'missing' ? 'program detached' : 'program replaced'
@@ -19,10 +19,10 @@ export function nameDrift({ driver, key, kind, desired, observed }: Named): stri
   }
   if (kind === 'unreachable') return 'node unreachable'
   if (kind === 'rings-disagree') return 'nodes disagree on a ring'
-  return desired === null && observed === null ? kind : `${what} ${kind}`
+  return driver === 'node' ? kind : `${what} ${kind}`
 }
 
-type Named = Pick<DriftRecord, 'driver' | 'key' | 'kind' | 'desired' | 'observed'>
+type Named = Pick<DriftRecord, 'driver' | 'key' | 'kind' | 'observed'>
 
 /** Slots that are not what its backends make of it. */
 function ringDiffers(row: unknown): boolean {

@@ -178,9 +178,12 @@ export function createNode(options: NodeOptions): Node {
         return
       }
       const should = isApplied() ? wanted : reached
-      const found =
-        seen === before && noticed === null && should !== null ? findDrift(should, seen.tables, now()) : []
-      if (found.length > 0) {
+      const mayDrift = noticed === null ? seen === before : isApplied()
+      const found = mayDrift && should !== null ? findDrift(should, seen.tables, now()) : []
+      const goesOn = noticed === null ? [] : found.filter(isKnown)
+      if (found.length > goesOn.length) {
+        // More came while that was repaired.
+        if (noticed !== null) status = { ...status, drift: watch.settle(status.drift, goesOn, 'repair') }
         noticed = await noticeDrift(found, want)
         if (noticed.held.size > 0) continue
       }
@@ -236,6 +239,9 @@ export function createNode(options: NodeOptions): Node {
     status = { ...status, outcome: 'failed', outcomeAt: now(), failures }
     retry = { after: now() + retry.delay, delay: Math.min(2 * retry.delay, RETRY_LAST_MS) }
   }
+
+  const isKnown = (item: DriftItem): boolean =>
+    status.drift.some(known => known.healedAt === null && rowName(known) === rowName(item))
 
   async function noticeDrift(found: readonly DriftItem[], want: Want) {
     const noticed = await watch.notice(status.drift, found, want, null)

@@ -108,6 +108,17 @@ describe('drift', () => {
     assert.match(book.commits[1]!.message, /99 times in 98 s, last repaired after 0\.3 s/)
   })
 
+  test('that is one thing and then another says both', () => {
+    const book = new Book()
+    book.ask(1500, [healed(1000, 1400)])
+    const missing = recordOf({ kind: 'missing', since: 3000, healedAt: 3100, healedBy: 'repair' })
+    const episodes = [healed(1000, 1400), missing, healed(4000, 4400)]
+    book.ask(60_000, episodes)
+    assert.match(book.commits[1]!.message, /2 times in 1\.4 s \(also missing\), last repaired after 0\.4 s/)
+    const [{ trailer } = assert.fail()] = readTrailers(book.commits[1]!.message)
+    assert.deepEqual([trailer.kind, trailer.kinds], ['changed', ['missing', 'changed']])
+  })
+
   test('that began and went while it was not looked at is told all the same', () => {
     const book = new Book()
     book.ask(6000, [recordOf()])

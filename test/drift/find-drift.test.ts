@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { findDrift, trackDrift } from '../../reconciler/drift/find-drift.ts'
+import { episodesOf, findDrift, trackDrift } from '../../reconciler/drift/find-drift.ts'
 import { backend, serviceRow, settingsRow, tablesOf } from '../plan/rows.ts'
 
 const web = serviceRow('203.0.113.1', [backend('10.0.1.1')])
@@ -36,4 +36,38 @@ test('what healed long ago is forgotten', () => {
   const healed = trackDrift(open, [], 10)
   assert.equal(trackDrift(healed, [], 3_600_009).length, 1)
   assert.equal(trackDrift(healed, [], 3_600_010).length, 0)
+})
+
+test('each time that a row was wrong is told by one item, for an hour', () => {
+  let known = trackDrift([], [], 0)
+  for (const at of [0, 1000, 2000]) {
+    known = trackDrift(known, findDrift(tablesOf(web), tablesOf(), at), at)
+    known = trackDrift(known, [], at + 10, 'repair')
+  }
+  assert.equal(known.length, 1)
+  const times = (items = known) =>
+    items.flatMap(episodesOf).map(({ kind, since, healedAt }) => [kind, since, healedAt])
+  assert.deepEqual(times(), [
+    ['missing', 2000, 2010],
+    ['missing', 1000, 1010],
+    ['missing', 0, 10],
+  ])
+  const later = trackDrift(known, [], 3_601_005)
+  assert.deepEqual(times(later), times().slice(0, 2))
+  assert.deepEqual(times(trackDrift(later, [], 3_601_010)), times().slice(0, 1))
+})
+
+test('a daemon that loses a thousand announcements is told of all of them, of the last hundred with their rows', () => {
+  const rows = Array.from({ length: 1000 }, (_, at) => serviceRow(`203.0.${at >> 8}.${at & 255}`, []))
+  let known = trackDrift([], findDrift(tablesOf(...rows), tablesOf(), 0), 0)
+  known = trackDrift(known, [], 10, 'repair')
+  assert.equal(known.length, 1000)
+  assert.equal(known.filter(({ desired }) => desired !== null).length, 100)
+  known = trackDrift(known, findDrift(tablesOf(rows[999]!), tablesOf(), 20), 20)
+  known = trackDrift(known, [], 30, 'repair')
+  assert.equal(known.length, 1000)
+  assert.deepEqual(
+    [known[0]?.desired, known[0]?.earlier],
+    [rows[999], [{ since: 0, healedAt: 10, healedBy: 'repair' }]],
+  )
 })

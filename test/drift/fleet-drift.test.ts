@@ -100,21 +100,50 @@ test('a worker that was heard and listens no more is told of in seconds, and not
   assert.deepEqual(told(), [])
 })
 
+test('what healed under a worker that has ended is remembered for an hour', () => {
+  let now = 10_000
+  const collector = createDriftCollector(
+    () => fleet,
+    () => now,
+  )
+  const healed = (key: string, healedAt: number) => ({
+    ...{ driver: 'bgp' as const, key, kind: 'missing' as const, desired: null, observed: null },
+    ...{ since: healedAt - 500, healedAt, healedBy: 'repair' as const },
+  })
+  const told = () => collector.read().records.map(({ key, since, healedAt }) => `${key} ${since} ${healedAt}`)
+  const first = healed('route/203.0.113.10/32', 5_000)
+  collector.reported(
+    reportOf('lb-1', 'd', { drift: [{ ...first, earlier: [{ since: 2_000, healedAt: 3_000 }] }] }),
+  )
+  const worker = { pid: 2, startedAt: 9_000, version: '0' }
+  const second = healed('route/203.0.113.10/32', 9_500)
+  collector.reported(reportOf('lb-1', 'd', { at: now, worker, drift: [second] }))
+  collector.reported(reportOf('lb-1', 'd', { at: now, worker, drift: [second] }))
+  assert.deepEqual(told(), [
+    'route/203.0.113.10/32 9000 9500',
+    'route/203.0.113.10/32 4500 5000',
+    'route/203.0.113.10/32 2000 3000',
+  ])
+  now = 3_605_000
+  collector.reported(reportOf('lb-1', 'd', { at: now, worker }))
+  assert.deepEqual(told(), [])
+})
+
 test('drift has the names of the documentation', () => {
   const cases = [
-    ['xdp', 'interface/eth0', 'missing', {}, null, 'program detached'],
-    ['xdp', 'interface/eth0', 'changed', {}, { program: 'pass (id 7)' }, 'program replaced'],
-    ['xdp', 'settings', 'missing', {}, null, 'pin removed'],
-    ['xdp', 'settings', 'changed', {}, {}, 'program replaced'],
-    ['xdp', 'service/a', 'changed', {}, { ring: { slots: 65537, differing: 4 } }, 'ring differs'],
-    ['xdp', 'service/a', 'changed', {}, { ring: { slots: 65537, differing: 0 } }, 'service changed'],
-    ['xdp', 'service/a', 'unexpected', null, {}, 'service unexpected'],
-    ['ipvs', 'vip/203.0.113.1', 'changed', {}, {}, 'address lost'],
-    ['ipvs', 'sysctl/net.ipv4.vs.sloppy_tcp', 'changed', {}, {}, 'sysctl changed'],
-    ['bgp', 'route/203.0.113.1/32', 'missing', {}, null, 'announcement missing'],
-    ['bgp', 'speaker', 'missing', {}, null, 'daemon restarted'],
-    ['node', 'pause', 'paused', null, null, 'paused'],
+    ['xdp', 'interface/eth0', 'missing', null, 'program detached'],
+    ['xdp', 'interface/eth0', 'changed', { program: 'pass (id 7)' }, 'program replaced'],
+    ['xdp', 'settings', 'missing', null, 'pin removed'],
+    ['xdp', 'settings', 'changed', {}, 'program replaced'],
+    ['xdp', 'service/a', 'changed', { ring: { slots: 65537, differing: 4 } }, 'ring differs'],
+    ['xdp', 'service/a', 'changed', { ring: { slots: 65537, differing: 0 } }, 'service changed'],
+    ['xdp', 'service/a', 'unexpected', {}, 'service unexpected'],
+    ['ipvs', 'vip/203.0.113.1', 'changed', {}, 'address lost'],
+    ['ipvs', 'sysctl/net.ipv4.vs.sloppy_tcp', 'changed', {}, 'sysctl changed'],
+    ['bgp', 'route/203.0.113.1/32', 'missing', null, 'announcement missing'],
+    ['bgp', 'speaker', 'missing', null, 'daemon restarted'],
+    ['node', 'pause', 'paused', null, 'paused'],
   ] as const
-  for (const [driver, key, kind, desired, observed, name] of cases)
-    assert.equal(nameDrift({ driver, key, kind, desired, observed }), name)
+  for (const [driver, key, kind, observed, name] of cases)
+    assert.equal(nameDrift({ driver, key, kind, observed }), name)
 })

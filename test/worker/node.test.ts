@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { episodesOf } from '../../reconciler/drift/find-drift.ts'
 import { allHealthy } from '../../reconciler/effective/effective-tables.ts'
 import { createLog } from '../../reconciler/log/log.ts'
 import { openDepartures } from '../../reconciler/worker/departures.ts'
@@ -142,6 +143,38 @@ test('drift is told before it is repaired, and remembered as healed', async t =>
   )
 })
 
+test('what is changed while drift is repaired is drift of its own', async t => {
+  const bench = await setUp(t)
+  const node = await bench.start()
+  const other = serviceRow('203.0.113.2', [backend('10.0.1.1')])
+  const both = tablesOf(settingsRow(), serviceRow('203.0.113.1', [backend('10.0.1.1')]), other)
+  await node.adopt(wantOf(1, both), stateOf(both))
+  await node.step(never)
+  delete bench.driver.rows[KEY]
+  bench.clock = 5000
+  bench.driver.beforeApply = () => {
+    bench.driver.beforeApply = null
+    bench.clock = 6000
+    delete bench.driver.rows['service/203.0.113.2:80/tcp']
+  }
+  await node.step(never)
+  assert.deepEqual(bench.driver.rows, both.xdp)
+  assert.deepEqual(bench.news, [1, 1])
+  assert.deepEqual(
+    node.status.drift.map(({ key, kind, since, healedAt, healedBy }) => [
+      key,
+      kind,
+      since,
+      healedAt,
+      healedBy,
+    ]),
+    [
+      ['service/203.0.113.2:80/tcp', 'missing', 6000, 6000, 'repair'],
+      [KEY, 'missing', 5000, 6000, 'repair'],
+    ],
+  )
+})
+
 test('drift under the policy hold is told and left alone, until it is gone', async t => {
   const bench = await setUp(t)
   const node = await bench.start()
@@ -210,7 +243,7 @@ test('a quiet node is fingerprinted, and read in full only now and then', async 
 test('drift tells by whom it was put right', async t => {
   const bench = await setUp(t)
   const node = await bench.start()
-  const ends = () => node.status.drift.map(({ healedBy }) => healedBy)
+  const ends = () => node.status.drift.flatMap(episodesOf).map(({ healedBy }) => healedBy)
   await node.adopt(wantOf(1, A), stateOf(A))
   await node.step(never)
   bench.driver.rows[KEY] = B.xdp[KEY]!
@@ -270,7 +303,7 @@ test('a row that somebody changes again and again is given up with a name, until
   }
   assert.deepEqual(bench.driver.rows[KEY], B.xdp[KEY])
   assert.equal(node.status.outcome, 'held')
-  const [open, ...healed] = node.status.drift
+  const [open, ...healed] = node.status.drift.flatMap(episodesOf)
   assert.deepEqual([open?.held, open?.writer, healed.length], ['fight', 'pid 7 (bpftool)', 5])
   await node.adopt(wantOf(2, A), stateOf(A))
   await node.step(never)

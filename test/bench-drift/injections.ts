@@ -7,29 +7,32 @@ import type { BenchResult } from '../../schemas/bench.ts'
 import type { LoadEvent } from '../../schemas/lab.ts'
 import { type Benchmark, milliseconds, quantile } from '../bench/benchmark.ts'
 import { createRandom, type Random } from '../faults/random.ts'
-import { disagreeOnRing, INJECTIONS } from '../lab/by-hand.ts'
+import { disagreeOnRing, INJECTIONS, type Injection, makeInjection } from '../lab/by-hand.ts'
 import {
   BRANCH,
   type DriftLab,
   findOnFleet,
   HELD,
-  inject,
   killNode,
   NODES,
   type Outcome,
+  observeInjection,
   withDriftLab,
 } from '../lab/drift-lab.ts'
 
 const VICTIMS = 24
 const COMMIT_AFTER_MS = 500
+/** On one node. */
+const AT_ONCE = 4
 /** Repairs of one row that a new want forgets, before they are a fight. */
-const REPAIRS_LEFT_ALONE = 4
+const REPAIRS_LEFT_ALONE = 3
 /** One in so many rounds is about the fleet: a worker killed, rings that disagree. */
-const FLEET_EVERY = 25
+const FLEET_EVERY = 8
 const SCAN_MS = 2_000
 /** Of the fleet, found by asking from time to time. */
 const CLOCK_MS = 1_000
-const TOLD_WITHIN_MS = 120_000
+/** What flaps waits for two minutes of quiet at most, with this COMMIT_AFTER_MS. */
+const TOLD_WITHIN_MS = 240_000
 const TIMEOUT_MS = 5_000
 const LOAD = { interval: 20, timeout: TIMEOUT_MS }
 
@@ -43,7 +46,7 @@ interface FleetOutcome {
 }
 
 /**
- * Random injections in a row on two load balancers, each waited for until it is repaired. A commit comes between them whenever a
+ * Random injections on two load balancers, some at once, each waited for until it is repaired. A commit comes between them whenever a
  * row was repaired so often that the next time would be a fight.
  */
 export const injectionBenchmark = (count: number, seed: number): Benchmark => ({
@@ -76,16 +79,16 @@ async function injectAll(drift: DriftLab, { count, random, say }: Plan) {
   const rows: Outcome[] = []
   const fleet: FleetOutcome[] = []
   const repairs = new Map<string, number>()
-  const names = Object.keys(INJECTIONS)
   for (let round = 1; rows.length + fleet.length < count; round++) {
     if (round % FLEET_EVERY === 0)
       fleet.push(await (random.chance(0.5) ? killOne : disagree)(drift, random.pick(NODES)))
-    const left = Math.min(NODES.length, count - rows.length - fleet.length)
+    const left = count - rows.length - fleet.length
+    const chosen = NODES.flatMap(node => chooseSome(drift, node, random)).slice(0, left)
     const done = await Promise.all(
-      NODES.slice(0, left).map(async node => {
+      chosen.map(async injection => {
         // Not all at the same moment of a scan.
         await delay(random.int(SCAN_MS))
-        return inject(drift, random.pick(names), node, random.pick(drift.victims))
+        return observeInjection(drift, injection)
       }),
     )
     rows.push(...done)
@@ -100,9 +103,25 @@ async function injectAll(drift: DriftLab, { count, random, say }: Plan) {
       repairs.clear()
       await drift.pushSomething()
     } else await drift.settle()
-    if (round % 25 === 0) say(`${rows.length + fleet.length} of ${count}`)
+    if (round % 10 === 0) say(`${rows.length + fleet.length} of ${count}`)
   }
   return { rows, fleet }
+}
+
+/** For one node at the same time: none that hides others, or undoes what another did by the same daemon. */
+function chooseSome({ lab, victims }: DriftLab, node: string, random: Random): Injection[] {
+  const chosen: Injection[] = []
+  const left = [...victims]
+  while (chosen.length < AT_ONCE) {
+    const [victim] = left.splice(random.int(left.length), 1)
+    const next = makeInjection(random.pick(Object.keys(INJECTIONS)), lab, node, victim!)
+    const fits =
+      next.touches !== 'all' &&
+      chosen.every(({ driver, key }) => key !== next.key && (driver !== 'bgp' || next.driver !== 'bgp'))
+    if (fits || chosen.length === 0) chosen.push(next)
+    if (!fits) break
+  }
+  return chosen
 }
 
 async function killOne(drift: DriftLab, node: string): Promise<FleetOutcome> {
@@ -153,7 +172,7 @@ async function findUntold(
           each =>
             (node === null || each.node === node) &&
             each.key === key &&
-            each.kind === kind &&
+            (each.kinds ?? [each.kind]).includes(kind) &&
             Date.parse(each.first) - CLOCK_MS <= since &&
             since <= Date.parse(each.healedAt ?? each.since) + CLOCK_MS,
         ),
@@ -161,7 +180,13 @@ async function findUntold(
     const isEmpty = (await drift.git('ls-tree', '-r', BRANCH)) === ''
     if ((untold.length === 0 && isEmpty) || Date.now() > end) {
       if (!isEmpty) throw new Error('the last tree of the branch is not empty')
-      return untold.map(({ name, node, key }) => `${name}: ${node} ${key}`)
+      return untold.map(({ name, node, key, kind, since }) => {
+        const near = told.filter(each => (node === null || each.node === node) && each.key === key)
+        return [
+          `${name}: ${node} ${key} ${kind} at ${new Date(since).toISOString()}; what is told of it:`,
+          ...near.map(each => JSON.stringify(each)),
+        ].join('\n  ')
+      })
     }
     await delay(1_000)
   }

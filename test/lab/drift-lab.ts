@@ -20,7 +20,8 @@ export const BRANCH = 'ballast/drift'
 /** The one that is only reported of. */
 export const HELD: Victim = { vip: '203.0.113.99' }
 const CLI = resolve(import.meta.dirname, '../../reconciler/cli.ts')
-const START_LIMIT_MS = 60_000
+/** Of all nodes, on a machine with other work. */
+const SETTLE_LIMIT_MS = 180_000
 
 /** A lab with BGP whose drift is committed to a Git server over HTTP. */
 export interface DriftLab {
@@ -106,7 +107,7 @@ export async function withDriftLab<Result>(
     }
     const settle = async (): Promise<void> => {
       await waitUntil(
-        { what: `every node to be as ${wanted.revision} wants it`, deadline: START_LIMIT_MS },
+        { what: `every node to be as ${wanted.revision} wants it`, deadline: SETTLE_LIMIT_MS },
         () => (NODES.every(node => isSettled(reports.get(node), wanted.revision)) ? true : null),
       )
       await untilRouted(lab, HELD.vip, NODES)
@@ -135,12 +136,19 @@ export async function withDriftLab<Result>(
     return await work(drift)
   } catch (error) {
     const said = control?.events.slice(-20).map(event => JSON.stringify(event)) ?? []
-    throw new Error(`${(error as Error).message}; the last that workers said:\n${said.join('\n')}`, {
-      cause: error,
-    })
+    const reported = [...reports.values()].map(describeReport)
+    const parts = [(error as Error).message, ...reported, 'the last that workers said:', ...said]
+    throw new Error(parts.join('\n'), { cause: error })
   } finally {
     for (const end of ends) await end()
   }
+}
+
+const describeReport = ({ node, at, want, outcome, failures, pending, drift }: NodeReport): string => {
+  const open = drift
+    .filter(({ healedAt }) => healedAt === null)
+    .map(({ driver, key, kind }) => `${driver} ${key} ${kind}`)
+  return `${node}, ${Date.now() - at} ms ago: ${JSON.stringify({ want, outcome, failures, pending, open })}`
 }
 
 const isSettled = (report: NodeReport | undefined, revision: string): boolean =>
@@ -214,7 +222,7 @@ export const inject = (drift: DriftLab, name: string, node: string, victim: Vict
   observeInjection(drift, makeInjection(name, drift.lab, node, victim))
 
 /** Does it, and waits until it was found and is gone. */
-async function observeInjection(drift: DriftLab, injection: Injection): Promise<Outcome> {
+export async function observeInjection(drift: DriftLab, injection: Injection): Promise<Outcome> {
   const at = Date.now()
   await injection.inject()
   const isIt = ({ driver, key, kind, since }: DriftItem): boolean =>

@@ -2,6 +2,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { z } from 'zod'
 import { BallastError } from '../../../schemas/ballast-error.ts'
+import { isAbsent } from '../../process/is-absent.ts'
 
 /**
  * What the driver took into its care, and how it was before. Only this is read, changed and given back: everything
@@ -34,6 +35,7 @@ export const ownsNothing = (owned: Owned): boolean =>
 
 /** Without a file, nothing is owned. Throws `IPVS_OWNED_UNREADABLE`. */
 export async function readOwned(file: string): Promise<Owned> {
+  if (isAbsent(file)) return nothing()
   try {
     return Owned.parse(JSON.parse(await readFile(file, 'utf8')))
   } catch (cause) {

@@ -111,7 +111,7 @@ function openProgram(program: Descriptor): Dataplane | undefined {
   if (info.name !== PROGRAM_NAME) return undefined
   const opened = info.mapIds.flatMap(id => {
     const map = openMapById(id)
-    return map === undefined ? [] : [{ fd: stack.use(map).fd, info: readMapInfo(map.fd) }]
+    return map === undefined ? [] : [{ fd: stack.use(map).fd, info: knownMapInfo(id, map.fd) }]
   })
   const maps = Object.fromEntries(MAP_NAMES.map(name => [name, opened.find(map => map.info.name === name)]))
   const constants = opened.find(map => map.info.name.endsWith('.rodata'))
@@ -121,6 +121,19 @@ function openProgram(program: Descriptor): Dataplane | undefined {
   const config = constants && readConfig(info, constants)
   const kept = stack.move()
   return { fd: program.fd, program: info, maps, config, [Symbol.dispose]: () => kept.dispose() }
+}
+
+/** What never changes of a map, and the kernel uses no id twice. */
+const mapInfos = new Map<number, MapInfo>()
+const MAP_INFOS_KEPT = 256
+
+function knownMapInfo(id: number, fd: number): MapInfo {
+  const known = mapInfos.get(id)
+  if (known !== undefined) return known
+  if (mapInfos.size >= MAP_INFOS_KEPT) mapInfos.clear()
+  const info = readMapInfo(fd)
+  mapInfos.set(id, info)
+  return info
 }
 
 const hasAll = (maps: Record<string, OpenMap | undefined>): maps is Record<MapName, OpenMap> =>

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { readLinkedInterfaces } from './attachments.ts'
 import { openDataplane } from './dataplane.ts'
 import { readEntries } from './libbpf/maps.ts'
+import { pinsChangedAt } from './libbpf/pins.ts'
 import type { ObserveContext } from './observe.ts'
-import { isPinned } from './pin-dataplane.ts'
 
 const TABLES = ['vips', 'services', 'port_ranges', 'rings', 'access_prefixes', 'quic_servers'] as const
 
@@ -14,7 +14,7 @@ export async function fingerprintXdp({ pins, store, readObject }: ObserveContext
   const hash = createHash('sha256')
   const attachments = readLinkedInterfaces(pins, dataplane).map(({ row }) => row)
   const { program, maps } = dataplane
-  hash.update(JSON.stringify([program.id, isPinned(pins, dataplane), readObject(), attachments]))
+  hash.update(JSON.stringify([program.id, pins.folders.map(pinsChangedAt), readObject(), attachments]))
   for (const name of TABLES) {
     const { keys, values, count } = await readEntries(maps[name].fd, maps[name].info)
     hash.update(`${name} ${count}`).update(keys).update(values)

@@ -1,5 +1,6 @@
 import { chmod, chown, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { isAbsent } from '../../../process/is-absent.ts'
 import { type ConfigFile, readConfig } from './compose-config.ts'
 
 /**
@@ -25,11 +26,13 @@ export const configFiles = (file: string): ConfigFiles => ({
  */
 export const includePattern = (file: string): string => file.replace(/^(\/[^/]+\/)([^/])/, '$1[$2]')
 
-export const readText = (file: string): Promise<string | null> =>
-  readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+export async function readText(file: string): Promise<string | null> {
+  if (isAbsent(file)) return null
+  return readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null
     throw error
   })
+}
 
 /** With passwords in it: for root, and for the group that may use BIRD's control socket, which is BIRD's own. */
 export async function writeSecret(file: string, text: string, socket: string): Promise<void> {

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { BallastError } from '../../../../schemas/ballast-error.ts'
 import type { BgpRow } from '../../../../schemas/node-state.ts'
+import { isAbsent } from '../../../process/is-absent.ts'
 import type { Driver, Hint } from '../../driver.ts'
 import { digestTable } from '../../table-digest.ts'
 import { createTurns } from '../../turns.ts'
@@ -58,6 +59,7 @@ async function* watchBird(socket: string, signal: AbortSignal): AsyncIterable<Hi
 
 /** Null while it does not answer, which those who ask it for more will say. */
 async function connect(socket: string): Promise<BirdControl | null> {
+  if (isAbsent(socket)) return null
   try {
     const control = await openBirdControl(socket)
     await control.ask('echo all')

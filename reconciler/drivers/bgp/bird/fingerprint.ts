@@ -1,6 +1,7 @@
-import { stat } from 'node:fs/promises'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { digestOf } from '../../../../schemas/digest.ts'
+import { isAbsent } from '../../../process/is-absent.ts'
 import { peersOf } from '../secrets.ts'
 import { readConfigs } from './config-file.ts'
 import { isDaemonDown, withBird } from './control.ts'
@@ -15,11 +16,12 @@ export async function fingerprintBird(place: BirdPlace): Promise<string> {
     password === null ? [] : [password.file],
   )
   const files = [place.files.file, place.files.confirmed, ...names.map(name => join(place.secretsDir, name))]
-  const versions = await Promise.all(files.map(versionOf))
+  const versions = files.map(versionOf)
   return digestOf({ versions, daemon: await daemonOf(place) })
 }
 
 async function daemonOf({ socket }: BirdPlace): Promise<unknown> {
+  if (isAbsent(socket)) return null
   try {
     return await withBird(socket, async control => {
       const { startedAt, configuredAt } = readStatus(await control.ask('show status'))
@@ -42,8 +44,12 @@ async function daemonOf({ socket }: BirdPlace): Promise<unknown> {
   }
 }
 
-const versionOf = (file: string): Promise<string> =>
-  stat(file).then(
-    ({ ctimeMs, size }) => `${ctimeMs} ${size}`,
-    () => '',
-  )
+/** '' where it cannot be seen. */
+function versionOf(file: string): string {
+  try {
+    const found = statSync(file, { throwIfNoEntry: false })
+    return found === undefined ? '' : `${found.ctimeMs} ${found.size}`
+  } catch {
+    return ''
+  }
+}

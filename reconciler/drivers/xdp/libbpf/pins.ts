@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, renameSync, rmSync, statfsSync } from 'node:fs'
+import { mkdirSync, readdirSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { BallastError } from '../../../../schemas/ballast-error.ts'
 import type { Descriptor } from './descriptor.ts'
@@ -73,6 +73,10 @@ export function listPins(directory: string): string[] {
     return []
   }
 }
+
+/** When something was pinned there, or let go of, last, ms since the epoch; 0: there is no such directory. */
+export const pinsChangedAt = (directory: string): number =>
+  statSync(directory, { throwIfNoEntry: false })?.mtimeMs ?? 0
 
 /** Lets go of everything pinned in a directory and below. */
 export function unpinAll(directory: string): void {

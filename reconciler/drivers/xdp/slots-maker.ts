@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import type { Digest } from '../../../schemas/want.ts'
 import { startThreads, type Threads } from '../../process/threads.ts'
@@ -19,8 +20,8 @@ export interface SlotsMaker extends AsyncDisposable {
 }
 
 const THREAD = resolve(import.meta.dirname, 'slots-thread.ts')
-/** To start a thread takes as long as to make tens of rings. */
-const MADE_HERE = 48
+/** To start a thread takes as long as to make tens of rings; two CPUs have enough to do with making and writing them here. */
+const MADE_HERE = availableParallelism() > 2 ? 48 : Number.POSITIVE_INFINITY
 /** 128 KiB each; services with a shared pool come one after the other. */
 const KEPT = 256
 

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { changeTable, type TableChange } from './changed-table.ts'
 import { DriverName, NodeTables, RowKey } from './node-state.ts'
 
 const tableChange = <Driver extends DriverName>(driver: Driver) =>
@@ -42,15 +43,12 @@ export function findTablesChange(before: NodeTables, after: NodeTables): TablesC
   return Object.fromEntries(changes) as TablesChange
 }
 
-/** Tables that nothing changes in stay the same objects. */
+/** Tables that nothing changes in stay the same objects; the others cost what changes in them. */
 export function applyTablesChange(tables: NodeTables, change: TablesChange): NodeTables {
-  const changed = DriverName.options.map(driver => {
-    const { put, removed } = change[driver]
-    if (removed.length === 0 && Object.keys(put).length === 0) return [driver, tables[driver]]
-    const table: Record<string, unknown> = { ...tables[driver], ...put }
-    for (const key of removed) delete table[key]
-    return [driver, table]
-  })
+  const changed = DriverName.options.map(driver => [
+    driver,
+    changeTable<unknown>(tables[driver], change[driver] as TableChange<unknown>),
+  ])
   const after = Object.fromEntries(changed) as NodeTables
   made.set(after, { before: new WeakRef(tables), change })
   return after

@@ -11,10 +11,13 @@ export interface Capabilities {
 }
 
 export interface Observation<Row> {
+  /** Nobody changes it. One that is made of the last one by what changed (`changeTable`) is compared the quicker. */
   readonly rows: Table<Row>
   readonly facts: Facts
   /** SHA-256; equal for equal rows, by the same driver on any node. */
   readonly digest: Digest
+  /** As `fingerprint()` would have given it for what was read, or just before. */
+  readonly fingerprint: string
 }
 
 /** Live connections by row key, then by backend: its address, and in `ipvs` a space and its port after that. */

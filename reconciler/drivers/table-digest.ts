@@ -1,9 +1,10 @@
+import { changedKeys } from '../../schemas/changed-table.ts'
 import { digestOf, sha256 } from '../../schemas/digest.ts'
 import type { RowKey, Table } from '../../schemas/node-state.ts'
 import type { Digest } from '../../schemas/want.ts'
 
-/** A row that is the same object as the last time is not looked into: rows must not be changed. */
-export type TableDigest = (rows: Iterable<readonly [RowKey, object]>) => Digest
+/** A row that is the same object as the last time is not looked into: rows and tables must not be changed. */
+export type TableDigest = (rows: Table<object>) => Digest
 
 /** So many that a table of thousands of rows has a few in each; all nodes must agree. */
 const BUCKETS = 256
@@ -23,28 +24,35 @@ export function createTableDigest(): TableDigest {
   const known = new Map<RowKey, { row: object; bucket: Bucket }>()
   let whole = digestBuckets(buckets)
 
-  return entries => {
-    const touched = new Set<Bucket>()
-    const seen = new Set<RowKey>()
-    for (const [key, row] of entries) {
-      seen.add(key)
-      const before = known.get(key)
-      if (before?.row === row) continue
-      const bucket = before?.bucket ?? buckets[bucketOf(key)]!
-      known.set(key, { row, bucket })
-      const digest = digestRow(row)
-      if (bucket.rows.get(key) === digest) continue
-      bucket.rows.set(key, digest)
-      touched.add(bucket)
+  let last: Table<object> = {}
+
+  /** Gives the bucket, when that has changed. */
+  function look(key: RowKey, row: object | undefined): Bucket | null {
+    const before = known.get(key)
+    if (before?.row === row) return null
+    const bucket = before?.bucket ?? buckets[bucketOf(key)]!
+    if (row === undefined) {
+      known.delete(key)
+      return bucket.rows.delete(key) ? bucket : null
     }
-    if (known.size > seen.size) {
-      for (const [key, { bucket }] of known) {
-        if (seen.has(key)) continue
-        known.delete(key)
-        bucket.rows.delete(key)
-        touched.add(bucket)
-      }
-    }
+    known.set(key, { row, bucket })
+    const digest = digestRow(row)
+    if (bucket.rows.get(key) === digest) return null
+    bucket.rows.set(key, digest)
+    return bucket
+  }
+
+  function* looksAt(rows: Table<object>): Generator<Bucket | null> {
+    const changed = changedKeys(last, rows)
+    const keys = changed ?? Object.keys(rows)
+    for (const key of keys) yield look(key, rows[key])
+    if (changed !== null || known.size === Object.keys(rows).length) return
+    for (const key of known.keys()) if (rows[key] === undefined) yield look(key, undefined)
+  }
+
+  return rows => {
+    const touched = new Set([...looksAt(rows)].filter(bucket => bucket !== null))
+    last = rows
     if (touched.size === 0) return whole
     for (const bucket of touched) bucket.digest = digestBucket(bucket)
     whole = digestBuckets(buckets)
@@ -53,7 +61,7 @@ export function createTableDigest(): TableDigest {
 }
 
 /** Of a table that is looked at once. */
-export const digestTable = (rows: Table<object>): Digest => createTableDigest()(Object.entries(rows))
+export const digestTable = (rows: Table<object>): Digest => createTableDigest()(rows)
 
 const digestBuckets = (buckets: readonly Bucket[]): Digest =>
   sha256(buckets.map(({ digest }) => digest).join())

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { changedKeys, historyOf } from '../../schemas/changed-table.ts'
 import type { Edit } from '../../schemas/edit.ts'
 import { DriverName, type NodeTables, type Rows, type Table, type XdpRow } from '../../schemas/node-state.ts'
 
@@ -23,28 +24,61 @@ export function diffTable<Row>(
   for (const key of Object.keys(observed)) {
     if (desired[key] === undefined) edits.push({ op: 'delete', key, before: observed[key]! })
   }
-  return edits.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+  return edits.sort(byKey)
 }
+
+const byKey = (a: { key: string }, b: { key: string }): number => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)
 
 export function diffNode(desired: NodeTables, observed: NodeTables): NodeEdits {
   return {
-    xdp: diffXdp(desired.xdp, observed.xdp),
-    ipvs: diffTable<Rows['ipvs']>(desired.ipvs, observed.ipvs),
-    bgp: diffTable<Rows['bgp']>(desired.bgp, observed.bgp),
+    xdp: diffOnce<Rows['xdp']>(desired.xdp, observed.xdp, matchesXdp),
+    ipvs: diffOnce<Rows['ipvs']>(desired.ipvs, observed.ipvs, sameRow),
+    bgp: diffOnce<Rows['bgp']>(desired.bgp, observed.bgp, sameRow),
   }
 }
 
-type XdpEdits = readonly Edit<Rows['xdp']>[]
-type XdpTable = NodeTables['xdp']
+interface Compared {
+  readonly observed: WeakRef<Table<unknown>>
+  readonly edits: readonly Edit<unknown>[]
+}
 
-/** Of the tables compared last: a node compares the same two at several steps of its work. */
-let last: { desired: WeakRef<XdpTable>; observed: WeakRef<XdpTable>; edits: XdpEdits } | null = null
+/** By what is desired: what it was compared with last, and what that showed. */
+const compared = new WeakMap<Table<unknown>, Compared>()
 
-function diffXdp(desired: XdpTable, observed: XdpTable): XdpEdits {
-  if (last?.desired.deref() === desired && last.observed.deref() === observed) return last.edits
-  const edits = diffTable(desired, observed, matchesXdp)
-  last = { desired: new WeakRef(desired), observed: new WeakRef(observed), edits }
+function diffOnce<Row>(
+  desired: Table<Row>,
+  observed: Table<Row>,
+  matches: (desired: Row, observed: Row) => boolean,
+): readonly Edit<Row>[] {
+  const edits = diffAgain(desired, observed, matches) ?? diffTable(desired, observed, matches)
+  compared.set(desired, { observed: new WeakRef(observed), edits })
   return edits
+}
+
+/**
+ * A node compares the same two tables at several steps of its work, and then those that became of them: rows that are those of
+ * the comparison before are not looked at. Null: there was none.
+ */
+function diffAgain<Row>(
+  desired: Table<Row>,
+  observed: Table<Row>,
+  matches: (desired: Row, observed: Row) => boolean,
+): readonly Edit<Row>[] | null {
+  for (const [was, changed] of historyOf(desired)) {
+    const known = compared.get(was)
+    if (known === undefined) continue
+    const seen = known.observed.deref()
+    const others = seen === undefined ? null : changedKeys(seen, observed)
+    if (others === null) return null
+    const edits = known.edits as readonly Edit<Row>[]
+    const keys = new Set([...changed, ...others])
+    if (keys.size === 0) return edits
+    const some = (table: Table<Row>): Table<Row> =>
+      Object.fromEntries([...keys].flatMap(key => (table[key] === undefined ? [] : [[key, table[key]]])))
+    const left = edits.filter(({ key }) => !keys.has(key))
+    return [...left, ...diffTable(some(desired), some(observed), matches)].sort(byKey)
+  }
+  return null
 }
 
 export const isEmpty = (edits: NodeEdits): boolean =>

@@ -9,6 +9,7 @@ import type {
   XdpServiceRow,
 } from '../../schemas/node-state.ts'
 import type { Handover } from '../../schemas/want.ts'
+import { diffNode } from './diff.ts'
 
 /**
  * What goes, goes in steps that wait (rule 2): a route first asks routers to prefer others (RFC 8326), then is
@@ -49,8 +50,8 @@ const backendOf = ({ address, port }: IpvsBackend): string => `${address} ${port
 
 /** Services that are observed and not wanted, or lose a backend of IPVS: those whose connections matter. */
 export function findLeaving(wanted: NodeTables, observed: NodeTables): { xdp: RowKey[]; ipvs: RowKey[] } {
-  const xdp = Object.keys(observed.xdp).filter(
-    key => wanted.xdp[key] === undefined && observed.xdp[key]!.kind === 'service',
+  const xdp = diffNode(wanted, observed).xdp.flatMap(edit =>
+    edit.op === 'delete' && edit.before.kind === 'service' ? [edit.key] : [],
   )
   const ipvs = Object.entries(observed.ipvs).flatMap(([key, row]) => {
     if (row.kind !== 'service') return []

@@ -198,9 +198,8 @@ async function refuseUnavailable(drivers: Drivers, edits: NodeEdits): Promise<Ed
 async function observeInto(seen: Seen, drivers: Drivers, name: DriverName): Promise<void> {
   const driver = drivers[name]
   if (driver === undefined) return
-  const fingerprint = await driver.fingerprint()
   const observation = await driver.observe()
-  seen.fingerprints[name] = fingerprint
+  seen.fingerprints[name] = observation.fingerprint
   Object.assign(seen.tables, { [name]: observation.rows })
   seen.digests[name] = observation.digest
   seen.facts[name] = observation.facts

@@ -30,7 +30,7 @@ export function createFakeDriver(): FakeDriver {
     observe: async () => {
       driver.observations += 1
       const rows: Table<Rows['xdp']> = structuredClone(driver.rows)
-      return { rows, facts: {}, digest: digestOf(rows) }
+      return { rows, facts: {}, digest: digestOf(rows), fingerprint: digestOf(rows) }
     },
     apply: async edits => {
       driver.batches.push(edits.map(({ op, key }) => `${op} ${key}`))

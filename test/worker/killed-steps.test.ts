@@ -54,7 +54,7 @@ function makeWorld(tables: NodeTables): World {
       observe: async () => {
         call()
         const rows = structuredClone(table())
-        return { rows, facts: {}, digest: digestOf(rows) }
+        return { rows, facts: {}, digest: digestOf(rows), fingerprint: digestOf(rows) }
       },
       connections: async keys => {
         call()

@@ -34,7 +34,8 @@ test('a BGP daemon that hangs keeps no service from changing, and none goes unti
     },
     async observe() {
       if (isHung) throw hung()
-      return { rows: structuredClone(bgp.rows), facts: {}, digest: digestOf(bgp.rows) }
+      const digest = digestOf(bgp.rows)
+      return { rows: structuredClone(bgp.rows), facts: {}, digest, fingerprint: digest }
     },
     async apply(edits) {
       for (const edit of edits)

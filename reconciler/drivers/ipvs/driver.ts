@@ -29,11 +29,12 @@ export function createIpvsDriver({ file }: IpvsDriverOptions): IpvsDriver {
     capabilities: () => inTurn(findCapabilities),
     observe: keys =>
       inTurn(async () => {
+        const fingerprint = await fingerprintIpvs(await readOwned(file))
         const seen = await observeIpvs(await readOwned(file))
         const wanted = new Set(keys)
         const entries = Object.entries(seen.rows).filter(([key]) => keys === undefined || wanted.has(key))
         const rows = Object.fromEntries(entries)
-        return { rows, facts: seen.facts, digest: digestTable(rows) }
+        return { rows, fingerprint, facts: seen.facts, digest: digestTable(rows) }
       }),
     fingerprint: () => inTurn(async () => fingerprintIpvs(await readOwned(file))),
     connections: keys =>

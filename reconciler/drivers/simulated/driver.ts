@@ -1,5 +1,6 @@
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { BallastError } from '../../../schemas/ballast-error.ts'
+import { changeTable } from '../../../schemas/changed-table.ts'
 import { sha256 } from '../../../schemas/digest.ts'
 import type { Edit } from '../../../schemas/edit.ts'
 import {
@@ -30,26 +31,30 @@ export function createSimulatedDriver<D extends DriverName>({
     name,
     capabilities: async () => ({ available: true, reason: '' }),
     async observe(keys) {
+      const fingerprint = await store.fingerprint()
       const all = await store.read()
       const rows =
         keys === undefined
           ? all
-          : Object.fromEntries(Object.entries(all).filter(([key]) => keys.includes(key)))
+          : Object.fromEntries(keys.flatMap(key => (all[key] === undefined ? [] : [[key, all[key]]])))
       return {
         rows,
+        fingerprint,
         facts: { simulated: true },
-        digest: keys === undefined ? digestAll(Object.entries<object>(rows)) : digestTable(rows),
+        digest: keys === undefined ? digestAll(rows) : digestTable(rows),
       }
     },
     fingerprint: store.fingerprint,
     async apply(edits: readonly Edit<Rows[D]>[], signal: AbortSignal) {
-      const rows: Record<RowKey, Rows[D]> = { ...(await store.read()) }
+      const rows = await store.read()
       if (signal.aborted) return edits.map(({ key }) => notTried(key))
+      const put: Record<RowKey, Rows[D]> = {}
+      const removed: RowKey[] = []
       for (const edit of edits) {
-        if (edit.op === 'delete') delete rows[edit.key]
-        else rows[edit.key] = edit.after
+        if (edit.op === 'delete') removed.push(edit.key)
+        else put[edit.key] = edit.after
       }
-      await store.write(rows)
+      await store.write(changeTable(rows, { put, removed }))
       return edits.map(({ key }) => ({ result: 'applied' as const, key }))
     },
     close: async () => {},

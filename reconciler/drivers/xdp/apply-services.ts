@@ -41,10 +41,12 @@ export async function putServices(
   rows: readonly XdpServiceRow[],
 ): Promise<Failures> {
   const failures: Failures = new Map()
-  const tables = await readTables(context.dataplane)
+  const { dataplane, store } = context
+  // Numbers of lists that nobody names may be taken all the same.
+  const tables = await readTables(dataplane, rows.some(({ quic }) => quic !== undefined) ? null : store)
   const known = await knowServices(context, tables)
   const forMembers = rows.some(row => hasNewMembers(row, known.get(serviceRowKey(row))))
-  const allocation = await allocate(context.dataplane, {
+  const allocation = await allocate(dataplane, {
     tables,
     known,
     forMembers,
@@ -65,13 +67,27 @@ export async function putServices(
       failures.set(key, error)
     }
   }
-  await settleTables(context, await readTables(context.dataplane), new Set())
+  await settleTables(context, await afterwards(context, present, failures), new Set())
   return failures
+}
+
+/**
+ * What the kernel holds then: as it was read, with what was put in; read again where rings name lists, or something failed
+ * and nobody knows how far it came.
+ */
+async function afterwards(
+  { dataplane, store }: ServiceContext,
+  { tables, services }: Present,
+  failures: Failures,
+): Promise<Tables> {
+  const hasLists = tables.accessLists.size + tables.serverIds.size > 0
+  if (!hasLists && failures.size === 0) return { ...tables, services }
+  return readTables(dataplane, tables.serverIds.size > 0 ? null : store)
 }
 
 /** Takes services away; what is gone already is no failure. */
 export async function dropServices(context: ServiceContext, keys: readonly RowKey[]): Promise<void> {
-  await settleTables(context, await readTables(context.dataplane), new Set(keys))
+  await settleTables(context, await readTables(context.dataplane, context.store), new Set(keys))
 }
 
 function hasNewMembers({ backends }: XdpServiceRow, ring: KnownRing | undefined): boolean {

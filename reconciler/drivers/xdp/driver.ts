@@ -1,13 +1,15 @@
 import { accessSync, constants } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
 import { BallastError } from '../../../schemas/ballast-error.ts'
+import { changeTable } from '../../../schemas/changed-table.ts'
 import type { Edit, EditOutcome } from '../../../schemas/edit.ts'
-import type { XdpRow } from '../../../schemas/node-state.ts'
+import type { RowKey, Table, XdpRow } from '../../../schemas/node-state.ts'
 import type { TrafficCounts } from '../../../schemas/traffic-counts.ts'
 import { joinIterables } from '../../process/join-iterables.ts'
 import { watchNetwork } from '../../process/watch-network.ts'
 import { createRingCache } from '../../ring/ring-cache.ts'
 import type { Capabilities, Driver } from '../driver.ts'
-import { createTableDigest, digestRow } from '../table-digest.ts'
+import { createTableDigest, digestRow, digestTable } from '../table-digest.ts'
 import { createTurns } from '../turns.ts'
 import { applyXdp } from './apply.ts'
 import { createBreather } from './breather.ts'
@@ -65,6 +67,7 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
     readObject: createObjectReader(objectFile),
   }
   const digestRows = createTableDigest()
+  let last: Table<XdpRow> = {}
   const inTurn = createTurns()
   /** As far as was seen last: to look each second whether there is one costs more than all other looks. */
   let hasNextHops = true
@@ -76,17 +79,16 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
         const breathe = createBreather()
         const seen = await observeXdp({ ...context, breathe })
         hasNextHops ||= seen.facts.nextHops !== undefined
-        const wanted = new Set(keys)
-        const entries = [...seen.rows].filter(([key]) => keys === undefined || wanted.has(key))
-        for (const [, row] of entries) {
+        const { facts, fingerprint } = seen
+        for (const [key, row] of seen.rows) {
+          if (row === last[key]) continue
           await breathe()
           digestRow(row)
         }
-        return {
-          rows: Object.fromEntries(entries),
-          facts: seen.facts,
-          digest: (keys === undefined ? digestRows : createTableDigest())(entries),
-        }
+        last = followTable(last, seen.rows)
+        if (keys === undefined) return { rows: last, facts, fingerprint, digest: digestRows(last) }
+        const rows = Object.fromEntries(keys.flatMap(key => (last[key] ? [[key, last[key]]] : [])))
+        return { rows, facts, fingerprint, digest: digestTable(rows) }
       }),
     fingerprint: () => inTurn(() => fingerprintXdp({ ...context, breathe: createBreather() })),
     apply: (edits: readonly Edit<XdpRow>[], signal: AbortSignal): Promise<EditOutcome[]> =>
@@ -119,6 +121,16 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
     },
     close: async () => {},
   }
+}
+
+/** The rows as a table that is made of the one before: those of services are the same objects where their rings are. */
+function followTable(before: Table<XdpRow>, rows: ReadonlyMap<RowKey, XdpRow>): Table<XdpRow> {
+  const isSame = (row: XdpRow, was: XdpRow | undefined): boolean =>
+    row === was || (row.kind !== 'service' && isDeepStrictEqual(row, was))
+  return changeTable(before, {
+    put: Object.fromEntries([...rows].filter(([key, row]) => !isSame(row, before[key]))),
+    removed: Object.keys(before).filter(key => !rows.has(key)),
+  })
 }
 
 function findCapabilities({ bpffs, objectFile }: XdpDriverOptions): Capabilities {

@@ -1,22 +1,33 @@
 import { createHash } from 'node:crypto'
 import { readLinkedInterfaces } from './attachments.ts'
-import { openDataplane } from './dataplane.ts'
-import { readEntries } from './libbpf/maps.ts'
+import { type Dataplane, openDataplane } from './dataplane.ts'
 import { pinsChangedAt } from './libbpf/pins.ts'
 import type { ObserveContext } from './observe.ts'
+import { type RawTables, readRaw } from './tables.ts'
 
 const TABLES = ['vips', 'services', 'port_ranges', 'rings', 'access_prefixes', 'quic_servers'] as const
 
 /** Ids and small tables; no ring is read that is frozen. */
-export async function fingerprintXdp({ pins, store, readObject }: ObserveContext): Promise<string> {
-  using dataplane = openDataplane(pins)
-  if (dataplane === undefined) return 'nothing'
+export async function fingerprintXdp(context: ObserveContext): Promise<string> {
+  using dataplane = openDataplane(context.pins)
+  if (dataplane === undefined) return NO_DATAPLANE
+  return fingerprintTables(context, dataplane, await readRaw(dataplane, context.store))
+}
+
+export const NO_DATAPLANE = 'nothing'
+
+/** Of what was read. */
+export function fingerprintTables(
+  { pins, store, readObject }: ObserveContext,
+  dataplane: Dataplane,
+  raw: RawTables,
+): string {
   const hash = createHash('sha256')
   const attachments = readLinkedInterfaces(pins, dataplane).map(({ row }) => row)
-  const { program, maps } = dataplane
+  const { program } = dataplane
   hash.update(JSON.stringify([program.id, pins.folders.map(pinsChangedAt), readObject(), attachments]))
   for (const name of TABLES) {
-    const { keys, values, count } = await readEntries(maps[name].fd, maps[name].info)
+    const { keys, values, count } = raw[name]
     hash.update(`${name} ${count}`).update(keys).update(values)
     if (name !== 'rings') continue
     for (let i = 0; i < count; i++) hash.update(store.readLoose(values.readUInt32LE(4 * i)))

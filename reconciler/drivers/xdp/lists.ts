@@ -23,13 +23,13 @@ export interface ListCodec<Content> {
 const FIRST = 1
 
 /** What the map holds, by number. */
-export async function readLists<Content>(
+export function decodeLists<Content>(
   maps: Dataplane['maps'],
   codec: ListCodec<Content>,
-): Promise<ReadonlyMap<number, Content>> {
-  const { fd, info } = maps[codec.map]
+  entries: Entries,
+): ReadonlyMap<number, Content> {
   const lists = new Map<number, Entry[]>()
-  for (const entry of eachEntry(await readEntries(fd, info), maps[codec.map])) {
+  for (const entry of eachEntry(entries, maps[codec.map])) {
     const list = codec.listOf(entry[0])
     const known = lists.get(list)
     if (known === undefined) lists.set(list, [entry])

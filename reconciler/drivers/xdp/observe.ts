@@ -9,6 +9,7 @@ import { sizeMaps } from './capacity.ts'
 import { completeRow } from './complete-row.ts'
 import { readCpuPackets, readReasons } from './counters.ts'
 import { type Dataplane, openDataplane } from './dataplane.ts'
+import { fingerprintTables, NO_DATAPLANE } from './fingerprint.ts'
 import { knowServices } from './known-services.ts'
 import { FLOW_WAYS } from './layout.ts'
 import { fitsSizes } from './load-program.ts'
@@ -16,7 +17,14 @@ import { l2Backends, readNextHopState } from './next-hops/refresh-next-hops.ts'
 import type { NodePins } from './node-pins.ts'
 import { isPinned } from './pin-dataplane.ts'
 import type { KnownRing, RingStore } from './ring-store.ts'
-import { countVips, findOrphanRings, readTables, type ServiceEntry, type Tables } from './tables.ts'
+import {
+  countVips,
+  decodeTables,
+  findOrphanRings,
+  readRaw,
+  type ServiceEntry,
+  type Tables,
+} from './tables.ts'
 
 export interface ObserveContext {
   readonly pins: NodePins
@@ -29,14 +37,19 @@ export interface ObserveContext {
 export interface Seen {
   readonly rows: ReadonlyMap<RowKey, XdpRow>
   readonly facts: Facts
+  /** Of what was read. */
+  readonly fingerprint: string
 }
 
 /** Reads back what the kernel has: nothing is taken from what was written. */
 export async function observeXdp(context: ObserveContext): Promise<Seen> {
   const { pins, store } = context
   using dataplane = openDataplane(pins)
-  if (dataplane === undefined) return { rows: new Map(), facts: { interfaces: {} } }
-  const tables = await readTables(dataplane)
+  if (dataplane === undefined)
+    return { rows: new Map(), facts: { interfaces: {} }, fingerprint: NO_DATAPLANE }
+  const raw = await readRaw(dataplane, store)
+  const fingerprint = fingerprintTables(context, dataplane, raw)
+  const tables = decodeTables(dataplane, raw)
   const known = await knowServices(context, tables)
   store.keepOnly(tables.rings.values())
 
@@ -51,6 +64,7 @@ export async function observeXdp(context: ObserveContext): Promise<Seen> {
   const l2 = l2Backends(known)
   return {
     rows,
+    fingerprint,
     facts: {
       ...describe(dataplane, store, { tables, known, attachments }),
       ...(l2.size > 0 && { nextHops: { ...(await readNextHopState(dataplane, l2)) } }),

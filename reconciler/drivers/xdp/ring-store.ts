@@ -29,6 +29,8 @@ export type RingContent = KnownRing | 'blank' | 'unreadable'
 export interface RingStore {
   /** What is in an inner map; `unreadable` when there is no such map, or no ring in it. */
   read(mapId: number): RingContent
+  /** Whether it was read, and can never be another. */
+  isKnown(mapId: number): boolean
   /** A digest of what may have changed though its map is the same; '' for a frozen one. */
   readLoose(mapId: number): string
   /** Forgets all others. */
@@ -123,6 +125,7 @@ export function createRingStore(ringOf: BuildRing): RingStore {
       if (seen.final) frozen.set(mapId, content)
       return content
     },
+    isKnown: mapId => frozen.has(mapId),
     readLoose(mapId) {
       if (frozen.has(mapId)) return ''
       const seen = look(mapId)

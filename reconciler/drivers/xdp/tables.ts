@@ -12,7 +12,7 @@ import {
   structs,
 } from './layout.ts'
 import { type Entries, readEntries } from './libbpf/maps.ts'
-import { dropLists, readLists } from './lists.ts'
+import { decodeLists, dropLists } from './lists.ts'
 import { deleteKeys, writeEntries } from './map-entries.ts'
 import { decodePortRanges, encodePortRanges } from './port-ranges.ts'
 import { quicCodec } from './quic-lists.ts'
@@ -44,35 +44,68 @@ export interface ServiceEntry {
   readonly id: number
 }
 
-export async function readTables({ maps }: Dataplane): Promise<Tables> {
-  const [services, vips, rings, ranged] = await Promise.all(
-    [maps.services, maps.vips, maps.rings, maps.port_ranges].map(({ fd, info }) => readEntries(fd, info)),
-  )
+const SMALL_MAPS = ['vips', 'services', 'port_ranges', 'rings', 'access_prefixes'] as const
+
+/** The small maps as they are. */
+export type RawTables = Readonly<Record<(typeof SMALL_MAPS)[number] | 'quic_servers', Entries>>
+
+const NOTHING: Entries = { count: 0, keys: Buffer.alloc(0), values: Buffer.alloc(0) }
+
+/**
+ * With a `store`, the server ids are only read when a ring names some, since their map has 131,072 buckets to walk through
+ * however few there are: those that no ring names move no packet.
+ */
+export async function readRaw(
+  { maps }: Pick<Dataplane, 'maps'>,
+  store: Pick<RingStore, 'read' | 'isKnown'> | null,
+): Promise<RawTables> {
+  const read = ({ fd, info }: OpenMap): Promise<Entries> => readEntries(fd, info)
+  const found = await Promise.all(SMALL_MAPS.map(async name => [name, await read(maps[name])] as const))
+  const small = Object.fromEntries(found) as Omit<RawTables, 'quic_servers'>
+  const isNamed = store === null || mayNameServerIds(small.rings, store)
+  return { ...small, quic_servers: isNamed ? await read(maps.quic_servers) : NOTHING }
+}
+
+/** Rings that were not read before, and are for this; of more of them, who knows. */
+const RINGS_READ = 8
+
+function mayNameServerIds(rings: Entries, store: Pick<RingStore, 'read' | 'isKnown'>): boolean {
+  const ids = Array.from(eachEntry(rings, 4), ([, mapId]) => mapId)
+  if (ids.filter(id => !store.isKnown(id)).length > RINGS_READ) return true
+  return ids.some(id => {
+    const ring = store.read(id)
+    return typeof ring === 'object' && ring.quic !== undefined
+  })
+}
+
+/** All of them, or with a `store` as `readRaw` has it. */
+export const readTables = async (
+  dataplane: Pick<Dataplane, 'maps'>,
+  store: Pick<RingStore, 'read' | 'isKnown'> | null = null,
+): Promise<Tables> => decodeTables(dataplane, await readRaw(dataplane, store))
+
+export function decodeTables({ maps }: Pick<Dataplane, 'maps'>, raw: RawTables): Tables {
   const entries = new Map<RowKey, ServiceEntry>()
   const aliens: Buffer[] = []
-  for (const [bytes, value] of eachEntry(services!, structs.service_key.size)) {
+  for (const [bytes, value] of eachEntry(raw.services, structs.service_key.size)) {
     const known = readServiceKey(bytes)
     if (known === undefined) aliens.push(bytes)
     else entries.set(known.rowKey, { key: known.key, id: value })
   }
-  const ranges = readRanges(ranged!)
+  const ranges = readRanges(raw.port_ranges)
   for (const [key, value] of ranges.values()) {
     for (const entry of decodePortRanges(key, value) ?? []) entries.set(serviceRowKey(entry.key), entry)
   }
-  const counts = [...eachEntry(vips!, 16)].map(([vip, count]) => [readAddress(vip, 0), count] as const)
-  const ids = [...eachEntry(rings!, 4)].map(([id, mapId]) => [id.readUInt32LE(), mapId] as const)
-  const [accessLists, serverIds] = await Promise.all([
-    readLists(maps, accessCodec),
-    readLists(maps, quicCodec),
-  ])
+  const counts = [...eachEntry(raw.vips, 16)].map(([vip, count]) => [readAddress(vip, 0), count] as const)
+  const ids = [...eachEntry(raw.rings, 4)].map(([id, mapId]) => [id.readUInt32LE(), mapId] as const)
   return {
     services: entries,
     aliens,
     vips: new Map(counts),
     rings: new Map(ids),
     ranges,
-    accessLists,
-    serverIds,
+    accessLists: decodeLists(maps, accessCodec, raw.access_prefixes),
+    serverIds: decodeLists(maps, quicCodec, raw.quic_servers),
   }
 }
 

@@ -32,9 +32,10 @@ export function createBirdDriver({ socket, file, secretsDir }: BirdDriverOptions
     capabilities: async () => ({ available: true, reason: '' }),
     observe: keys =>
       inTurn(async () => {
+        const fingerprint = await fingerprintBird(place)
         const { rows, facts } = await observeBird(place)
         const picked = pick(rows, keys)
-        return { rows: picked, facts, digest: digestTable(picked) }
+        return { rows: picked, fingerprint, facts, digest: digestTable(picked) }
       }),
     fingerprint: () => inTurn(() => fingerprintBird(place)),
     watch: signal => watchBird(socket, signal),

@@ -28,9 +28,10 @@ export function createGobgpDriver({ secretsDir, ...place }: GobgpDriverOptions):
     capabilities: async () => ({ available: true, reason: '' }),
     observe: keys =>
       inTurn(async () => {
+        const fingerprint = await fingerprintGobgp(client, secretsDir)
         const { rows, facts } = await observeGobgp(client, secretsDir)
         const picked = pick(rows, keys)
-        return { rows: picked, facts, digest: digestTable(picked) }
+        return { rows: picked, fingerprint, facts, digest: digestTable(picked) }
       }),
     fingerprint: () => inTurn(() => fingerprintGobgp(client, secretsDir)),
     watch: signal => watchGobgp(client, signal),

@@ -67,7 +67,10 @@ export async function putServices(
       failures.set(key, error)
     }
   }
-  await settleTables(context, await afterwards(context, present, failures), new Set())
+  await settleTables(context, await afterwards(context, present, failures), {
+    put: new Set(rows.map(serviceRowKey)),
+    gone: new Set(),
+  })
   return failures
 }
 
@@ -87,7 +90,10 @@ async function afterwards(
 
 /** Takes services away; what is gone already is no failure. */
 export async function dropServices(context: ServiceContext, keys: readonly RowKey[]): Promise<void> {
-  await settleTables(context, await readTables(context.dataplane, context.store), new Set(keys))
+  await settleTables(context, await readTables(context.dataplane, context.store), {
+    put: new Set(),
+    gone: new Set(keys),
+  })
 }
 
 function hasNewMembers({ backends }: XdpServiceRow, ring: KnownRing | undefined): boolean {

@@ -146,16 +146,23 @@ export function countVips(services: Iterable<ServiceEntry>): Map<string, number>
 
 /**
  * Takes services away, and with them whatever belongs to none: VIPs first, rings last, so that a packet meets
- * what is there whole or not at all. Whatever was left by a process that was killed goes too.
+ * what is there whole or not at all. Whatever was left by a process that was killed goes too. Of VIPs that are
+ * wanted, only those of services that are `put` or gone are counted anew: of another one that somebody took
+ * away, nobody has been told yet.
  */
 export async function settleTables(
   { dataplane: { maps }, store }: { dataplane: Pick<Dataplane, 'maps'>; store: Pick<RingStore, 'read'> },
   tables: Tables,
-  gone: ReadonlySet<RowKey>,
+  { put, gone }: { put: ReadonlySet<RowKey>; gone: ReadonlySet<RowKey> },
 ): Promise<void> {
+  const touched = new Set(
+    [...tables.services]
+      .filter(([rowKey]) => put.has(rowKey) || gone.has(rowKey))
+      .map(([, { key }]) => key.vip),
+  )
   const staying = [...tables.services].filter(([rowKey]) => !gone.has(rowKey)).map(([, entry]) => entry)
   const counts = countVips(staying)
-  const wrong = [...counts].filter(([vip, count]) => tables.vips.get(vip) !== count)
+  const wrong = [...counts].filter(([vip, count]) => touched.has(vip) && tables.vips.get(vip) !== count)
   await writeEntries(
     maps.vips,
     wrong.map(([vip, count]) => [addressToBytes(vip), encodeIndex(count)]),

@@ -10,7 +10,6 @@ export const MapFlag = { mmapable: 1 << 10 } as const
 const BUCKET_ROOM = 64
 /** Entries read at a time: most maps have room for far more than is in them, and megabytes at each look keep the garbage collector busy. */
 const FIRST_CHUNK = 256
-const FEW_BYTES = 65_536
 const READ_CHUNK = 16_384
 /** Values of per-CPU maps are large on a large machine. */
 const READ_BYTES = 4 * 2 ** 20
@@ -93,11 +92,7 @@ export async function* readChunks(
     const keys = Buffer.allocUnsafe(map.keySize * room)
     const values = Buffer.allocUnsafe(valueBytes * room)
     const call = loadLibbpf().bpf_map_lookup_batch
-    // A few entries are read sooner than another thread is woken.
-    const isFew = chunk === FIRST_CHUNK && keys.length + values.length <= FEW_BYTES
-    const result: number = isFew
-      ? call(fd, cursor, next, keys, values, count, null)
-      : await callAside(call, fd, cursor, next, keys, values, count, null)
+    const result = await callAside(call, fd, cursor, next, keys, values, count, null)
     if (result === -EOPNOTSUPP || result === -ENOTSUPP) {
       yield readOneByOne(fd, map, valueBytes)
       return

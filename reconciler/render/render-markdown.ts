@@ -11,6 +11,7 @@ import {
   describeNodes,
   describeRename,
   describeTotals,
+  groupAlike,
   idOf,
   listNames,
   othersOf,
@@ -67,7 +68,7 @@ export function renderMarkdown(plan: FleetPlan, { link, limit = LIMIT }: Markdow
     ...(rows.length > 0 ? [`\n${TABLE_HEAD}`, ...rows] : []),
     ...renderAnnouncements(plan),
     ...renderNodes(plan),
-    ...services.map(renderDetails),
+    ...groupAlike(services).map(renderDetails),
     ...renderObjects(plan),
   ]
   return fit({ head, blocks, foot, limit, link })
@@ -118,8 +119,10 @@ function renderRow(plan: ServicePlan, others: readonly string[]): string {
   return `| ${cells.map(cell => cell.replaceAll(/(?<!\\)\|/g, '\\|')).join(' | ')} |`
 }
 
-function renderDetails(plan: ServicePlan): string {
+function renderDetails(alike: readonly ServicePlan[]): string {
+  const plan = alike[0]!
   const { impact, live } = plan
+  const names = alike.map(each => `<b>${each.service}</b> ${idOf(each)}`)
   const notes = [
     describeRename(plan),
     describeMoves(plan),
@@ -139,7 +142,7 @@ function renderDetails(plan: ServicePlan): string {
   const more = (left: number, what: string): string[] => (left > 0 ? ['', `and ${left} more ${what}`] : [])
   return [
     '',
-    `<details><summary>${MARKS[plan.change]} <b>${plan.service}</b> ${idOf(plan)}</summary>`,
+    `<details><summary>${MARKS[plan.change]} ${listNames(names)}</summary>`,
     '',
     ...notes.map(note => `- ${text(note)}`),
     ...(backends.length > 0

@@ -11,6 +11,7 @@ import {
   describeNodes,
   describeRename,
   describeTotals,
+  groupAlike,
   idOf,
   listNames,
   othersOf,
@@ -50,7 +51,11 @@ export function renderTerminal(plan: FleetPlan, { color }: { color: boolean }): 
     '',
     ...refused.map(({ text }) => paint('red', text)),
     '',
-    ...services.flatMap(service => [...renderService(service, others(service), paint), '']),
+    ...groupAlike(services).flatMap(alike => [
+      ...alike.map(service => renderTitle(service, others(service), paint)),
+      ...renderEffect(alike[0]!, paint),
+      '',
+    ]),
     ...plan.announcements.flatMap(each => renderAnnouncement(each, paint)),
     ...renderNodes(plan, paint),
     ...silent.map(({ kind, name, change, at }) =>
@@ -67,10 +72,15 @@ export function renderTerminal(plan: FleetPlan, { color }: { color: boolean }): 
   return `${lines.join('\n').replaceAll(/\n{3,}/g, '\n\n')}\n`
 }
 
-function renderService(plan: ServicePlan, others: readonly string[], paint: Paint): string[] {
-  const { change, impact, live } = plan
-  const mark = plan.renamed_from === null ? change : change === 'unchanged' ? 'rename' : change
-  const where = describeNodes(plan.nodes, plan.node_count, others)
+function renderTitle(plan: ServicePlan, others: readonly string[], paint: Paint): string {
+  const { change, renamed_from, nodes, node_count } = plan
+  const mark = renamed_from === null ? change : change === 'unchanged' ? 'rename' : change
+  const where = describeNodes(nodes, node_count, others)
+  return paint(COLORS[mark], `${MARKS[mark]} ${plan.service}  ${idOf(plan)}  ${where}`)
+}
+
+function renderEffect(plan: ServicePlan, paint: Paint): string[] {
+  const { impact, live } = plan
   const notes = [
     describeRename(plan),
     describeMoves(plan),
@@ -78,7 +88,6 @@ function renderService(plan: ServicePlan, others: readonly string[], paint: Pain
     ...plan.details,
   ].filter(note => note !== null)
   return [
-    paint(COLORS[mark], `${MARKS[mark]} ${plan.service}  ${idOf(plan)}  ${where}`),
     ...plan.risk.map(risk => `    ! ${risk}: ${explainRisk(risk)}`),
     ...notes.map(note => `    ${note}`),
     ...renderBackends(impact.backends, paint),

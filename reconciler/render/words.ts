@@ -16,6 +16,19 @@ export const idOf = ({ vip, port, endPort, protocol }: ServicePlan): string =>
 export const changedServices = ({ services }: FleetPlan): ServicePlan[] =>
   services.filter(({ change, renamed_from }) => change !== 'unchanged' || renamed_from !== null)
 
+/** Services that change alike, as those of one pool do: what is said of one of them is true of all. In order of the first. */
+export function groupAlike(services: readonly ServicePlan[]): ServicePlan[][] {
+  const groups = new Map<string, ServicePlan[]>()
+  for (const plan of services) {
+    const { change, renamed_from, risk, impact, live, details } = plan
+    const same = JSON.stringify([change, renamed_from, risk, impact, live, details])
+    const group = groups.get(same)
+    if (group === undefined) groups.set(same, [plan])
+    else group.push(plan)
+  }
+  return [...groups.values()]
+}
+
 /** Names written out; of more the rest is counted. */
 const NAMES_SHOWN = 6
 

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { explainRisk } from '../../reconciler/plan/assess-risk.ts'
 import { planFleet } from '../../reconciler/plan/plan-fleet.ts'
 import { renderHtml } from '../../reconciler/render/render-html.ts'
 import { renderJunit } from '../../reconciler/render/render-junit.ts'
 import { COMMENT_MARKER, renderMarkdown } from '../../reconciler/render/render-markdown.ts'
 import { renderSarif } from '../../reconciler/render/render-sarif.ts'
 import { renderTerminal } from '../../reconciler/render/render-terminal.ts'
+import { groupAlike } from '../../reconciler/render/words.ts'
 import type { NodeTables, RowBackend } from '../../schemas/node-state.ts'
 import { FleetPlan } from '../../schemas/plan.ts'
 import { backend, serviceRow, settingsRow, tablesOf } from '../plan/rows.ts'
@@ -119,12 +121,26 @@ test('a comment has its marker first, risks on top and the way back, and is neve
       assert.ok(text.startsWith(`${COMMENT_MARKER}\n### 🔴 Ballast plan: high risk`))
       assert.match(text, /git restore/)
       assert.match(text, /https:\/\/ci\.example\.org\/1/)
-      assert.equal(text.includes('left out'), text.split('<details>').length - 1 < services.length)
+      assert.equal(
+        text.includes('left out'),
+        text.split('<details>').length - 1 < groupAlike(services).length,
+      )
       // A table or a fold that was begun is ended.
       assert.equal(text.split('<details>').length, text.split('</details>').length)
     }),
     { numRuns: 15 },
   )
+})
+
+test('services that change alike are told once, each with its name', () => {
+  const [one] = samplePlan().services
+  const services = ['web', 'api'].map((service, index) => ({ ...one!, service, port: 8000 + index }))
+  const other = { ...services[0]!, service: 'other', risk: [] }
+  const plan = { ...samplePlan(), services: [...services, other] }
+  const shown = renderTerminal(plan, { color: false })
+  assert.match(shown, /^. web .*\n. api .*\n {4}/m)
+  assert.equal(shown.split(explainRisk(one!.risk[0]!)).length, 2)
+  assert.equal(renderMarkdown(plan, { link: null }).split('<details>').length, 3)
 })
 
 test('what people wrote is no markup in a comment, mentions nobody, and breaks no table', () => {

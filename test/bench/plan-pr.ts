@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { NODE_FLAGS } from '../../reconciler/process/node-flags.ts'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import { type Benchmark, milliseconds } from './benchmark.ts'
 import { composeFleet, composeService, serviceFile } from './sample-fleet.ts'
@@ -20,9 +21,13 @@ export const planPrBenchmark: Benchmark = {
     await repository.push()
     const script = join(import.meta.dirname, 'plan-pr-process.ts')
     const plan = async (head: string, updates: number) => {
-      const { stdout } = await runCommand(process.execPath, [script, repository.dir, base, head], {
-        timeout: 300_000,
-      })
+      const { stdout } = await runCommand(
+        process.execPath,
+        [...NODE_FLAGS, script, repository.dir, base, head],
+        {
+          timeout: 300_000,
+        },
+      )
       const measured = JSON.parse(stdout) as { took: number; updates: number; peak: number }
       if (measured.updates !== updates) throw new Error(`planned ${measured.updates} updates`)
       say(`${measured.took.toFixed()} ms, peak ${measured.peak.toFixed()} MiB`)

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { NODE_FLAGS } from '../../reconciler/process/node-flags.ts'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import { type Benchmark, milliseconds } from './benchmark.ts'
 import { composeFleet, composeService, serviceFile } from './sample-fleet.ts'
@@ -45,9 +46,13 @@ export const validatePlanBenchmark: Benchmark = {
       for (const value of values) JSON.parse(value)
       baselines.push(performance.now() - parsing)
       const script = join(import.meta.dirname, 'validate-plan-process.ts')
-      const { stdout } = await runCommand(process.execPath, [script, repository.dir, ...revisions], {
-        timeout: 120_000,
-      })
+      const { stdout } = await runCommand(
+        process.execPath,
+        [...NODE_FLAGS, script, repository.dir, ...revisions],
+        {
+          timeout: 120_000,
+        },
+      )
       const measured = JSON.parse(stdout) as { times: number[]; peak: number; cpu: number; updates: number }
       if (measured.updates !== CHANGES * SIZE.nodes.length)
         throw new Error(`planned ${measured.updates} updates`)

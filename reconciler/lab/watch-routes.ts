@@ -22,12 +22,14 @@ export interface RouteWatch {
 }
 
 /** Follows what BIRD puts into the router's kernel. */
-export async function watchRoutes(lab: Lab): Promise<RouteWatch> {
+export async function watchRoutes(lab: Lab, onChange: () => void = () => {}): Promise<RouteWatch> {
   const changes: RouteChange[] = []
   const monitor = await startProgram(...lab.on(ROUTER, ['ip', '-o', 'monitor', 'route']), { stdout: 'pipe' })
   createInterface({ input: monitor.stdout! }).on('line', line => {
     const change = readRoute(line, Date.now())
-    if (change !== null) changes.push(change)
+    if (change === null) return
+    changes.push(change)
+    onChange()
   })
   return {
     changes,
@@ -53,7 +55,7 @@ export const untilRouted = (
   )
 
 /** What the router's kernel has now. */
-async function readRoutes(lab: Lab): Promise<RouteChange[]> {
+export async function readRoutes(lab: Lab): Promise<RouteChange[]> {
   const texts = await Promise.all(
     ['-4', '-6'].map(async family => {
       const { stdout } = await runCommand(

@@ -1,49 +1,52 @@
 import assert from 'node:assert/strict'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
 import { type Lab, labDown, labUp } from '../../reconciler/lab/lab.ts'
-import { hostsOf, makeTopology, ROUTER } from '../../reconciler/lab/topology.ts'
+import { mirrorNextHops, type NextHopMirror } from '../../reconciler/lab/mirror-next-hops.ts'
+import { birdPlace, pidFileOf, startRouting } from '../../reconciler/lab/routing.ts'
+import { type Host, hostsOf, makeTopology } from '../../reconciler/lab/topology.ts'
 import { startBackends } from '../../reconciler/lab/traffic.ts'
-import { runCommand } from '../../reconciler/process/run-command.ts'
+import { waitUntil } from '../../reconciler/lab/wait-until.ts'
+import { untilRouted } from '../../reconciler/lab/watch-routes.ts'
+import { VIP } from './bgp-lab.ts'
 import { backendsOf, hold } from './client-programs.ts'
 import { apply, makeRows, runOn, skip, WEB } from './xdp-lab.ts'
 
 const CONNECTIONS = 300
 /** Every connection sends two lines in it. */
 const ROUND_MS = 1_200
-const VIPS = '203.0.113.0/24'
 const Counted = z.object({ liveFlows: z.number() })
 
-const nextHop = (lab: Lab, name: string): string =>
-  `via ${hostsOf(lab.topology, 'lb').find(host => host.name === name)!.addresses.ipv4} dev ${name}`
+const OTHERS = ['lb-1', 'lb-2']
+const ALL = [...OTHERS, 'lb-3']
 
-const onRouter = async (lab: Lab, ...lines: string[]): Promise<void> => {
-  await runCommand(...lab.on(ROUTER, ['ip', '-batch', '-']), { input: `${lines.join('\n')}\n` })
+/** What Ballast would write for its BIRD: the VIP goes to the router. */
+const composeAnnouncement = ({ addresses, gateway }: Host): string =>
+  `protocol static { ipv4; route ${VIP}/32 blackhole; }
+protocol bgp tor {
+  local ${addresses.ipv4} as 64513; neighbor ${gateway.ipv4} as 64512; direct; connect delay time 1;
+  ipv4 { import none; export where source = RTS_STATIC; next hop self; };
+}
+`
+
+/** By BGP, as its BIRD is killed. */
+async function loseThird(lab: Lab, mirror: NextHopMirror | null): Promise<void> {
+  process.kill(Number.parseInt(await readFile(pidFileOf(lab, 'lb-3'), 'utf8'), 10), 'SIGKILL')
+  await untilRouted(lab, VIP, OTHERS)
+  if (mirror !== null)
+    await waitUntil(
+      { what: 'the group to be of two', deadline: 10_000 },
+      () => mirror.mirrored(VIP).join() === OTHERS.join() || null,
+    )
 }
 
-/** How the router spreads flows, and how it goes on without one of the load balancers. */
-const WAYS = {
-  plain: {
-    before: async () => {},
-    shrink: (lab: Lab) =>
-      onRouter(lab, `route replace ${VIPS} nexthop ${nextHop(lab, 'lb-1')} nexthop ${nextHop(lab, 'lb-2')}`),
-  },
-  /** Resilient next-hop groups (Linux, nexthop-group-resilient): the buckets of those that stay, stay. */
-  resilient: {
-    before: (lab: Lab) =>
-      onRouter(
-        lab,
-        ...[1, 2, 3].map(n => `nexthop add id ${n} ${nextHop(lab, `lb-${n}`)}`),
-        'nexthop add id 10 group 1/2/3 type resilient buckets 256 idle_timer 60 unbalanced_timer 0',
-        `route replace ${VIPS} nhid 10`,
-      ),
-    shrink: (lab: Lab) =>
-      onRouter(
-        lab,
-        'nexthop replace id 10 group 1/2 type resilient buckets 256 idle_timer 60 unbalanced_timer 0',
-      ),
-  },
+/** How the router spreads flows: by BIRD's multipath routes, or by groups that are made of them. */
+const WAYS: Readonly<Record<string, (lab: Lab) => Promise<NextHopMirror | null>>> = {
+  plain: async () => null,
+  resilient: mirrorNextHops,
 }
 
 async function countFlows(lab: Lab, ...names: string[]): Promise<number> {
@@ -51,7 +54,7 @@ async function countFlows(lab: Lab, ...names: string[]): Promise<number> {
   return counts.reduce<number>((sum, counted) => sum + Counted.parse(counted).liveFlows, 0)
 }
 
-for (const [way, { before, shrink }] of Object.entries(WAYS))
+for (const [way, begin] of Object.entries(WAYS))
   test(`three load balancers become two: flows that move keep their backend, by ${way} ECMP (rule 4)`, {
     skip,
   }, async t => {
@@ -59,7 +62,14 @@ for (const [way, { before, shrink }] of Object.entries(WAYS))
     t.after(() => labDown(name))
     const lab = await labUp(name, process.pid, makeTopology(3))
     await startBackends(lab)
-    await before(lab)
+    for (const host of hostsOf(lab.topology, 'lb')) {
+      const { file } = birdPlace(lab, host.name)
+      await mkdir(dirname(file), { recursive: true })
+      await writeFile(file, composeAnnouncement(host))
+    }
+    await startRouting(lab)
+    await untilRouted(lab, VIP, ALL)
+    await using mirror = await begin(lab)
     const backends = backendsOf(lab, 100, 100, 50)
     for (const host of hostsOf(lab.topology, 'lb')) {
       const rows = await makeRows('lb-1', { [WEB]: { backends } })
@@ -72,7 +82,7 @@ for (const [way, { before, shrink }] of Object.entries(WAYS))
     const [stay, leave] = [await countFlows(lab, 'lb-1', 'lb-2'), await countFlows(lab, 'lb-3')]
     assert.equal(stay + leave, CONNECTIONS)
     assert.ok(leave > 0)
-    await shrink(lab)
+    await loseThird(lab, mirror)
     process.kill(held.program.pid, 'SIGUSR2')
     await delay(ROUND_MS)
     // A flow that came from elsewhere is one more where it is now.

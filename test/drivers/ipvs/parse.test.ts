@@ -90,10 +90,15 @@ test('time-outs, daemons and addresses are read', () => {
     tcpFin: 60,
     udp: 200,
   })
-  assert.deepEqual(parseDaemons(golden('daemons.txt')).map(Object.values), [
-    ['sync', 'master', 'd0', 7, '224.0.1.9', 9000, 3, 1400],
-    ['sync', 'backup', 'd0', 7, 'ff05::9', 9000, 3, 1472],
-  ])
+  // Kernels differ in how long a message over IPv6 is.
+  for (const [file, longest] of [
+    ['daemons.txt', 1472],
+    ['daemons-debian.txt', 1452],
+  ] as const)
+    assert.deepEqual(parseDaemons(golden(file)).map(Object.values), [
+      ['sync', 'master', 'd0', 7, '224.0.1.9', 9000, 3, 1400],
+      ['sync', 'backup', 'd0', 7, 'ff05::9', 9000, 3, longest],
+    ])
   assert.deepEqual(parseDaemons(''), [])
   assert.deepEqual(
     [...parseAddresses(golden('addresses.json'))],

@@ -90,7 +90,7 @@ test('time-outs, daemons and addresses are read', () => {
     tcpFin: 60,
     udp: 200,
   })
-  // Kernels differ in how long a message over IPv6 is.
+  // In the second file, the backup daemon was started without a length.
   for (const [file, longest] of [
     ['daemons.txt', 1472],
     ['daemons-debian.txt', 1452],

@@ -43,10 +43,14 @@ export function startThreads<Task, Answer>(
       if (next === undefined) free.push(thread)
       else give(thread, next)
     })
-    thread.on('error', failAll)
+    thread.on('error', error => {
+      threads.splice(threads.indexOf(thread), 1)
+      failAll(error)
+    })
     threads.push(thread)
     return thread
   }
+  /** Those that live: another one takes the place of one that failed. */
   const threads: Worker[] = []
   return {
     ask: task =>

@@ -38,5 +38,6 @@ suite('threads', () => {
       ends.map(end => (end.status === 'fulfilled' ? end.value : end.reason.message)),
       [1, 2, 'task 3', 'task 3', 'task 3'],
     )
+    assert.equal(await threads.ask(6), 6)
   })
 })

@@ -83,6 +83,15 @@ suite('what somebody does by hand to the maps of the XDP driver', { skip: needsR
     assert.deepEqual(found, [`update ${keyOfRow(dns)}`, `update ${keyOfRow(web)}`])
   })
 
+  test('a VIP deleted from the map is not put back in silence by a change of another service', async () => {
+    const found = await differencesAfter(async () => {
+      await deleteEntry('vips', addressToBytes(web.vip))
+      const edit = { op: 'update', key: keyOfRow(other), before: other, after: other } as const
+      assert.deepEqual(await lab.open().apply([edit], never), [{ result: 'applied', key: edit.key }])
+    })
+    assert.deepEqual(found, [`update ${keyOfRow(dns)}`, `update ${keyOfRow(web)}`])
+  })
+
   test('a ring deleted from the map leaves a service without backends', async () => {
     const found = await differencesAfter(async () => {
       await deleteEntry('rings', idOf(web))

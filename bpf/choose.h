@@ -89,6 +89,20 @@ static __always_inline void keep_flow(struct found_flow found, __u32 now, enum f
 	renew_flow(found, data);
 }
 
+/*
+ * Whether a SYN is one more of a flow that goes on: of one that has ended, or is long idle, the client uses the port
+ * again, and something new begins.
+ */
+static __always_inline bool goes_on(struct ring *ring, const struct found_flow *found,
+				    const struct attempt *attempt)
+{
+	__u64 data = found->data;
+
+	return attempt->state == FLOW_SYN && found->place &&
+	       flow_worth(data, flow_idle(data, attempt->now)) > WORTH_FIN &&
+	       flow_member(ring, data);
+}
+
 /* Where a flow without an entry may make one; NULL: all others are worth more. */
 static __always_inline struct flow *find_place(const struct attempt *attempt)
 {
@@ -158,7 +172,7 @@ static __always_inline struct choice peek_member(struct ring *ring, const struct
 		if (member)
 			return (struct choice){ member, REASON_FORWARDED_FLOW };
 	}
-	if (!found.place && ring->features & RING_HANDOVER)
+	if (ring->features & RING_HANDOVER)
 		return (struct choice){ .reason = REASON_PASS_HANDOVER };
 	index = slot_member(ring, hash_for_slot(ring, key, packet, hash));
 	if (index >= RING_MEMBERS || !ring->members[index].generation)
@@ -206,7 +220,11 @@ static __always_inline struct choice choose_member(struct xdp_md *ctx, struct ri
 	}
 	attempt.place = found.place;
 	if (ring->features) {
-		attempt.reason = may_begin(ctx, ring, attempt.state, !!found.place);
+		attempt.reason =
+			may_begin(ctx, ring, attempt.state, goes_on(ring, &found, &attempt));
+		/* What comes after it finds no entry either. */
+		if (attempt.reason == REASON_PASS_HANDOVER && found.place)
+			renew_flow(found, 0);
 		if (attempt.reason != REASON_NONE)
 			return (struct choice){ .reason = attempt.reason };
 	}

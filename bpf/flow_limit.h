@@ -86,10 +86,10 @@ static __always_inline bool is_handed_over(const struct ring *ring, __u32 state)
 }
 
 /*
- * Why no flow begins with a packet in this state, or REASON_NONE; of a ring with features. known: the flow has an
- * entry, of a member that is gone, or one that a SYN opens anew. See may_enter for why it is global.
+ * Why no flow begins with a packet in this state, or REASON_NONE; of a ring with features. going: the packet
+ * is a SYN of a flow that has an entry and goes on. See may_enter for why it is global.
  */
-__noinline int may_begin(struct xdp_md *ctx, const struct ring *ring, __u32 state, __u32 known)
+__noinline int may_begin(struct xdp_md *ctx, const struct ring *ring, __u32 state, __u32 going)
 {
 	struct service_key flow __attribute__((aligned(8))) = {};
 	struct packet packet = {};
@@ -97,7 +97,7 @@ __noinline int may_begin(struct xdp_md *ctx, const struct ring *ring, __u32 stat
 
 	if (!ring)
 		return REASON_DROP_NO_BACKEND;
-	if (!known && is_handed_over(ring, state))
+	if (!going && is_handed_over(ring, state))
 		return REASON_PASS_HANDOVER;
 	cursor = frame_cursor(ctx);
 	parse_packet(&cursor, &flow, &packet);

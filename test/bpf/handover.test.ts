@@ -38,8 +38,28 @@ suite('a service that moves between IPVS and XDP', { skip: needsRoot }, () => {
       assert.equal(send(balancer, packet, 2, Tcp.ack), 'pass')
       assert.equal(balancer.counted().pass_handover, 2)
       assert.equal(balancer.flows().length, 1)
-      // The same ports once more: its packets would find the entry, so it opens here too.
+      // Its packets would find the entry.
       assert.equal(send(balancer, packet, 1, Tcp.syn), 'tx')
+    })
+
+    test(`to IPVS: a port that a client uses again, once its connection has ended, begins there: ${what}`, async () => {
+      using balancer = await openMoving(packet, 'to-ipvs')
+      for (const tcpFlags of [Tcp.fin | Tcp.ack, Tcp.ack])
+        assert.equal(send(balancer, packet, 1, tcpFlags), 'tx')
+      for (const tcpFlags of [Tcp.syn, Tcp.ack, Tcp.fin | Tcp.ack])
+        assert.equal(send(balancer, packet, 1, tcpFlags), 'pass')
+      assert.deepEqual(balancer.counted(), { forwarded_flow: 2, pass_handover: 3 })
+      assert.deepEqual(balancer.flows(), [])
+    })
+
+    test(`from IPVS: what XDP remembers of before, of members that are gone, keeps nothing from IPVS: ${what}`, async () => {
+      using balancer = await openMoving(packet, 'from-ipvs')
+      const members = [{ ...A, generation: A.generation + 1 }]
+      await balancer.swapRing(0, serviceOf(packet, { members, handover: 'from-ipvs' }))
+      assert.equal(send(balancer, packet, 1, Tcp.ack), 'pass')
+      assert.equal(balancer.flows().length, 0)
+      assert.equal(send(balancer, packet, 1, Tcp.syn), 'tx')
+      assert.equal(send(balancer, packet, 1, Tcp.ack), 'tx')
     })
   }
 

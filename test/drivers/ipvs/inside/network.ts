@@ -51,6 +51,8 @@ export async function makeNetwork(): Promise<void> {
   await ip('client', ...up('lo'), ...up('to-lb-1', `${CLIENT}/24`), ...up('to-lb-2', '10.8.1.2/24'))
   await ip('client', ...up('back', `${CLIENT_ON_BRIDGE}/24`))
   await ip('lb-2', ...up('lo'), ...up('front-2', `${VIA.second}/24`), ...up('back', '10.9.0.253/24'))
+  // So few ports that clients use them again, as those behind a NAT do.
+  settings('client', 'ip_local_port_range=40000 40199')
   // A veth device leaves checksums to others; nobody makes up for that once a packet is encapsulated.
   for (const device of ['to-lb-1', 'to-lb-2'])
     await run('ip', 'netns', 'exec', 'client', 'ethtool', '-K', device, 'tx', 'off')
@@ -71,7 +73,11 @@ export async function makeNetwork(): Promise<void> {
   await answerVia('client')
 }
 
+/** What a test that failed left open would keep its namespace, and with it the link to the balancer. */
+const connected = new Set<Socket>()
+
 export async function removeNetwork(): Promise<void> {
+  for (const socket of connected) socket.resetAndDestroy()
   await ip(null, ...['client', 'lb-2', ...BACKENDS].map(name => `netns del ${name}`), 'link del back')
 }
 
@@ -150,6 +156,8 @@ const PATIENCE_MS = 8000
 /** From the client to the VIP. */
 export function open(): Connection {
   const socket = inNamespace('client', () => connect({ host: VIP, port: 80 }))
+  connected.add(socket)
+  socket.on('close', () => connected.delete(socket))
   const waiting: { done: (name: string) => void; fail: (error: Error) => void }[] = []
   const lose = (error: Error): void => {
     for (const each of waiting.splice(0)) each.fail(error)

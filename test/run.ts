@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { relative, resolve } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
+import { inspect } from 'node:util'
 
 /**
  * `node test/run.ts [glob...]`: runs test files, says what failed, and ends with the line
@@ -22,6 +23,10 @@ interface Counts {
   skipped: number
 }
 
+/** What failed and why, to be said once more at the end, where a long output is looked at first. */
+const failures: string[] = []
+const SHOWN = 1000
+
 async function runGroup(files: readonly string[], concurrency: number): Promise<Counts> {
   const counts: Counts = { passed: 0, failed: 0, skipped: 0 }
   if (files.length === 0) return counts
@@ -29,6 +34,11 @@ async function runGroup(files: readonly string[], concurrency: number): Promise<
   const events = run({ cwd: root, files, concurrency, timeout: TEST_LIMIT_MS, signal })
   events.on('test:pass', ({ skip, details }) => {
     if (details.type === 'suite' && skip !== undefined) counts.skipped += 1
+  })
+  events.on('test:fail', ({ name, file, details: { error } }) => {
+    const text = inspect(error.cause ?? error, { depth: 8 }).slice(0, SHOWN)
+    if (!/^\S*\d+ subtests? failed/.test(error.message))
+      failures.push(`✖ ${name} (${relative(root, file ?? root)})\n${text}`)
   })
   events.on('test:summary', ({ file, success, counts: { tests, passed, skipped, todo } }) => {
     if (file !== undefined) return
@@ -64,4 +74,5 @@ const groups = [
 ]
 const total = (key: keyof Counts): number => groups.reduce((sum, counts) => sum + counts[key], 0)
 process.exitCode = total('failed') > 0 || total('passed') === 0 ? 1 : 0
+for (const failure of failures) console.log(failure)
 console.log(`${total('passed')} passed, ${total('failed')} failed, ${total('skipped')} skipped`)

@@ -6,6 +6,7 @@ import {
   type Blob,
   createTreeMemo,
   type Directory,
+  rememberDirectory,
   rememberRow,
   type StateTree,
   stateTree,
@@ -18,14 +19,20 @@ interface Gathered {
   readonly removed: Record<string, string[]>
 }
 
+/** Parts by digest: texts that were fetched, and what was read before. */
+export interface Parts {
+  readonly texts: ReadonlyMap<Digest, string>
+  readonly known?: ReadonlyMap<Digest, Blob>
+}
+
 /**
- * The state whose parts are all in `texts`, by digest, or in the tree of the state `have`, at the same place. Throws
+ * The state whose parts are all in `parts`, or in the tree of the state `have`, at the same place. Throws
  * `SyntaxError` or `ZodError` when a part is not what it should be, for instance when a newer Ballast wrote a row of
  * another shape.
  */
 export function assembleState(
   root: Digest,
-  texts: ReadonlyMap<Digest, string>,
+  { texts, known = new Map() }: Parts,
   { memo = createTreeMemo(), have = null }: { memo?: TreeMemo; have?: NodeState | null } = {},
 ): NodeState {
   const base = have === null ? undefined : stateTree(have, memo)
@@ -33,9 +40,9 @@ export function assembleState(
   const gathered: Gathered = { put: { xdp: {}, ipvs: {}, bgp: {} }, removed: { xdp: [], ipvs: [], bgp: [] } }
   const text = texts.get(root) ?? 'null'
   const { node, own: ownRows, services: index } = StateRoot.parse(JSON.parse(text))
-  const own = readRows(base?.own, ownRows, { texts, memo, gathered })
-  const services =
-    index === null ? null : readDirectory('index', index, base?.services, { texts, memo, gathered })
+  const reading = { texts, known, memo, gathered }
+  const own = readRows(base?.own, ownRows, reading)
+  const services = index === null ? null : readDirectory('index', index, base?.services, reading)
   if (index === null && base?.services != null) removeAll(base.services, gathered)
   const change = Object.fromEntries(
     Object.entries(gathered.put).map(([driver, put]) => [driver, { put, removed: gathered.removed[driver] }]),
@@ -48,8 +55,7 @@ export function assembleState(
   return state
 }
 
-interface Reading {
-  readonly texts: ReadonlyMap<Digest, string>
+interface Reading extends Required<Parts> {
   readonly memo: TreeMemo
   readonly gathered: Gathered
 }
@@ -61,12 +67,34 @@ function readDirectory(
   reading: Reading,
 ): Directory {
   if (base?.digest === digest) return base
+  const known = reading.known.get(digest) as Directory | undefined
+  if (known !== undefined) return gatherOther(known, base, reading)
   const text = reading.texts.get(digest) ?? 'null'
   const entries =
     kind === 'bucket'
       ? readRows(base?.entries, StateBucket.parse(JSON.parse(text)), reading)
       : readBelow(kind, text, base, reading)
-  return { kind, digest, text, children: [...entries.values()], entries }
+  return rememberDirectory({ kind, digest, text, children: [...entries.values()], entries }, reading.memo)
+}
+
+/** Gathers what a directory that was read before has other than the one in its place. */
+function gatherOther(
+  directory: Directory,
+  base: Directory | null | undefined,
+  { memo, gathered }: Pick<Reading, 'memo' | 'gathered'>,
+): Directory {
+  for (const [name, blob] of base?.entries ?? []) {
+    if (directory.entries.has(name)) continue
+    if (blob.kind === 'row') noteRemoved(name, gathered)
+    else removeAll(blob as Directory, gathered)
+  }
+  for (const [name, blob] of directory.entries) {
+    const at = base?.entries.get(name)
+    if (at?.digest === blob.digest) continue
+    if (blob.kind === 'row') putRow(name, readRow(name, blob, memo), gathered)
+    else gatherOther(blob as Directory, at as Directory | undefined, { memo, gathered })
+  }
+  return directory
 }
 
 function readBelow(
@@ -91,30 +119,35 @@ function readBelow(
 function readRows(
   base: ReadonlyMap<string, Blob> | undefined,
   named: Readonly<Record<string, Digest>>,
-  { texts, memo, gathered }: Reading,
+  { texts, known, memo, gathered }: Reading,
 ): Map<string, Blob> {
   for (const path of base?.keys() ?? []) if (named[path] === undefined) noteRemoved(path, gathered)
   return new Map(
     Object.entries(named).map(([path, digest]) => {
-      const known = base?.get(path)
-      if (known?.digest === digest) return [path, known]
-      const { driver, key } = splitPath(path)
-      const row = readRow(path, digest, texts.get(digest) ?? 'null', memo)
-      const table = gathered.put[driver]
-      if (table !== undefined) table[key] = row
+      const at = base?.get(path)
+      if (at?.digest === digest) return [path, at]
+      const text = texts.get(digest) ?? known.get(digest)?.text ?? 'null'
+      const row = readRow(path, { digest, text }, memo)
+      putRow(path, row, gathered)
       return [path, memo.rows.get(row)!.row!]
     }),
   )
 }
 
 /** Each row is read and checked once; the same row is the same object in every state. */
-function readRow(path: string, digest: Digest, text: string, memo: TreeMemo): object {
+function readRow(path: string, { digest, text }: Pick<Blob, 'digest' | 'text'>, memo: TreeMemo): object {
   const known = memo.read.get(digest)
   if (known !== undefined && memo.rows.get(known)?.path === path) return known
   const { driver, key } = splitPath(path)
   const tables = NodeTables.parse({ ...emptyTables(), [driver]: { [key]: JSON.parse(text) } })
   const row: object = tables[driver as keyof NodeTables][key]!
   return rememberRow(row, { path, digest, text }, memo)
+}
+
+function putRow(path: string, row: object, { put }: Gathered): void {
+  const { driver, key } = splitPath(path)
+  const table = put[driver]
+  if (table !== undefined) table[key] = row
 }
 
 function removeAll(directory: Directory, gathered: Gathered): void {

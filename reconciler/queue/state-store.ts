@@ -18,6 +18,7 @@ import {
   changeState,
   createTreeMemo,
   entryOf,
+  findRead,
   type StateTree,
   stateTree,
 } from './state-tree.ts'
@@ -30,8 +31,8 @@ export interface StateStore {
   /** Writes the parts that are not there yet; calls made together share the work. Gives what a want's `stateDigest` is. */
   put(state: NodeState): Promise<Digest>
   /**
-   * Fetches the parts that `have` lacks and checks their digests. Null when a part is missing (the writer
-   * will put it again). Throws `STATE_CORRUPT`; `STATE_UNREADABLE` when a newer Ballast wrote it.
+   * Fetches the parts that neither `have` nor a state that was read before has, and checks their digests. Null when a
+   * part is missing (the writer will put it again). Throws `STATE_CORRUPT`; `STATE_UNREADABLE` when a newer Ballast wrote it.
    */
   get(digest: Digest, have?: NodeState | null): Promise<NodeState | null>
   /** What a state that was put changes in the one that was put for its node before; null: that is not known. */
@@ -69,6 +70,7 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
   /** Node → in which connection its state was last looked at in every part. */
   const checked = new Map<string, number>()
   let last: Promise<unknown> = Promise.resolve()
+  let lastGet: Promise<unknown> = Promise.resolve()
   let waiting: Put[] = []
   let batch: Promise<void> | null = null
   let connections = 0
@@ -208,7 +210,18 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
   async function get(digest: Digest, have: NodeState | null = null): Promise<NodeState | null> {
     const base = have === null ? undefined : stateTree(have, memo)
     if (base?.digest === digest) return have
+    const result = lastGet.then(() => assemble(digest, { have, base }))
+    lastGet = result.catch(() => {})
+    return await result
+  }
+
+  /** One node after the other: what the first one reads the others need not. */
+  async function assemble(
+    digest: Digest,
+    { have, base }: { have: NodeState | null; base: StateTree | undefined },
+  ): Promise<NodeState | null> {
     const texts = new Map<Digest, string>()
+    const known = new Map<Digest, Blob>()
     /** Parts, each with what `have` has in its place. */
     let level: [BlobRef, Blob | undefined][] = [[{ kind: 'root', digest }, base]]
     while (level.length > 0) {
@@ -223,13 +236,17 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
       level = readable(digest, () =>
         level.flatMap(([ref, at]) =>
           blobEntries(ref.kind, texts.get(ref.digest)!).flatMap(([name, below]): typeof level => {
-            const known = entryOf(at, name)
-            return known?.digest === below.digest || texts.has(below.digest) ? [] : [[below, known]]
+            const its = entryOf(at, name)
+            if (its?.digest === below.digest || texts.has(below.digest)) return []
+            const read = known.get(below.digest) ?? findRead(below, memo)
+            if (read === undefined) return [[below, its]]
+            known.set(below.digest, read)
+            return []
           }),
         ),
       )
     }
-    return readable(digest, () => assembleState(digest, texts, { memo, have }))
+    return readable(digest, () => assembleState(digest, { texts, known }, { memo, have }))
   }
 
   async function prune(keep: readonly Digest[]): Promise<number> {

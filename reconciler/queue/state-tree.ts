@@ -63,6 +63,8 @@ export interface TreeMemo {
   readonly indexes: Map<string, Directory | null>
   /** Rows that were read, by digest. */
   readonly read: Map<Digest, object>
+  /** Directories that were read, by digest: nodes of one process have most of them in common. */
+  readonly directories: Map<Digest, Directory>
 }
 
 export const createTreeMemo = (): TreeMemo => ({
@@ -71,12 +73,15 @@ export const createTreeMemo = (): TreeMemo => ({
   changes: new WeakMap(),
   indexes: new Map(),
   read: new Map(),
+  directories: new Map(),
 })
 
 /** A fleet of a few kinds of nodes, before and after a push; each holds on to all of its rows. */
 const MEMO_INDEXES = 32
 /** About what 1,000 services on 100 nodes of all different rows need. */
 const MEMO_ROWS = 100_000
+/** Those of a few revisions, or of a few kinds of nodes. */
+const MEMO_DIRECTORIES = 2_000
 
 function remember<Value>(known: Map<string, Value>, most: number, key: string, value: Value): Value {
   if (known.size >= most) known.clear()
@@ -194,6 +199,16 @@ export function rememberRow(
   memo.rows.set(row, { path, place: sha256(path), row: { kind: 'row', digest, text, children: [] } })
   return remember(memo.read, MEMO_ROWS, digest, row)
 }
+
+/** A part that was read before, by this or another node; undefined: it was not. */
+export function findRead({ kind, digest }: BlobRef, memo: TreeMemo): Blob | undefined {
+  if (kind !== 'row') return memo.directories.get(digest)
+  const row = memo.read.get(digest)
+  return row === undefined ? undefined : (memo.rows.get(row)?.row ?? undefined)
+}
+
+export const rememberDirectory = (directory: Directory, memo: TreeMemo): Directory =>
+  remember(memo.directories, MEMO_DIRECTORIES, directory.digest, directory)
 
 /** What a change has made of a state, its rows the objects that other states have. Null: it is not the state of that digest. */
 export function changeState(

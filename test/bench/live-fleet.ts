@@ -62,11 +62,10 @@ export async function startLiveFleet({
   }
 
   const untilReported = (revision: string, limit: number): Promise<LogLine> =>
-    waitUntil({ what: `every node to report ${revision}`, deadline: limit }, () => {
-      const failed = events.find(({ level }) => level === 'error')
-      if (failed !== undefined) throw new Error(JSON.stringify(failed))
-      return events.find(event => event.msg === 'every node reported' && event.revision === revision) ?? null
-    })
+    waitUntil(
+      { what: `every node to report ${revision}`, deadline: limit },
+      () => events.find(event => event.msg === 'every node reported' && event.revision === revision) ?? null,
+    )
 
   try {
     const repository = await createSampleRepository(dir)
@@ -77,7 +76,10 @@ export async function startLiveFleet({
     const reconciler = await startProgram(file!, args, { stderr: 'pipe' })
     programs.push(reconciler)
     readJsonLines(reconciler.stderr!, LogLine, {
-      each: event => events.push(event),
+      each: event => {
+        events.push(event)
+        if (event.level === 'error') process.stderr.write(`${JSON.stringify(event)}\n`)
+      },
       other: text => process.stderr.write(`${text}\n`),
     })
     await waitUntil(

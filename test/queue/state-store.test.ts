@@ -60,7 +60,7 @@ suite('the store of states', () => {
     const after = fleetState('lb1', 300, { 7: 5 })
     const digest = await store.put(after)
     const reader = createStateStore(connection)
-    const cold = await counted(connection, () => reader.get(digest))
+    const cold = await counted(connection, () => createStateStore(connection).get(digest))
     assert.equal(cold.hits, partsOf([after]))
     const warm = await counted(connection, async () =>
       assert.deepEqual(await reader.get(digest, before), after),
@@ -70,6 +70,20 @@ suite('the store of states', () => {
       assert.deepEqual(await reader.get(digest, after), after),
     )
     assert.equal(same.hits, 0)
+  })
+
+  test('fetches what nodes of one process share once, whatever each has and though they ask at once', async t => {
+    const redis = await makeRedis(t)
+    const connection = redis.connect()
+    const states = Array.from({ length: 20 }, (_, index) => fleetState(`lb${index}`, 300, { [index % 2]: 5 }))
+    const digests = await Promise.all(states.map(createStateStore(connection).put))
+    const reader = createStateStore(connection)
+    const have = [null, null, fleetState('lb2', 320), fleetState('lb3', 20)]
+    const { hits } = await counted(connection, async () => {
+      const read = await Promise.all(digests.map((digest, index) => reader.get(digest, have[index] ?? null)))
+      assert.deepEqual(read, states)
+    })
+    assert.equal(hits, partsOf(states) - 2, 'but for the interfaces of two, which they have')
   })
 
   test('gives null for a state of which a part is missing, whichever it is', async t => {

@@ -31,7 +31,7 @@ suite('the tree of a state', () => {
     fc.assert(
       fc.property(arbitraryState, state => {
         const tree = stateTree(state)
-        assert.deepEqual(assembleState(tree.digest, collectTexts(tree)), state)
+        assert.deepEqual(assembleState(tree.digest, { texts: collectTexts(tree) }), state)
       }),
     )
   })

@@ -5,7 +5,7 @@ import { type Dataplane, readControl } from './dataplane.ts'
 import { encodeControl, encodeIndex, GENERATION_BITS } from './layout.ts'
 import { updateEntry } from './libbpf/maps.ts'
 import { zeroCounters } from './member-counters.ts'
-import { membersIn } from './members.ts'
+import type { NumbersInUse } from './numbers-in-use.ts'
 import type { KnownRing } from './ring-store.ts'
 import type { Tables } from './tables.ts'
 
@@ -23,39 +23,41 @@ export interface Holdings {
   readonly known: ReadonlyMap<RowKey, KnownRing>
   /** Whether any service gets new members: what others have is only looked for then. */
   readonly forMembers: boolean
+  readonly numbers: NumbersInUse
   readonly breathe: Breathe
 }
 
 export async function allocate(
   dataplane: Dataplane,
-  { tables, known, forMembers, breathe }: Holdings,
+  { tables, known, forMembers, numbers, breathe }: Holdings,
 ): Promise<Allocation> {
   const { services, member_counters } = dataplane.maps
   const usedServices = new Uint8Array(services.info.maxEntries)
   for (const { id } of tables.services.values()) usedServices[id] = 1
-  const usedCounters = new Uint8Array(member_counters.info.maxEntries)
-  const usedGenerations = new Set<number>()
-  for (const ring of forMembers ? known.values() : []) {
-    await breathe()
-    const { counters, generations } = numbersIn(ring)
-    for (const counter of counters) usedCounters[counter] = 1
-    for (const generation of generations) usedGenerations.add(generation)
-  }
+  if (forMembers) await numbers.follow(known, member_counters.info.maxEntries, breathe)
   const control = readControl(dataplane)
+  let nextService = 0
+  let nextCounter = 0
   let nextGeneration = control.nextGeneration
   let fresh: number[] = []
 
-  const takeCounter = lowestFree(usedCounters, 'members')
   return {
-    takeService: lowestFree(usedServices, 'services'),
+    takeService() {
+      const service = usedServices.indexOf(0, nextService)
+      if (service === -1) throw exceeded('services', usedServices.length)
+      nextService = service + 1
+      return service
+    },
     takeCounter() {
-      const counter = takeCounter()
+      const counter = numbers.freeCounter(nextCounter)
+      if (counter === undefined) throw exceeded('members', member_counters.info.maxEntries)
+      nextCounter = counter + 1
       fresh.push(counter)
       return counter
     },
     takeGeneration() {
       let generation = nextGeneration
-      while (generation === 0 || usedGenerations.has(generation)) generation = following(generation)
+      while (generation === 0 || numbers.hasGeneration(generation)) generation = following(generation)
       nextGeneration = following(generation)
       return generation
     },
@@ -67,39 +69,13 @@ export async function allocate(
   }
 }
 
-interface Numbers {
-  readonly counters: Uint32Array
-  /** Each once: members that came together have one. */
-  readonly generations: readonly number[]
-}
-
-/** A ring that was read stays what it is, and there are a hundred thousand members to look through at every change. */
-const numbersOf = new WeakMap<KnownRing, Numbers>()
-
-function numbersIn(ring: KnownRing): Numbers {
-  const before = numbersOf.get(ring)
-  if (before !== undefined) return before
-  const members = [...membersIn(ring.members)]
-  const numbers = {
-    counters: Uint32Array.from(members, ({ counter }) => counter),
-    generations: [...new Set(members.map(({ generation }) => generation))],
-  }
-  numbersOf.set(ring, numbers)
-  return numbers
-}
-
 /** They come round after 16 million; by then no flow has one of the first. */
 const following = (generation: number): number => (generation + 1) % 2 ** GENERATION_BITS
 
-function lowestFree(taken: Uint8Array, what: 'services' | 'members'): () => number {
-  let next = 0
-  return () => {
-    while (taken[next] === 1) next++
-    if (next < taken.length) return next++
-    throw new BallastError({
-      code: 'XDP_CAPACITY_EXCEEDED',
-      message: `the node's maps have no room for more ${what}: all ${taken.length} places are taken`,
-      hint: `Raise capacity.${what} in the Node manifest; the maps are replaced under traffic.`,
-    })
-  }
+function exceeded(what: 'services' | 'members', places: number): BallastError {
+  return new BallastError({
+    code: 'XDP_CAPACITY_EXCEEDED',
+    message: `the node's maps have no room for more ${what}: all ${places} places are taken`,
+    hint: `Raise capacity.${what} in the Node manifest; the maps are replaced under traffic.`,
+  })
 }

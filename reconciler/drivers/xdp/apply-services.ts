@@ -10,6 +10,7 @@ import { encodeIndex, encodeRing, encodeServiceKey, RING_MEMBERS, structs } from
 import type { Descriptor } from './libbpf/descriptor.ts'
 import { writeEntries } from './map-entries.ts'
 import { assignMembers } from './members.ts'
+import type { NumbersInUse } from './numbers-in-use.ts'
 import { encodePortRanges } from './port-ranges.ts'
 import { createRingMap } from './ring-map.ts'
 import type { KnownRing, RingStore } from './ring-store.ts'
@@ -22,6 +23,7 @@ import { createFeatureWriter, type FeatureWriter } from './write-features.ts'
 export interface ServiceContext {
   readonly dataplane: Dataplane
   readonly store: RingStore
+  readonly numbers: NumbersInUse
   readonly breathe: Breathe
   readonly signal: AbortSignal
 }
@@ -41,17 +43,12 @@ export async function putServices(
   rows: readonly XdpServiceRow[],
 ): Promise<Failures> {
   const failures: Failures = new Map()
-  const { dataplane, store } = context
+  const { dataplane, numbers, breathe } = context
   // Numbers of lists that nobody names may be taken all the same.
-  const tables = await readTables(dataplane, rows.some(({ quic }) => quic !== undefined) ? null : store)
+  const tables = await readTables(dataplane, rows.some(({ quic }) => quic !== undefined) ? null : context)
   const known = await knowServices(context, tables)
   const forMembers = rows.some(row => hasNewMembers(row, known.get(serviceRowKey(row))))
-  const allocation = await allocate(dataplane, {
-    tables,
-    known,
-    forMembers,
-    breathe: context.breathe,
-  })
+  const allocation = await allocate(dataplane, { tables, known, forMembers, numbers, breathe })
   await using maker = createSlotsMaker(context.store.makeSlots)
   const present: Present = {
     known,
@@ -79,18 +76,18 @@ export async function putServices(
  * and nobody knows how far it came.
  */
 async function afterwards(
-  { dataplane, store }: ServiceContext,
+  context: ServiceContext,
   { tables, services }: Present,
   failures: Failures,
 ): Promise<Tables> {
   const hasLists = tables.accessLists.size + tables.serverIds.size > 0
   if (!hasLists && failures.size === 0) return { ...tables, services }
-  return readTables(dataplane, tables.serverIds.size > 0 ? null : store)
+  return readTables(context.dataplane, tables.serverIds.size > 0 ? null : context)
 }
 
 /** Takes services away; what is gone already is no failure. */
 export async function dropServices(context: ServiceContext, keys: readonly RowKey[]): Promise<void> {
-  await settleTables(context, await readTables(context.dataplane, context.store), {
+  await settleTables(context, await readTables(context.dataplane, context), {
     put: new Set(),
     gone: new Set(keys),
   })

@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import { BallastError } from '../../../schemas/ballast-error.ts'
-import { changeTable } from '../../../schemas/changed-table.ts'
+import { changeTable, type TableChange } from '../../../schemas/changed-table.ts'
 import type { Edit, EditOutcome } from '../../../schemas/edit.ts'
 import type { RowKey, Table, XdpRow } from '../../../schemas/node-state.ts'
 import type { TrafficCounts } from '../../../schemas/traffic-counts.ts'
@@ -20,6 +20,7 @@ import { findMissingFeature } from './libbpf/features.ts'
 import { isBpfFileSystem } from './libbpf/pins.ts'
 import { keepNextHops } from './next-hops/keep-next-hops.ts'
 import { nodePins } from './node-pins.ts'
+import { createNumbersInUse } from './numbers-in-use.ts'
 import { observeXdp } from './observe.ts'
 import { createObjectReader } from './program-object.ts'
 import { createRingStore } from './ring-store.ts'
@@ -64,10 +65,11 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
     objectFile,
     fleetKeyFile,
     store: createRingStore(ringOf),
+    numbers: createNumbersInUse(),
     readObject: createObjectReader(objectFile),
   }
   const digestRows = createTableDigest()
-  let last: Table<XdpRow> = {}
+  let last: LastSeen = { table: {}, rows: new Map() }
   const inTurn = createTurns()
   /** As far as was seen last: to look each second whether there is one costs more than all other looks. */
   let hasNextHops = true
@@ -80,15 +82,16 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
         const seen = await observeXdp({ ...context, breathe })
         hasNextHops ||= seen.facts.nextHops !== undefined
         const { facts, fingerprint } = seen
-        for (const [key, row] of seen.rows) {
-          if (row === last[key]) continue
+        const change = compareRows(last.rows, seen.rows)
+        for (const row of Object.values(change.put)) {
           await breathe()
           digestRow(row)
         }
-        last = followTable(last, seen.rows)
-        if (keys === undefined) return { rows: last, facts, fingerprint, digest: digestRows(last) }
-        const rows = Object.fromEntries(keys.flatMap(key => (last[key] ? [[key, last[key]]] : [])))
-        return { rows, facts, fingerprint, digest: digestTable(rows) }
+        last = { table: changeTable(last.table, change), rows: seen.rows }
+        const { table, rows } = last
+        if (keys === undefined) return { rows: table, facts, fingerprint, digest: digestRows(table) }
+        const asked = Object.fromEntries(keys.flatMap(key => (rows.has(key) ? [[key, table[key]!]] : [])))
+        return { rows: asked, facts, fingerprint, digest: digestTable(asked) }
       }),
     fingerprint: () => inTurn(() => fingerprintXdp({ ...context, breathe: createBreather() })),
     apply: (edits: readonly Edit<XdpRow>[], signal: AbortSignal): Promise<EditOutcome[]> =>
@@ -123,14 +126,23 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
   }
 }
 
-/** The rows as a table that is made of the one before: those of services are the same objects where their rings are. */
-function followTable(before: Table<XdpRow>, rows: ReadonlyMap<RowKey, XdpRow>): Table<XdpRow> {
-  const isSame = (row: XdpRow, was: XdpRow | undefined): boolean =>
-    row === was || (row.kind !== 'service' && isDeepStrictEqual(row, was))
-  return changeTable(before, {
-    put: Object.fromEntries([...rows].filter(([key, row]) => !isSame(row, before[key]))),
-    removed: Object.keys(before).filter(key => !rows.has(key)),
-  })
+/** Rows, and the table of them that is made of the one before. */
+interface LastSeen {
+  readonly table: Table<XdpRow>
+  readonly rows: ReadonlyMap<RowKey, XdpRow>
+}
+
+/** Rows of services are the same objects where their rings are. */
+function compareRows(
+  before: ReadonlyMap<RowKey, XdpRow>,
+  after: ReadonlyMap<RowKey, XdpRow>,
+): TableChange<XdpRow> {
+  const put: Record<RowKey, XdpRow> = {}
+  for (const [key, row] of after) {
+    const was = before.get(key)
+    if (row !== was && (row.kind === 'service' || !isDeepStrictEqual(row, was))) put[key] = row
+  }
+  return { put, removed: [...before.keys()].filter(key => !after.has(key)) }
 }
 
 function findCapabilities({ bpffs, objectFile }: XdpDriverOptions): Capabilities {

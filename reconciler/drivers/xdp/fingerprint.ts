@@ -11,17 +11,17 @@ const TABLES = ['vips', 'services', 'port_ranges', 'rings', 'access_prefixes', '
 export async function fingerprintXdp(context: ObserveContext): Promise<string> {
   using dataplane = openDataplane(context.pins)
   if (dataplane === undefined) return NO_DATAPLANE
-  return fingerprintTables(context, dataplane, await readRaw(dataplane, context.store))
+  return fingerprintTables(context, dataplane, await readRaw(dataplane, context))
 }
 
 export const NO_DATAPLANE = 'nothing'
 
 /** Of what was read. */
-export function fingerprintTables(
-  { pins, store, readObject }: ObserveContext,
+export async function fingerprintTables(
+  { pins, store, readObject, breathe }: ObserveContext,
   dataplane: Dataplane,
   raw: RawTables,
-): string {
+): Promise<string> {
   const hash = createHash('sha256')
   const attachments = readLinkedInterfaces(pins, dataplane).map(({ row }) => row)
   const { program } = dataplane
@@ -30,7 +30,12 @@ export function fingerprintTables(
     const { keys, values, count } = raw[name]
     hash.update(`${name} ${count}`).update(keys).update(values)
     if (name !== 'rings') continue
-    for (let i = 0; i < count; i++) hash.update(store.readLoose(values.readUInt32LE(4 * i)))
+    for (let i = 0; i < count; i++) {
+      const mapId = values.readUInt32LE(4 * i)
+      if (store.isFinal(mapId)) continue
+      await breathe()
+      hash.update(store.readLoose(mapId))
+    }
   }
   return hash.digest('hex')
 }

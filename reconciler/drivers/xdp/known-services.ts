@@ -10,8 +10,8 @@ export async function knowServices(
 ): Promise<Map<RowKey, KnownRing>> {
   const known = new Map<RowKey, KnownRing>()
   for (const [rowKey, { id }] of tables.services) {
-    await breathe()
     const mapId = tables.rings.get(id)
+    if (mapId !== undefined && !store.isKnown(mapId)) await breathe()
     const ring = mapId === undefined ? 'unreadable' : store.read(mapId)
     if (typeof ring === 'object' && ring.rowKey === rowKey) known.set(rowKey, ring)
   }

@@ -47,8 +47,8 @@ export async function observeXdp(context: ObserveContext): Promise<Seen> {
   using dataplane = openDataplane(pins)
   if (dataplane === undefined)
     return { rows: new Map(), facts: { interfaces: {} }, fingerprint: NO_DATAPLANE }
-  const raw = await readRaw(dataplane, store)
-  const fingerprint = fingerprintTables(context, dataplane, raw)
+  const raw = await readRaw(dataplane, context)
+  const fingerprint = await fingerprintTables(context, dataplane, raw)
   const tables = decodeTables(dataplane, raw)
   const known = await knowServices(context, tables)
   store.keepOnly(tables.rings.values())
@@ -132,7 +132,7 @@ function describe(dataplane: Dataplane, store: RingStore, { tables, known, attac
     reasons: readReasons(dataplane),
     /** Packets that each CPU sent to a backend. */
     cpus: readCpuPackets(dataplane),
-    rings: digestRings(known),
+    rings: digestRings(tables.services, known),
     /** Left by somebody else, or by a process that was killed; gone with the next change. */
     orphans: {
       services: tables.aliens.length,
@@ -143,7 +143,20 @@ function describe(dataplane: Dataplane, store: RingStore, { tables, known, attac
 }
 
 /** Equal on two nodes that choose the same backends for every service. */
-function digestRings(known: ReadonlyMap<RowKey, KnownRing>): Digest {
-  const lines = [...known].map(([rowKey, { digest }]) => `${rowKey} ${digest}\n`)
-  return sha256(lines.sort().join(''))
+function digestRings(services: Tables['services'], known: ReadonlyMap<RowKey, KnownRing>): Digest {
+  const lines: string[] = []
+  for (const rowKey of inOrder(services)) {
+    const ring = known.get(rowKey)
+    if (ring !== undefined) lines.push(`${rowKey} ${ring.digest}\n`)
+  }
+  return sha256(lines.join(''))
+}
+
+const orders = new WeakMap<Tables['services'], readonly RowKey[]>()
+
+/** The order of the lines of `digestRings`: as no key is the beginning of another one, that of keys. */
+function inOrder(services: Tables['services']): readonly RowKey[] {
+  const known = orders.get(services) ?? [...services.keys()].sort()
+  orders.set(services, known)
+  return known
 }

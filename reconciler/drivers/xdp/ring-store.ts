@@ -7,6 +7,7 @@ import { type RingBackend, SLOT_NONE } from '../../ring/maglev.ts'
 import type { BuildRing } from '../../ring/ring-cache.ts'
 import { ringDigest } from '../../ring/ring-digest.ts'
 import { decodeRing, encodeIndex, isBlankRing, type Ring, structs } from './layout.ts'
+import type { Descriptor } from './libbpf/descriptor.ts'
 import { isFrozen, openMapById, readMapInfo } from './libbpf/info.ts'
 import { lookupEntry } from './libbpf/maps.ts'
 import { membersIn } from './members.ts'
@@ -31,6 +32,10 @@ export interface RingStore {
   read(mapId: number): RingContent
   /** Whether it was read, and can never be another. */
   isKnown(mapId: number): boolean
+  /** Whether any of those that are known names server ids. */
+  hasServerIds(): boolean
+  /** Whether it was seen that nobody can write its map any more. */
+  isFinal(mapId: number): boolean
   /** A digest of what may have changed though its map is the same; '' for a frozen one. */
   readLoose(mapId: number): string
   /** Forgets all others. */
@@ -53,13 +58,29 @@ export function createRingStore(ringOf: BuildRing): RingStore {
   /** 160 KiB for the garbage collector at each of a thousand rings would be most of the work. */
   const bytes = Buffer.alloc(structs.ring.size)
 
+  /** Those of `frozen` that name server ids. */
+  const withServerIds = new Set<number>()
+  /** Ids of maps that nobody can write any more, whether their content was read or not. */
+  const finals = new Set<number>()
+
+  function lookIfFinal(mapId: number, { fd }: Descriptor): boolean {
+    if (finals.has(mapId)) return true
+    if (!isFrozen(fd)) return false
+    finals.add(mapId)
+    return true
+  }
+
+  function openRing(mapId: number): Descriptor | undefined {
+    const map = openMapById(mapId)
+    if (map === undefined || readMapInfo(map.fd).valueSize === structs.ring.size) return map
+    map.close()
+    return undefined
+  }
+
   /** What it gives is overwritten by the next look. */
-  function look(mapId: number): { bytes: Buffer; final: boolean } | undefined {
-    using map = openMapById(mapId)
-    if (map === undefined || readMapInfo(map.fd).valueSize !== structs.ring.size) return undefined
-    const final = isFrozen(map.fd)
-    lookupEntry(map.fd, encodeIndex(0), bytes)
-    return { bytes, final }
+  function look({ fd }: Descriptor): Buffer {
+    lookupEntry(fd, encodeIndex(0), bytes)
+    return bytes
   }
 
   function remember(name: Digest, digest: Digest): void {
@@ -119,21 +140,29 @@ export function createRingStore(ringOf: BuildRing): RingStore {
     read(mapId) {
       const known = frozen.get(mapId)
       if (known !== undefined) return known
-      const seen = look(mapId)
-      if (seen === undefined) return 'unreadable'
-      const content = interpret(seen.bytes)
-      if (seen.final) frozen.set(mapId, content)
+      using map = openRing(mapId)
+      if (map === undefined) return 'unreadable'
+      // Asked first: what is read of a map that is frozen meanwhile may be what it was before.
+      const final = lookIfFinal(mapId, map)
+      const content = interpret(look(map))
+      if (!final) return content
+      frozen.set(mapId, content)
+      if (typeof content === 'object' && content.quic !== undefined) withServerIds.add(mapId)
       return content
     },
     isKnown: mapId => frozen.has(mapId),
+    hasServerIds: () => withServerIds.size > 0,
+    isFinal: mapId => finals.has(mapId),
     readLoose(mapId) {
-      if (frozen.has(mapId)) return ''
-      const seen = look(mapId)
-      return seen === undefined || seen.final ? '' : sha256(seen.bytes)
+      if (finals.has(mapId)) return ''
+      using map = openRing(mapId)
+      return map === undefined || lookIfFinal(mapId, map) ? '' : sha256(look(map))
     },
     keepOnly(mapIds) {
       const kept = new Set(mapIds)
-      for (const mapId of frozen.keys()) if (!kept.has(mapId)) frozen.delete(mapId)
+      for (const ids of [frozen, finals, withServerIds]) {
+        for (const mapId of ids.keys()) if (!kept.has(mapId)) ids.delete(mapId)
+      }
     },
     slotsOf,
     makeSlots,

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate } from 'node:timers/promises'
 import type { OpenMap } from './dataplane.ts'
 import { encodeIndex } from './layout.ts'
 import type { Descriptor } from './libbpf/descriptor.ts'
@@ -12,6 +12,8 @@ export interface Swap {
   readonly map: Descriptor
 }
 
+/** The other thread takes the kernel's way in less than it takes a timer to fire; then it may be that it has no CPU. */
+const LOOKS_AT_ONCE = 100
 const LOOK_AGAIN_MS = 1
 
 /**
@@ -38,8 +40,9 @@ function waitUntilRead(rings: OpenMap, swaps: readonly Swap[]) {
   let stopped = false
   const waiting = swaps.map(({ id, map }) => ({ id, mapId: readMapInfo(map.fd).id }))
   const look = async (): Promise<void> => {
-    while (!stopped) {
-      await delay(LOOK_AGAIN_MS)
+    for (let looks = 0; !stopped; looks++) {
+      if (looks < LOOKS_AT_ONCE) await setImmediate()
+      else await delay(LOOK_AGAIN_MS)
       // Who was swapped in stays: the last one is looked at until it is there, then those before it.
       while (waiting.length > 0 && isThere(rings, waiting.at(-1)!)) waiting.pop()
       if (waiting.length === 0) return

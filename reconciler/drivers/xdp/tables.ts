@@ -1,7 +1,9 @@
 import { addressToBytes } from '../../../schemas/address.ts'
 import type { RowKey } from '../../../schemas/node-state.ts'
 import { accessCodec } from './access-lists.ts'
+import type { Breathe } from './breather.ts'
 import type { Dataplane, OpenMap } from './dataplane.ts'
+import { createDecodeOnce } from './decode-once.ts'
 import {
   decodeServiceKey,
   encodeBlankRing,
@@ -11,7 +13,7 @@ import {
   type ServiceKey,
   structs,
 } from './layout.ts'
-import { type Entries, readEntries } from './libbpf/maps.ts'
+import { type Entries, isEmptyMap, readEntries } from './libbpf/maps.ts'
 import { decodeLists, dropLists } from './lists.ts'
 import { deleteKeys, writeEntries } from './map-entries.ts'
 import { decodePortRanges, encodePortRanges } from './port-ranges.ts'
@@ -51,62 +53,128 @@ export type RawTables = Readonly<Record<(typeof SMALL_MAPS)[number] | 'quic_serv
 
 const NOTHING: Entries = { count: 0, keys: Buffer.alloc(0), values: Buffer.alloc(0) }
 
+/** Who reads rings, in slices. */
+export interface RingReader {
+  readonly store: Pick<RingStore, 'read' | 'isKnown' | 'hasServerIds'>
+  readonly breathe: Breathe
+}
+
 /**
- * With a `store`, the server ids are only read when a ring names some, since their map has 131,072 buckets to walk through
- * however few there are: those that no ring names move no packet.
+ * With a reader of rings, the server ids are only read when a ring names some, since their map has 131,072 buckets to walk
+ * through however few there are: those that no ring names move no packet.
  */
 export async function readRaw(
   { maps }: Pick<Dataplane, 'maps'>,
-  store: Pick<RingStore, 'read' | 'isKnown'> | null,
+  reader: RingReader | null,
 ): Promise<RawTables> {
   const read = ({ fd, info }: OpenMap): Promise<Entries> => readEntries(fd, info)
-  const found = await Promise.all(SMALL_MAPS.map(async name => [name, await read(maps[name])] as const))
+  // Whether it is empty is known without another thread.
+  const readSome = async (map: OpenMap) => (isEmptyMap(map.fd, map.info) ? NOTHING : read(map))
+  const found = await Promise.all(SMALL_MAPS.map(async name => [name, await readSome(maps[name])] as const))
   const small = Object.fromEntries(found) as Omit<RawTables, 'quic_servers'>
-  const isNamed = store === null || mayNameServerIds(small.rings, store)
+  const isNamed = reader === null || (await mayNameServerIds(small.rings, reader))
   return { ...small, quic_servers: isNamed ? await read(maps.quic_servers) : NOTHING }
 }
 
 /** Rings that were not read before, and are for this; of more of them, who knows. */
 const RINGS_READ = 8
 
-function mayNameServerIds(rings: Entries, store: Pick<RingStore, 'read' | 'isKnown'>): boolean {
-  const ids = Array.from(eachEntry(rings, 4), ([, mapId]) => mapId)
-  if (ids.filter(id => !store.isKnown(id)).length > RINGS_READ) return true
-  return ids.some(id => {
-    const ring = store.read(id)
-    return typeof ring === 'object' && ring.quic !== undefined
-  })
+async function mayNameServerIds(
+  { count, values }: Entries,
+  { store, breathe }: RingReader,
+): Promise<boolean> {
+  const unknown: number[] = []
+  for (let i = 0; i < count; i++) {
+    const mapId = values.readUInt32LE(4 * i)
+    if (!store.isKnown(mapId)) unknown.push(mapId)
+  }
+  if (unknown.length > RINGS_READ || store.hasServerIds()) return true
+  for (const mapId of unknown) {
+    await breathe()
+    const ring = store.read(mapId)
+    if (typeof ring === 'object' && ring.quic !== undefined) return true
+  }
+  return false
 }
 
-/** All of them, or with a `store` as `readRaw` has it. */
+/** All of them, or with a reader of rings as `readRaw` has it. */
 export const readTables = async (
   dataplane: Pick<Dataplane, 'maps'>,
-  store: Pick<RingStore, 'read' | 'isKnown'> | null = null,
-): Promise<Tables> => decodeTables(dataplane, await readRaw(dataplane, store))
+  reader: RingReader | null = null,
+): Promise<Tables> => decodeTables(dataplane, await readRaw(dataplane, reader))
 
 export function decodeTables({ maps }: Pick<Dataplane, 'maps'>, raw: RawTables): Tables {
+  const ported = portedOnce(maps.services.info.id, raw.services, () => decodeServices(raw.services))
+  const ranged = rangedOnce(maps.port_ranges.info.id, raw.port_ranges, () => decodeRanges(raw.port_ranges))
+  return {
+    services: joinOnce(ported.entries, ranged.entries),
+    aliens: ported.aliens,
+    vips: vipsOnce(maps.vips.info.id, raw.vips, () => decodeVips(raw.vips)),
+    rings: decodeRings(raw.rings),
+    ranges: ranged.ranges,
+    accessLists: decodeLists(maps, accessCodec, raw.access_prefixes),
+    serverIds: decodeLists(maps, quicCodec, raw.quic_servers),
+  }
+}
+
+type ServiceEntries = Tables['services']
+
+interface Ported {
+  readonly entries: ServiceEntries
+  readonly aliens: readonly Buffer[]
+}
+
+interface Ranged {
+  readonly entries: ServiceEntries
+  readonly ranges: Tables['ranges']
+}
+
+const portedOnce = createDecodeOnce<Ported>()
+const rangedOnce = createDecodeOnce<Ranged>()
+const vipsOnce = createDecodeOnce<Tables['vips']>()
+
+function decodeServices(services: Entries): Ported {
   const entries = new Map<RowKey, ServiceEntry>()
   const aliens: Buffer[] = []
-  for (const [bytes, value] of eachEntry(raw.services, structs.service_key.size)) {
+  for (const [bytes, value] of eachEntry(services, structs.service_key.size)) {
     const known = readServiceKey(bytes)
     if (known === undefined) aliens.push(bytes)
     else entries.set(known.rowKey, { key: known.key, id: value })
   }
-  const ranges = readRanges(raw.port_ranges)
+  return { entries, aliens }
+}
+
+function decodeRanges(portRanges: Entries): Ranged {
+  const entries = new Map<RowKey, ServiceEntry>()
+  const ranges = readRanges(portRanges)
   for (const [key, value] of ranges.values()) {
     for (const entry of decodePortRanges(key, value) ?? []) entries.set(serviceRowKey(entry.key), entry)
   }
-  const counts = [...eachEntry(raw.vips, 16)].map(([vip, count]) => [readAddress(vip, 0), count] as const)
-  const ids = [...eachEntry(raw.rings, 4)].map(([id, mapId]) => [id.readUInt32LE(), mapId] as const)
-  return {
-    services: entries,
-    aliens,
-    vips: new Map(counts),
-    rings: new Map(ids),
-    ranges,
-    accessLists: decodeLists(maps, accessCodec, raw.access_prefixes),
-    serverIds: decodeLists(maps, quicCodec, raw.quic_servers),
-  }
+  return { entries, ranges }
+}
+
+const joined = new WeakMap<
+  ServiceEntries,
+  { readonly ranged: ServiceEntries; readonly all: ServiceEntries }
+>()
+
+/** The same for the same. */
+function joinOnce(ported: ServiceEntries, ranged: ServiceEntries): ServiceEntries {
+  if (ranged.size === 0) return ported
+  const known = joined.get(ported)
+  if (known?.ranged === ranged) return known.all
+  const all = new Map([...ported, ...ranged])
+  joined.set(ported, { ranged, all })
+  return all
+}
+
+const decodeVips = (vips: Entries): Tables['vips'] =>
+  new Map(Array.from(eachEntry(vips, 16), ([vip, count]) => [readAddress(vip, 0), count]))
+
+function decodeRings({ count, keys, values }: Entries): Tables['rings'] {
+  const rings = new Map<number, number>()
+  for (let i = 0; i < count; i++) rings.set(keys.readUInt32LE(4 * i), values.readUInt32LE(4 * i))
+  return rings
 }
 
 function readRanges({ count, keys, values }: Entries): Tables['ranges'] {
@@ -155,12 +223,15 @@ export async function settleTables(
   tables: Tables,
   { put, gone }: { put: ReadonlySet<RowKey>; gone: ReadonlySet<RowKey> },
 ): Promise<void> {
-  const touched = new Set(
-    [...tables.services]
-      .filter(([rowKey]) => put.has(rowKey) || gone.has(rowKey))
-      .map(([, { key }]) => key.vip),
-  )
-  const staying = [...tables.services].filter(([rowKey]) => !gone.has(rowKey)).map(([, entry]) => entry)
+  const touched = new Set<string>()
+  for (const rowKeys of [put, gone]) {
+    for (const rowKey of rowKeys) {
+      const entry = tables.services.get(rowKey)
+      if (entry !== undefined) touched.add(entry.key.vip)
+    }
+  }
+  const staying: ServiceEntry[] = []
+  for (const [rowKey, entry] of tables.services) if (!gone.has(rowKey)) staying.push(entry)
   const counts = countVips(staying)
   const wrong = [...counts].filter(([vip, count]) => touched.has(vip) && tables.vips.get(vip) !== count)
   await writeEntries(
@@ -169,9 +240,10 @@ export async function settleTables(
   )
   await deleteKeys(maps.vips, [...tables.vips.keys()].filter(vip => !counts.has(vip)).map(addressToBytes))
 
-  const goneKeys = [...tables.services]
-    .filter(([rowKey, { key }]) => gone.has(rowKey) && key.endPort === undefined)
-    .map(([, { key }]) => key)
+  const goneKeys = [...gone].flatMap(rowKey => {
+    const key = tables.services.get(rowKey)?.key
+    return key === undefined || key.endPort !== undefined ? [] : [key]
+  })
   await deleteKeys(maps.services, [...goneKeys.map(encodeServiceKey), ...tables.aliens])
   await settleRanges(maps.port_ranges, tables.ranges, staying)
 

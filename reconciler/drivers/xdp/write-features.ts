@@ -19,16 +19,26 @@ export function createFeatureWriter(
   { dataplane: { maps }, store }: { dataplane: Pick<Dataplane, 'maps'>; store: RingStore },
   tables: Tables,
 ): FeatureWriter {
-  const named = namedLists(tables.services.values(), tables, store)
-  const access = createListWriter(maps, accessCodec, { present: tables.accessLists, named: named.access })
-  const quic = createListWriter(maps, quicCodec, { present: tables.serverIds, named: named.quic })
+  let lists: ReturnType<typeof createLists> | undefined
+  /** Only for who has lists every ring is looked at. */
+  const createLists = () => {
+    const named = namedLists(tables.services.values(), tables, store)
+    return {
+      access: createListWriter(maps, accessCodec, { present: tables.accessLists, named: named.access }),
+      quic: createListWriter(maps, quicCodec, { present: tables.serverIds, named: named.quic }),
+    }
+  }
+  const open = () => {
+    lists ??= createLists()
+    return lists
+  }
   return {
     featuresOf(row, members) {
       const ids = row.backends.flatMap(({ serverId }) => serverId ?? [])
       return {
         ...(row.access && {
           access: {
-            list: access.numberOf({ allow: row.access.allow, deny: row.access.deny }),
+            list: open().access.numberOf({ allow: row.access.allow, deny: row.access.deny }),
             otherwise: row.access.otherwise,
           },
         }),
@@ -36,7 +46,7 @@ export function createFeatureWriter(
         ...(row.handover && { handover: row.handover }),
         ...(row.quic && {
           quic: {
-            list: quic.numberOf(serverIdsOf(members, row.backends)),
+            list: open().quic.numberOf(serverIdsOf(members, row.backends)),
             configId: row.quic.configId,
             idBytes: (ids[0]?.length ?? 2) / 2,
           },
@@ -44,8 +54,8 @@ export function createFeatureWriter(
       }
     },
     async commit() {
-      await access.commit()
-      await quic.commit()
+      await lists?.access.commit()
+      await lists?.quic.commit()
     },
   }
 }

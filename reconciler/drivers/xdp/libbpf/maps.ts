@@ -11,6 +11,9 @@ const BUCKET_ROOM = 64
 /** Entries read at a time: most maps have room for far more than is in them, and megabytes at each look keep the garbage collector busy. */
 const FIRST_CHUNK = 256
 const READ_CHUNK = 16_384
+/** How many there were at the last look, by the map's id: so that the next one is a single call. */
+const entriesSeen = new Map<number, number>()
+const MAPS_SEEN_KEPT = 256
 /** Values of per-CPU maps are large on a large machine. */
 const READ_BYTES = 4 * 2 ** 20
 
@@ -68,6 +71,9 @@ export const freezeMap = (fd: number): void => {
   checked('freezing a map', loadLibbpf().bpf_map_freeze(fd))
 }
 
+export const isEmptyMap = (fd: number, { name, keySize }: MapInfo): boolean =>
+  !found(`reading ${name}`, loadLibbpf().bpf_map_get_next_key(fd, null, Buffer.alloc(keySize)))
+
 /** Every entry that there is; of a map of maps the ids of the inner maps. */
 export async function readEntries(fd: number, map: MapInfo, valueBytes = map.valueSize): Promise<Entries> {
   const chunks: Entries[] = []
@@ -83,7 +89,8 @@ export async function* readChunks(
 ): AsyncGenerator<Entries> {
   const fits = Math.ceil(READ_BYTES / (map.keySize + valueBytes))
   let cursor: Buffer | null = null
-  for (let chunk = FIRST_CHUNK; ; chunk *= 4) {
+  let total = 0
+  for (let chunk = Math.max(FIRST_CHUNK, entriesSeen.get(map.id) ?? 0); ; chunk *= 4) {
     const room = Math.min(map.maxEntries, chunk, READ_CHUNK, fits) + BUCKET_ROOM
     const next: Buffer = Buffer.alloc(Math.max(map.keySize, 8))
     const count = Buffer.alloc(4)
@@ -104,7 +111,12 @@ export async function* readChunks(
       keys: keys.subarray(0, read * map.keySize),
       values: values.subarray(0, read * valueBytes),
     }
-    if (result === -ENOENT) return
+    total += read
+    if (result === -ENOENT) {
+      if (entriesSeen.size >= MAPS_SEEN_KEPT) entriesSeen.clear()
+      entriesSeen.set(map.id, total)
+      return
+    }
     cursor = next
   }
 }

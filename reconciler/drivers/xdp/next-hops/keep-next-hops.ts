@@ -37,6 +37,6 @@ async function refresh(
   context: Context,
   coming: readonly string[] = [],
 ): Promise<NextHopState> {
-  const known = await knowServices(context, await readTables(dataplane, context.store))
+  const known = await knowServices(context, await readTables(dataplane, context))
   return refreshNextHops(dataplane, new Set([...l2Backends(known), ...coming]))
 }

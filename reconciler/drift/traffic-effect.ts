@@ -1,21 +1,20 @@
 import type { DriftEffect } from '../../schemas/drift-record.ts'
 import { XdpRow, type XdpServiceRow } from '../../schemas/node-state.ts'
 import type { DriftItem } from '../../schemas/report.ts'
-import { compareRings } from '../ring/compare-rings.ts'
-import { createRingCache } from '../ring/ring-cache.ts'
+import { createRingComparer } from '../ring/ring-comparer.ts'
 
 /** Measures what drift does to traffic; remembers what it measured, since nodes report the same again and again. */
 export type MeasureEffect = (item: DriftItem) => DriftEffect
 
-const RINGS_KEPT = 64
+const COMPARISONS_KEPT = 64
 const EFFECTS_KEPT = 4096
 
 export function createEffectMeter(): MeasureEffect {
-  const buildRing = createRingCache(RINGS_KEPT)
+  const compareRings = createRingComparer(COMPARISONS_KEPT)
   const known = new Map<string, DriftEffect>()
   return item => {
     const name = JSON.stringify([item.kind, item.key, item.desired, item.observed])
-    const effect = known.get(name) ?? measure(item, buildRing)
+    const effect = known.get(name) ?? measure(item, compareRings)
     // The one used longest ago is first.
     known.delete(name)
     known.set(name, effect)
@@ -24,14 +23,14 @@ export function createEffectMeter(): MeasureEffect {
   }
 }
 
-function measure(item: DriftItem, buildRing: ReturnType<typeof createRingCache>): DriftEffect {
+function measure(item: DriftItem, compareRings: ReturnType<typeof createRingComparer>): DriftEffect {
   if (item.driver === 'bgp') return { share: null, text: describeAnnouncing(item) }
   const [desired, observed] = [readRow(item.desired), readRow(item.observed)]
   const row = desired ?? observed
   if (row === null) return { share: null, text: 'effect on traffic not known' }
   switch (row.kind) {
     case 'service':
-      return measureService(serviceOf(desired), serviceOf(observed), buildRing)
+      return measureService(serviceOf(desired), serviceOf(observed), compareRings)
     case 'interface':
       if (item.kind === 'missing' || (observed?.kind === 'interface' && observed.program !== undefined))
         return { share: 1, text: `all flows that arrive on ${row.name}` }
@@ -57,11 +56,11 @@ function describeAnnouncing({ key, kind }: DriftItem): string {
 function measureService(
   desired: XdpServiceRow | null,
   observed: XdpServiceRow | null,
-  buildRing: ReturnType<typeof createRingCache>,
+  compareRings: ReturnType<typeof createRingComparer>,
 ): DriftEffect {
   if (desired === null) return { share: 0, text: 'no flows of what is wanted' }
   if (observed === null || observed.ring.slots === 0) return { share: 1, text: 'all of its flows' }
-  const { moved, slots } = compareRings(desired.backends, observed.backends, buildRing)
+  const { moved, slots } = compareRings(desired.backends, observed.backends)
   const share = Math.min(1, Math.max(moved, observed.ring.differing) / slots)
   return { share, text: share === 0 ? 'no new flows' : `${renderShare(share)} of its flows` }
 }

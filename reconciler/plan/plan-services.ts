@@ -2,8 +2,7 @@ import ipaddr from 'ipaddr.js'
 import type { Position } from '../../schemas/diagnostic.ts'
 import type { RowKey } from '../../schemas/node-state.ts'
 import type { AnnouncementPlan, Change, Impact, ServicePlan } from '../../schemas/plan.ts'
-import { compareRings } from '../ring/compare-rings.ts'
-import { createRingCache } from '../ring/ring-cache.ts'
+import { createRingComparer } from '../ring/ring-comparer.ts'
 import { assessRisk, rankOf } from './assess-risk.ts'
 import { choiceOf } from './choice.ts'
 import { describeFields } from './describe-fields.ts'
@@ -43,8 +42,8 @@ interface ServiceChange {
   readonly nameAfter: string | undefined
 }
 
-/** Services of one pool follow each other, so few rings serve many. */
-const RINGS_KEPT = 64
+/** Services of one pool follow each other, so few comparisons serve many. */
+const COMPARISONS_KEPT = 64
 /** Pairs of backends that a plan has room for, and those of one service. */
 const MOVES_OF_ALL = 200_000
 const MOVES_OF_ONE = { least: 20, most: 1_000 } as const
@@ -52,7 +51,7 @@ const MOVES_OF_ONE = { least: 20, most: 1_000 } as const
 export function planServices(input: ServicesInput): ServicePlan[] {
   const changes = collectChanges(input)
   const renames = findRenames(changes)
-  const compare = input.compareRings ?? createRingComparer()
+  const compare = input.compareRings ?? createRingComparer(COMPARISONS_KEPT)
   const lost = lastAnnounced(input.announcements)
   const changed = changes.filter(({ change }) => change !== 'unchanged').length
   const mostMoves = mostMovesOf(changed)
@@ -106,11 +105,6 @@ export function planServices(input: ServicesInput): ServicePlan[] {
 /** Of each service, when so many change. */
 export const mostMovesOf = (changed: number): number =>
   Math.min(MOVES_OF_ONE.most, Math.max(MOVES_OF_ONE.least, Math.floor(MOVES_OF_ALL / changed)))
-
-function createRingComparer(): CompareRings {
-  const buildRing = createRingCache(RINGS_KEPT)
-  return (before, after) => compareRings(before, after, buildRing)
-}
 
 /** Where nothing is chosen otherwise, or both sides are rings of one hash: shares are those of the weights. */
 export const isByRings = (before: ServiceView | null, after: ServiceView | null): boolean =>

@@ -1,5 +1,6 @@
 import { RING_SLOTS } from '../../schemas/ring-limits.ts'
-import { buildRing, type RingBackend, SLOT_NONE } from './maglev.ts'
+import { countPairs } from './fill-slots.ts'
+import { type RingBackend, turnsOf } from './maglev.ts'
 
 type Backends = readonly RingBackend[]
 
@@ -28,14 +29,11 @@ export interface RingComparison {
   readonly moves: readonly SlotMove[]
 }
 
-/**
- * What a change of backends does to new flows, by address. `ringOf` gives the rings: `buildRing`, or a cache
- * of what it gave.
- */
-export function compareRings(before: Backends, after: Backends, ringOf = buildRing): RingComparison {
+/** What a change of backends does to new flows, by address. */
+export function compareRings(before: Backends, after: Backends): RingComparison {
   const shares = new Map<string | null, { before: number; after: number }>()
   const moves = new Map<string | null, Map<string | null, number>>()
-  for (const [{ from, to }, slots] of countPairs(before, after, ringOf)) {
+  for (const [{ from, to }, slots] of pairOwners(before, after)) {
     shareOf(shares, from).before += slots
     shareOf(shares, to).after += slots
     if (from === to) continue
@@ -55,18 +53,13 @@ export function compareRings(before: Backends, after: Backends, ringOf = buildRi
 
 type Pair = { readonly from: string | null; readonly to: string | null }
 
-/** How many slots have each pair of old and new owner; nobody is the one after the last. Counted in a table, since there are 65537. */
-function countPairs(before: Backends, after: Backends, ringOf: typeof buildRing): [Pair, number][] {
-  const [old, young] = [ringOf(before), ringOf(after)]
+/** How many slots have each pair of old and new owner; nobody is the one after the last. */
+function pairOwners(before: Backends, after: Backends): [Pair, number][] {
   const width = after.length + 1
-  const counts = new Uint32Array((before.length + 1) * width)
-  for (let slot = 0; slot < RING_SLOTS; slot++) {
-    const from = old[slot]!
-    const to = young[slot]!
-    const row = from === SLOT_NONE ? before.length : from
-    const column = to === SLOT_NONE ? after.length : to
-    counts[row * width + column]! += 1
-  }
+  const counts = countPairs(
+    { turns: turnsOf(before), owners: before.length + 1 },
+    { turns: turnsOf(after), owners: width },
+  )
   const pairs: [Pair, number][] = []
   for (const [pair, slots] of counts.entries()) {
     if (slots === 0) continue

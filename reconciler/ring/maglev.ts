@@ -1,5 +1,5 @@
 import { RING_SLOTS } from '../../schemas/ring-limits.ts'
-import { fillSlots } from './fill-slots.ts'
+import { fillSlots, type Turn } from './fill-slots.ts'
 import { compareIdentities, identify, orderIdentities, preferenceOf } from './identity.ts'
 
 /**
@@ -33,15 +33,22 @@ export interface RingBackend {
  * choice would move every flow of a fleet in the middle of its upgrade.
  */
 export function buildRing(backends: readonly RingBackend[]): Uint16Array {
-  const turns = backends
+  const turns = turnsOf(backends)
+  return turns.length === 0 ? new Uint16Array(RING_SLOTS).fill(SLOT_NONE) : fillSlots(turns)
+}
+
+/** Of those with a positive weight, in order of identity; the owner is the index into `backends`. */
+export function turnsOf(backends: readonly RingBackend[]): Turn[] {
+  const order = backends
     .map(({ address, weight }, owner) => ({ owner, weight, identity: identify(address) }))
     .filter(({ weight }) => weight > 0)
     .sort((a, b) => orderIdentities(a.identity, b.identity))
-  if (turns.length === 0) return new Uint16Array(RING_SLOTS).fill(SLOT_NONE)
-  const quotas = shareSlots(turns.map(({ weight }) => weight))
-  return fillSlots(
-    turns.map(({ owner, identity }, turn) => ({ owner, quota: quotas[turn]!, ...preferenceOf(identity) })),
-  )
+  const quotas = shareSlots(order.map(({ weight }) => weight))
+  return order.map(({ owner, identity }, turn) => ({
+    owner,
+    quota: quotas[turn]!,
+    ...preferenceOf(identity),
+  }))
 }
 
 /** How many slots each backend has, as given: what `buildRing` gives out, without building it. */

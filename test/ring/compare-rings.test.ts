@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
-import { compareRings } from '../../reconciler/ring/compare-rings.ts'
-import { buildRing, countSlots } from '../../reconciler/ring/maglev.ts'
+import { compareRings, type SlotMove } from '../../reconciler/ring/compare-rings.ts'
+import { buildRing, countSlots, type RingBackend, SLOT_NONE } from '../../reconciler/ring/maglev.ts'
+import { createRingComparer } from '../../reconciler/ring/ring-comparer.ts'
 import { ringDigest } from '../../reconciler/ring/ring-digest.ts'
 import { RING_SLOTS } from '../../schemas/ring-limits.ts'
 
@@ -64,4 +66,53 @@ test('shares, moves and the minimum add up', () => {
     }),
     { numRuns: 25 },
   )
+})
+
+/** Slot by slot, from the rings as they are given out. */
+function moveSlots(before: readonly RingBackend[], after: readonly RingBackend[]): Map<string, number> {
+  const [old, young] = [buildRing(before), buildRing(after)]
+  const nameOf = (backends: readonly RingBackend[], index: number) =>
+    index === SLOT_NONE ? null : backends[index]!.address
+  const moves = new Map<string, number>()
+  for (let slot = 0; slot < RING_SLOTS; slot++) {
+    const [from, to] = [nameOf(before, old[slot]!), nameOf(after, young[slot]!)]
+    if (from !== to) moves.set(`${from} ${to}`, (moves.get(`${from} ${to}`) ?? 0) + 1)
+  }
+  return moves
+}
+
+const counted = (moves: readonly SlotMove[]) =>
+  new Map(moves.map(({ from, to, slots }) => [`${from} ${to}`, slots]))
+
+test('moves are those of the two rings, slot by slot', () => {
+  fc.assert(
+    fc.property(weights, weights, (one, other) => {
+      const [before, after] = [backendsOf(one), backendsOf(other)]
+      assert.deepEqual(counted(compareRings(before, after).moves), moveSlots(before, after))
+    }),
+    { numRuns: 25 },
+  )
+})
+
+test('moves between more pairs of backends than are counted at once are those of the two rings', () => {
+  const many = (first: number): RingBackend[] =>
+    Array.from({ length: 700 }, (_, n) => ({
+      address: `10.0.${first + (n >> 8)}.${n & 255}`,
+      weight: 1 + (n % 5),
+    }))
+  const [before, after] = [many(0), many(1)]
+  // What `deepEqual` says of so many that differ takes minutes.
+  assert.ok(isDeepStrictEqual(counted(compareRings(before, after).moves), moveSlots(before, after)))
+})
+
+test('a comparison is made once for the same backends, and forgotten when others push it out', () => {
+  const compare = createRingComparer(2)
+  const pairOf = (weight: number) =>
+    [backendsOf({ '10.0.0.1': 1 }), backendsOf({ '10.0.0.1': 1, '10.0.0.2': weight })] as const
+  const first = compare(...pairOf(1))
+  assert.equal(compare(...pairOf(1)), first)
+  compare(...pairOf(2))
+  compare(...pairOf(3))
+  assert.notEqual(compare(...pairOf(1)), first)
+  assert.deepEqual(compare(...pairOf(1)), first)
 })

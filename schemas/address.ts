@@ -30,11 +30,13 @@ export const addressFamily = (text: string): 4 | 6 => (parse(text).kind() === 'i
 const MAPPED = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff] as const
 
 export function addressToBytes(text: string): Uint8Array {
-  const address = parse(text)
-  if (!(address instanceof ipaddr.IPv4)) return Uint8Array.from(address.toByteArray())
+  // Of hundreds of thousands, what ipaddr.js takes for each would be felt.
+  const octets = DOTTED_QUAD.test(text) ? text.split('.').map(Number) : null
+  const address = octets?.every(octet => octet <= 255) ? null : parse(text)
+  if (address instanceof ipaddr.IPv6) return Uint8Array.from(address.toByteArray())
   const bytes = new Uint8Array(16)
   bytes.set(MAPPED)
-  bytes.set(address.octets, MAPPED.length)
+  bytes.set(address?.octets ?? octets!, MAPPED.length)
   return bytes
 }
 

@@ -29,51 +29,58 @@ export interface RingComparison {
   readonly moves: readonly SlotMove[]
 }
 
-/** What a change of backends does to new flows, by address. */
+/** What a change of backends, each of them there once, does to new flows, by address. */
 export function compareRings(before: Backends, after: Backends): RingComparison {
-  const shares = new Map<string | null, { before: number; after: number }>()
-  const moves = new Map<string | null, Map<string | null, number>>()
-  for (const [{ from, to }, slots] of pairOwners(before, after)) {
-    shareOf(shares, from).before += slots
-    shareOf(shares, to).after += slots
-    if (from === to) continue
-    const taken = moves.get(from) ?? new Map<string | null, number>()
-    moves.set(from, taken.set(to, (taken.get(to) ?? 0) + slots))
-  }
-  const backends = [...shares].map(([address, share]) => ({ address, ...share }))
-  const list = [...moves].flatMap(([from, taken]) => [...taken].map(([to, slots]) => ({ from, to, slots })))
+  const [was, is] = [namesOf(before), namesOf(after)]
+  const counts = countPairs(
+    { turns: turnsOf(before), owners: was.length },
+    { turns: turnsOf(after), owners: is.length },
+  )
+  const had = new Uint32Array(was.length)
+  const has = new Uint32Array(is.length)
+  const moves: SlotMove[] = []
+  let moved = 0
+  for (const [row, from] of was.entries())
+    for (const [column, to] of is.entries()) {
+      const slots = counts[row * is.length + column]!
+      if (slots === 0) continue
+      had[row]! += slots
+      has[column]! += slots
+      if (from === to) continue
+      moved += slots
+      moves.push({ from, to, slots })
+    }
+  const backends = joinShares([was, had], [is, has])
   return {
     slots: RING_SLOTS,
-    moved: list.reduce((sum, { slots }) => sum + slots, 0),
+    moved,
     minimum: backends.reduce((sum, share) => sum + Math.max(0, share.before - share.after), 0),
     backends: backends.sort((a, b) => compareNames(a.address, b.address)),
-    moves: list.sort((a, b) => b.slots - a.slots || compareNames(a.from, b.from) || compareNames(a.to, b.to)),
+    moves: moves.sort(
+      (a, b) => b.slots - a.slots || compareNames(a.from, b.from) || compareNames(a.to, b.to),
+    ),
   }
 }
 
-type Pair = { readonly from: string | null; readonly to: string | null }
+/** By owner; nobody is the one after the last. */
+const namesOf = (backends: Backends): (string | null)[] => [...backends.map(({ address }) => address), null]
 
-/** How many slots have each pair of old and new owner; nobody is the one after the last. */
-function pairOwners(before: Backends, after: Backends): [Pair, number][] {
-  const width = after.length + 1
-  const counts = countPairs(
-    { turns: turnsOf(before), owners: before.length + 1 },
-    { turns: turnsOf(after), owners: width },
-  )
-  const pairs: [Pair, number][] = []
-  for (const [pair, slots] of counts.entries()) {
-    if (slots === 0) continue
-    pairs.push([{ from: nameOf(before, Math.floor(pair / width)), to: nameOf(after, pair % width) }, slots])
+type Counted = readonly [names: readonly (string | null)[], slots: Uint32Array]
+
+function joinShares(before: Counted, after: Counted): ShareChange[] {
+  const shares = new Map<string | null, { address: string | null; before: number; after: number }>()
+  const put = ([names, counts]: Counted, side: 'before' | 'after'): void => {
+    for (const [index, address] of names.entries()) {
+      const slots = counts[index]!
+      if (slots === 0) continue
+      const share = shares.get(address) ?? { address, before: 0, after: 0 }
+      share[side] += slots
+      shares.set(address, share)
+    }
   }
-  return pairs
-}
-
-const nameOf = (backends: Backends, index: number): string | null => backends[index]?.address ?? null
-
-function shareOf(shares: Map<string | null, { before: number; after: number }>, address: string | null) {
-  const share = shares.get(address) ?? { before: 0, after: 0 }
-  shares.set(address, share)
-  return share
+  put(before, 'before')
+  put(after, 'after')
+  return [...shares.values()]
 }
 
 const compareNames = (a: string | null, b: string | null): number =>

@@ -1,8 +1,9 @@
+import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { findRingPairs, type RingPair } from '../plan/find-ring-pairs.ts'
 import { foldEdits } from '../plan/fold-edits.ts'
 import type { MovedSlots } from '../plan/measure-impact.ts'
-import { type Comparison, type MadePlan, makeFleetPlan } from '../plan/plan-fleet.ts'
+import { type Comparison, type MadePlan, preparePlan } from '../plan/plan-fleet.ts'
 import { mostMovesOf } from '../plan/plan-services.ts'
 import { startThreads } from '../process/threads.ts'
 import type { RingTask } from './ring-thread.ts'
@@ -10,6 +11,7 @@ import type { RingTask } from './ring-thread.ts'
 const THREAD = resolve(import.meta.dirname, 'ring-thread.ts')
 /** To start a thread takes as long as to build tens of rings. */
 const WORTH_THREADS = 100
+/** At least. */
 const PAIRS_AT_ONCE = 25
 
 /**
@@ -19,13 +21,11 @@ const PAIRS_AT_ONCE = 25
 export async function planOnThreads(comparison: Comparison, worth = WORTH_THREADS): Promise<MadePlan> {
   const fold = foldEdits(comparison.before.nodes, comparison.after.nodes)
   const pairs = findRingPairs(fold)
-  if (pairs.length < worth) return makeFleetPlan({ ...comparison, fold })
-  const compared = await comparePairs(pairs)
-  return makeFleetPlan({
-    ...comparison,
-    fold,
-    compareRings: (before, after) => compared.get(before)!.get(after)!,
-  })
+  if (pairs.length < worth) return preparePlan(comparison, fold)()
+  // While the threads are at work, this one is as well.
+  const prepare = async () => preparePlan(comparison, fold)
+  const [compared, finish] = await Promise.all([comparePairs(pairs), prepare()])
+  return finish((before, after) => compared.get(before)!.get(after)!)
 }
 
 type Compared = Map<RingPair[0], Map<RingPair[1], MovedSlots>>
@@ -44,6 +44,15 @@ async function comparePairs(pairs: readonly RingPair[]): Promise<Compared> {
   return compared
 }
 
+/**
+ * Large parts first, so that no thread waits for the next one while this one is busy; small ones last, so that all end
+ * together.
+ */
 function* partsOf(pairs: readonly RingPair[]): Generator<readonly RingPair[]> {
-  for (let at = 0; at < pairs.length; at += PAIRS_AT_ONCE) yield pairs.slice(at, at + PAIRS_AT_ONCE)
+  for (let at = 0; at < pairs.length; ) {
+    const left = pairs.length - at
+    const size = Math.max(PAIRS_AT_ONCE, Math.ceil(left / (2 * availableParallelism())))
+    yield pairs.slice(at, at + size)
+    at += size
+  }
 }

@@ -24,17 +24,16 @@ export interface ImpactInput {
  */
 export function measureImpact({ before, after, mostMoves }: ImpactInput, compareRings: CompareRings): Impact {
   if (before === after) return standingImpact(after)
-  const backends = joinShares(before, after)
   const standing = {
     basis: 'ring' as const,
     slots: RING_SLOTS,
     moved: 0,
     minimum: 0,
-    backends,
+    backends: joinShares(before, after),
     moves: [],
     moves_cut: 0,
   }
-  if (!isMoved(before, after, backends)) return standing
+  if (!needsRings(before, after)) return standing
   const { moved, minimum, moves } = compareRings(before, after, mostMoves)
   const kept: Move[] = moves.slice(0, mostMoves)
   const shown = kept.reduce((sum, { slots }) => sum + slots, 0)
@@ -43,12 +42,15 @@ export function measureImpact({ before, after, mostMoves }: ImpactInput, compare
 
 /** Whether `measureImpact` asks for their rings. */
 export const needsRings = (before: Backends, after: Backends): boolean =>
-  before !== after && isMoved(before, after, joinShares(before, after))
-
-const isMoved = (before: Backends, after: Backends, shares: readonly BackendShare[]): boolean =>
+  before !== after &&
   before.length > 0 &&
   after.length > 0 &&
-  shares.some(({ share_before, share_after }) => share_before !== share_after)
+  (areSameAddresses(before, after)
+    ? sharesOf(before).some((share, index) => share !== sharesOf(after)[index])
+    : joinShares(before, after).some(({ share_before, share_after }) => share_before !== share_after))
+
+const areSameAddresses = (before: Backends, after: Backends): boolean =>
+  before.length === after.length && before.every(({ address }, index) => address === after[index]!.address)
 
 /** Services that stay as they are, push after push. Their lists of backends are never changed. */
 const standingImpacts = new WeakMap<Backends, Impact>()
@@ -85,16 +87,22 @@ function sharesOf(backends: Backends): readonly number[] {
 }
 
 function joinShares(before: Backends, after: Backends): BackendShare[] {
+  const [was, is] = [sharesOf(before), sharesOf(after)]
+  if (areSameAddresses(before, after))
+    return after.map(({ address }, index) => ({
+      address,
+      share_before: was[index]!,
+      share_after: is[index]!,
+    }))
   const shares = new Map<string, BackendShare>()
-  const put = (backends: Backends, side: 'share_before' | 'share_after'): void => {
-    const known = sharesOf(backends)
+  const put = (backends: Backends, known: readonly number[], side: 'share_before' | 'share_after'): void => {
     for (const [index, { address }] of backends.entries()) {
       const share = shares.get(address) ?? { address, share_before: 0, share_after: 0 }
       share[side] = known[index]!
       shares.set(address, share)
     }
   }
-  put(before, 'share_before')
-  put(after, 'share_after')
+  put(before, was, 'share_before')
+  put(after, is, 'share_after')
   return [...shares.values()]
 }

@@ -43,9 +43,6 @@ export interface Comparison {
   readonly observed?: ObservedFleet | null
   /** The folder of the manifests; '' for all of the repository. */
   readonly path?: string
-  /** Of the two sides, when it is known already. */
-  readonly fold?: Fold
-  readonly compareRings?: CompareRings
 }
 
 export interface MadePlan {
@@ -72,42 +69,52 @@ export const planFleet = ({ base, head, before, after, names }: PlanInput): Flee
   }).plan
 
 /** What turning one fleet into another does, per service and per node, with its effect on traffic. */
-export function makeFleetPlan(comparison: Comparison): MadePlan {
+export const makeFleetPlan = (comparison: Comparison): MadePlan =>
+  preparePlan(comparison, foldEdits(comparison.before.nodes, comparison.after.nodes))()
+
+/** Not given: each ring is built when it is looked at. */
+export type FinishPlan = (compareRings?: CompareRings) => MadePlan
+
+/** All of a plan that does without rings, of the edits that turn one side into the other. */
+export function preparePlan(comparison: Comparison, fold: Fold): FinishPlan {
   const { before, after, observed = null, path = '' } = comparison
-  const fold = comparison.fold ?? foldEdits(before.nodes, after.nodes)
   const { digest, parts } = digestEdits(fold.edits)
   const announcements = planAnnouncements(fold.classes)
   const nodes = planNodes(fold)
   const objects = planObjects(before, after, fold)
   const places = placesOf(objects, after.manifests ?? [])
-  const services = planServices({
-    fold,
-    names: { before: before.names, after: after.names },
-    announcements,
-    traffic: observed?.traffic ?? null,
-    locate: service => places.get(service) ?? null,
-    compareRings: comparison.compareRings,
-  })
   const live: LiveState | null = observed === null ? null : compareLive(observed, fold, before)
+  const duration = expectDuration(fold.edits, observed?.lastApplyMs ?? null)
   const changes = fold.edits.length > 0 || objects.length > 0
-  const plan: FleetPlan = {
-    version: PLAN_VERSION,
-    digest,
-    base: before.revision,
-    head: after.revision,
-    risk: summariseRisk({ services, nodes, announcements }),
-    totals: countTotals(services),
-    services,
-    nodes,
-    announcements,
-    objects,
-    live,
-    duration: expectDuration(fold.edits, observed?.lastApplyMs ?? null),
-    revert: changes
-      ? wayBack({ base: before.revision ?? observed?.revision ?? null, head: after.revision, objects, path })
-      : null,
+  const revert = changes
+    ? wayBack({ base: before.revision ?? observed?.revision ?? null, head: after.revision, objects, path })
+    : null
+  return compareRings => {
+    const services = planServices({
+      fold,
+      names: { before: before.names, after: after.names },
+      announcements,
+      traffic: observed?.traffic ?? null,
+      locate: service => places.get(service) ?? null,
+      compareRings,
+    })
+    const plan: FleetPlan = {
+      version: PLAN_VERSION,
+      digest,
+      base: before.revision,
+      head: after.revision,
+      risk: summariseRisk({ services, nodes, announcements }),
+      totals: countTotals(services),
+      services,
+      nodes,
+      announcements,
+      objects,
+      live,
+      duration,
+      revert,
+    }
+    return { plan, parts }
   }
-  return { plan, parts }
 }
 
 function countTotals(services: readonly ServicePlan[]): FleetPlan['totals'] {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { planOnThreads } from '../../reconciler/controller/plan-on-threads.ts'
-import { makeFleetPlan, type PlanSide } from '../../reconciler/plan/plan-fleet.ts'
+import { foldEdits } from '../../reconciler/plan/fold-edits.ts'
+import { makeFleetPlan, type PlanSide, preparePlan } from '../../reconciler/plan/plan-fleet.ts'
 import type { NodeTables } from '../../schemas/node-state.ts'
 import { backend, serviceRow, tablesOf } from '../plan/rows.ts'
 
@@ -37,13 +38,10 @@ test('where one service of many changes, the rings of that one alone are compare
   const changed = servicesOf(50, 90).xdp[key!]!
   const after = side({ 'lb-1': { ...before.nodes.get('lb-1')!, xdp: { ...tables.xdp, [key!]: changed } } })
   let compared = 0
-  const { plan } = makeFleetPlan({
-    before,
-    after,
-    compareRings: () => {
-      compared++
-      return { moved: 1, minimum: 1, moves: [] }
-    },
+  const finish = preparePlan({ before, after }, foldEdits(before.nodes, after.nodes))
+  const { plan } = finish(() => {
+    compared++
+    return { moved: 1, minimum: 1, moves: [] }
   })
   assert.equal(plan.totals.update, 1)
   assert.equal(compared, 1)

@@ -102,6 +102,19 @@ export const RolloutPreview = z.strictObject({
       at_risk: z.number().min(0).max(1),
     }),
   ),
+  /**
+   * Changed services that some gates see nothing of: in IPVS their packets are not counted. `probed`: a probe tries one
+   * of their ports. Empty where there are no gates.
+   */
+  unjudged: z.array(
+    z.strictObject({
+      service: z.string(),
+      vip: z.string(),
+      nodes: z.array(z.string()),
+      gates: z.array(Gates.keyof()),
+      probed: z.boolean(),
+    }),
+  ),
   /** Nodes that may not change now, and when they may, ms since the epoch; null: the windows leave no gap. */
   frozen: z.array(z.strictObject({ nodes: z.array(z.string()), until: z.int().nullable() })),
   /** Why windows do not count, as a commit says; null: they do. */

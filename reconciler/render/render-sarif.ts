@@ -75,6 +75,7 @@ const ROLLOUT_RULES: Readonly<Record<RolloutNote['kind'], string>> = {
   refused: 'a guard does not let this revision go out',
   waves: 'the revision goes out in waves',
   split: 'for as long as a wave bakes, nodes of one VIP have different rings',
+  unjudged: 'some gates see nothing of these services',
   frozen: 'nodes are in a freeze window and change later',
   'freeze-override': 'a commit says why freeze windows do not count',
 }

@@ -6,7 +6,7 @@ import { listNames, percent } from './words.ts'
 /** One thing that is said of how a revision would go out. */
 export interface RolloutNote {
   /** `refused`: it would not go out at all. */
-  readonly kind: 'refused' | 'waves' | 'split' | 'frozen' | 'freeze-override'
+  readonly kind: 'refused' | 'waves' | 'split' | 'unjudged' | 'frozen' | 'freeze-override'
   /** Of a refusal, that of its diagnostic. */
   readonly rule: string
   readonly text: string
@@ -43,7 +43,7 @@ export function describeDuration({ duration, rollout }: FleetPlan): string {
 /** What guards, waves and freeze windows make of a revision, weightiest first; empty: it goes to all nodes at once, and now. */
 export function describeRollout({ rollout }: FleetPlan): RolloutNote[] {
   if (rollout === undefined) return []
-  const { refusals, waves, max_in_change, splits, frozen, freeze_override, bake_ms } = rollout
+  const { refusals, waves, max_in_change, splits, unjudged, frozen, freeze_override, bake_ms } = rollout
   const most = splits.toSorted((a, b) => b.at_risk - a.at_risk)
   const note = (kind: Exclude<RolloutNote['kind'], 'refused'>, text: string): RolloutNote => ({
     kind,
@@ -85,7 +85,20 @@ export function describeRollout({ rollout }: FleetPlan): RolloutNote[] {
     ...(splits.length > SPLITS_SHOWN
       ? [note('split', `And ${splits.length - SPLITS_SHOWN} more VIPs and waves.`)]
       : []),
+    ...[true, false].flatMap(probed => {
+      const some = unjudged.filter(each => each.probed === probed)
+      return some.length === 0 ? [] : [note('unjudged', describeUnjudged(some, probed))]
+    }),
   ]
+}
+
+function describeUnjudged(unjudged: RolloutPreview['unjudged'], probed: boolean): string {
+  const services = listNames([...new Set(unjudged.map(({ service }) => service))])
+  const blind = listNames([...new Set(unjudged.flatMap(({ gates }) => gates))])
+  const left = probed
+    ? 'applyFailures and probes judge it'
+    : 'applyFailures alone judges it: no probe tries it'
+  return `Nothing is counted of what IPVS forwards (${services}), so ${blind} cannot close for it; ${left}.`
 }
 
 const describeWaves = ({ waves, bake_ms, max_in_change }: RolloutPreview): string => {

@@ -10,8 +10,11 @@ const LEAST_FLOWS = 20
 /** Standard deviations: a share counts as far as chance alone would not make it in one of 700 looks. */
 const CERTAINTY = 3
 
+/** The gates that counters close. Nothing is counted of IPVS, so none of them closes for it. */
+export const MEASURED_GATES = ['drops', 'resets', 'newFlowFailures'] as const
+
 interface Measure {
-  readonly gate: 'drops' | 'resets' | 'newFlowFailures'
+  readonly gate: (typeof MEASURED_GATES)[number]
   /** What the share is of, in words. */
   readonly what: string
   readonly of: (counts: TrafficCounts) => number
@@ -71,12 +74,26 @@ export function judgeTraffic(
     if (certainShare(of(since), total) - usual <= rollout.gates![gate]) continue
     const whose = against === others ? 'on unchanged nodes' : 'before'
     const share = percent(of(since) / total)
+    const most = describeWorst(changed, reports, { of, among })
     return {
       gate,
-      message: `${what}: ${share} of ${total} on changed nodes, ${percent(usual)} ${whose}`,
+      message: `${what}: ${share} of ${total} on changed nodes${most}, ${percent(usual)} ${whose}`,
     }
   }
   return null
+}
+
+/** Of several nodes the one that most of it was counted on: `, most on lb-1 (12.0 % of 300)`. */
+function describeWorst(
+  changed: readonly RolloutNode[],
+  reports: Reports,
+  { of, among }: Pick<Measure, 'of' | 'among'>,
+): string {
+  const counts = changed.map(node => ({ name: node.name, since: sumGrowth([node], reports) }))
+  const [worst] = counts.toSorted((a, b) => of(b.since) - of(a.since))
+  if (counts.length < 2 || worst === undefined) return ''
+  const total = among(worst.since)
+  return `, most on ${worst.name} (${percent(of(worst.since) / total)} of ${total})`
 }
 
 /** What was counted since the baselines. Of a node whose counters began again nothing is known. */

@@ -1,8 +1,11 @@
+import { serviceId } from '../../schemas/address.ts'
 import type { Diagnostic } from '../../schemas/diagnostic.ts'
+import type { RowKey } from '../../schemas/node-state.ts'
 import type { FleetPlan, ServicePlan } from '../../schemas/plan.ts'
 import type { Rollout, RolloutPreview } from '../../schemas/rollout.ts'
 import { announcersOf } from './find-losses.ts'
 import { freezeAt, type ResolvedWindow, thawsAt } from './freeze.ts'
+import { MEASURED_GATES } from './judge-traffic.ts'
 import { type Candidate, startRollout } from './start-rollout.ts'
 
 export interface PreviewInput {
@@ -38,6 +41,7 @@ export function previewRollout({
     bake_ms: rollout.bakeMs,
     max_in_change: rollout.maxInChange,
     splits: findSplits(rollout, target, plan.services),
+    unjudged: findUnjudged(rollout, [target, base], plan.services),
     frozen: freezeOverride === null ? findFrozen(rollout.freeze, changed, now) : [],
     freeze_override: freezeOverride,
   }
@@ -64,6 +68,25 @@ function findSplits(
       const at_risk = (impact.moved / impact.slots) * 2 * share * (1 - share)
       return [{ service, vip, wave: name, changed, announcers: nodes.size, at_risk }]
     })
+  })
+}
+
+function findUnjudged(
+  { gates }: Rollout,
+  sides: readonly (Candidate | null)[],
+  services: readonly ServicePlan[],
+): RolloutPreview['unjudged'] {
+  if (gates === null) return []
+  const isIpvs = (node: string, key: RowKey): boolean =>
+    sides.some(side => side?.fleet.nodes.get(node)?.state.tables.ipvs[key] !== undefined)
+  return services.flatMap(plan => {
+    if (plan.change === 'unchanged') return []
+    const { service, vip, port, protocol, endPort } = plan
+    const key: RowKey = `service/${serviceId(vip, port, protocol, endPort)}`
+    const nodes = plan.nodes.filter(node => isIpvs(node, key))
+    if (nodes.length === 0) return []
+    const probed = gates.probes.some(probe => probe.address === vip && probe.port === port)
+    return [{ service, vip, nodes, gates: [...MEASURED_GATES], probed }]
   })
 }
 

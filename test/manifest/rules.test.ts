@@ -534,6 +534,18 @@ const CASES: readonly (readonly [about: string, files: Record<string, string | n
       [['canary-empty', /No node is what `canary` asks for/]],
     ],
     [
+      'a rollout has a probe for what IPVS forwards, of which nothing is counted',
+      {
+        'fleet.yaml': fleet(`¦rollout: {gates: {probes: [{address: 203.0.113.11, port: 81}]}}`),
+        'web.yaml': service(`${V4}\n${PORTS}\n${BACKENDS}\ndataplane: ipvs`),
+        'probed.yaml': service(
+          `vip: 203.0.113.11\nports: [{port: 81, protocol: tcp}]\n${BACKENDS}\ndataplane: ipvs`,
+          'probed',
+        ),
+      },
+      [['rollout-unprobed', /no probe tries web: only whether nodes apply it/]],
+    ],
+    [
       'an override names a guard, a size and an end',
       {
         'web.yaml': `apiVersion: ballast.dev/v1

@@ -234,6 +234,7 @@ function rolledPlan(): FleetPlan {
         { name: 'fleet', nodes: ['lb-02', 'lb-03'] },
       ],
       bake_ms: 600_000,
+      unjudged: [],
       max_in_change: 1,
       splits: [
         { service: 'web', vip: '203.0.113.1', wave: 'canary', changed: 1, announcers: 3, at_risk: 0.22 },

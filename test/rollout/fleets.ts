@@ -16,6 +16,7 @@ export interface FleetOf {
         readonly vip: number
         readonly backends: readonly number[]
         readonly on?: readonly string[]
+        readonly dataplane?: 'ipvs'
         readonly guards?: object
         readonly annotations?: Readonly<Record<string, string>>
       }
@@ -32,17 +33,20 @@ export function desire(shape: FleetOf): DesiredFleet {
       metadata: { name, labels },
       spec: { interfaces: [{ name: 'eth0' }], sources: { ipv4: '10.0.0.1/32' } },
     })),
-    ...Object.entries(shape.services ?? {}).map(([name, { vip, backends, on, guards, annotations }]) => ({
-      kind: 'Service',
-      metadata: { name, annotations: annotations ?? {} },
-      spec: {
-        vip: `203.0.113.${vip}`,
-        ports: [{ port: 80, protocol: 'tcp' }],
-        nodes: on === undefined ? {} : { names: on },
-        backends: backends.map(host => ({ address: `10.0.1.${Math.abs(host)}`, drain: host < 0 })),
-        ...(guards && { guards }),
-      },
-    })),
+    ...Object.entries(shape.services ?? {}).map(
+      ([name, { vip, backends, on, dataplane, guards, annotations }]) => ({
+        kind: 'Service',
+        metadata: { name, annotations: annotations ?? {} },
+        spec: {
+          vip: `203.0.113.${vip}`,
+          ports: [{ port: 80, protocol: 'tcp' }],
+          ...(dataplane && { dataplane }),
+          nodes: on === undefined ? {} : { names: on },
+          backends: backends.map(host => ({ address: `10.0.1.${Math.abs(host)}`, drain: host < 0 })),
+          ...(guards && { guards }),
+        },
+      }),
+    ),
   ]
   const text = documents
     .map(each => JSON.stringify({ apiVersion: 'ballast.dev/v1', ...each }))

@@ -109,6 +109,24 @@ for (const [title, reasons, gate] of traffic) {
   })
 }
 
+test('of several changed nodes the closed gate names the one that most of it was counted on', () => {
+  const world = new World(makeRollout(8, { waves: ['half', 'fleet'], maxInChange: null }))
+  world.record = {
+    ...world.record,
+    nodes: world.record.nodes.map((node, index) => ({ ...node, wave: index < 4 ? 0 : 1 })),
+  }
+  for (const name of nameNodes(8)) world.count(name, { forwarded_flow: 1_000 })
+  world.look()
+  world.answerAll()
+  for (const name of nameNodes(8)) world.count(name, { forwarded_flow: 1_000 })
+  world.count('lb-02', { drop_no_backend: 500 })
+  world.look()
+  assert.match(
+    world.record.failure!.message,
+    /on changed nodes, most on lb-02 \(33\.3 % of 1500\), 0\.0 % on/,
+  )
+})
+
 test('in the last wave nodes are compared with their own past', () => {
   const world = new World(makeRollout(1))
   world.count('lb-00', { forwarded_flow: 900, drop_unmatched: 100 })

@@ -86,3 +86,44 @@ test('a window that the revision takes away still holds for it', () => {
   const { said } = preview({ spec: { freeze: [always] }, services: web([1]) }, { services: web([1, 2]) })
   assert.match(said[0]!, /frozen, and no window lets them change/)
 })
+
+test('services in IPVS are named whose change counters do not judge, and whether a probe does', () => {
+  const gates = { probes: [{ address: '203.0.113.11', port: 80 }] }
+  const spec = { rollout: { ...rollout, gates } }
+  const services = (...backends: number[]): NonNullable<FleetOf['services']> => ({
+    ...web(backends),
+    dns: { vip: 11, backends, dataplane: 'ipvs', on: ['lb-2'] },
+    mail: { vip: 12, backends, dataplane: 'ipvs', on: ['lb-3', 'lb-4'] },
+    same: { vip: 13, backends: [1], dataplane: 'ipvs', on: ['lb-3'] },
+  })
+  const { rollout: found, said } = preview(
+    { spec, services: services(1, 2) },
+    { spec, services: services(1, 2, 3) },
+  )
+  const counted = ['drops', 'resets', 'newFlowFailures']
+  assert.deepEqual(
+    found.unjudged.toSorted((a, b) => (a.service < b.service ? -1 : 1)),
+    [
+      { service: 'dns', vip: '203.0.113.11', nodes: ['lb-2'], gates: counted, probed: true },
+      { service: 'mail', vip: '203.0.113.12', nodes: ['lb-3', 'lb-4'], gates: counted, probed: false },
+    ],
+  )
+  const sentences = said.filter(text => text.startsWith('Nothing is counted'))
+  assert.equal(sentences.length, 2)
+  assert.match(
+    sentences[0]!,
+    /\(dns\), so drops, resets and newFlowFailures cannot close for it; applyFailures and probes/,
+  )
+  assert.match(sentences[1]!, /\(mail\).*applyFailures alone judges it: no probe tries it/)
+  const gone = preview({ spec, services: services(1) }, { spec, services: web([1]) }).rollout.unjudged
+  assert.deepEqual(
+    gone.map(({ service }) => service).sort(),
+    ['dns', 'mail', 'same'],
+    'what goes away as well',
+  )
+  assert.deepEqual(
+    preview({ services: services(1) }, { services: services(2) }).rollout.unjudged,
+    [],
+    'nothing without gates',
+  )
+})

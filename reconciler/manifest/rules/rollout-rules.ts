@@ -1,4 +1,5 @@
 import { GUARDS, OVERRIDE_PREFIX, parseOverride } from '../../../schemas/manifest/guards.ts'
+import type { Service } from '../../../schemas/manifest/service.ts'
 import { findCronProblem } from '../cron.ts'
 import { selectNodes } from '../select-nodes.ts'
 import type { Rule } from './rule.ts'
@@ -56,6 +57,36 @@ const canaryEmpty: Rule = {
   },
 }
 
+const rolloutUnprobed: Rule = {
+  id: 'rollout-unprobed',
+  severity: 'warning',
+  *check({ fleets, services }) {
+    for (const { spec, locate } of fleets) {
+      if (spec.rollout === undefined) continue
+      const { probes } = spec.rollout.gates
+      const isProbed = ({ vip, ports }: Service['spec']): boolean =>
+        probes.some(
+          ({ address, port }) =>
+            vip.includes(address) && (ports.length === 0 || ports.some(each => each.port === port)),
+        )
+      const names = services
+        .filter(service => service.spec.dataplane === 'ipvs' && !isProbed(service.spec))
+        .map(({ metadata }) => metadata.name)
+      if (names.length > 0)
+        yield {
+          at: locate(['spec', 'rollout']),
+          message: `Of what IPVS forwards nothing is counted, and no probe tries ${listSome(names)}: only whether nodes apply it closes a gate.`,
+          hint: 'Add its VIP and port to `gates.probes`.',
+        }
+    }
+  },
+}
+
+const NAMES_SHOWN = 3
+const listSome = (names: readonly string[]): string =>
+  names.slice(0, NAMES_SHOWN).join(', ') +
+  (names.length > NAMES_SHOWN ? ` and ${names.length - NAMES_SHOWN} more` : '')
+
 const overrideValid: Rule = {
   id: 'override-valid',
   severity: 'error',
@@ -80,4 +111,10 @@ const overrideValid: Rule = {
   },
 }
 
-export const rolloutRules: readonly Rule[] = [freezeSchedule, rolloutSteps, canaryEmpty, overrideValid]
+export const rolloutRules: readonly Rule[] = [
+  freezeSchedule,
+  rolloutSteps,
+  canaryEmpty,
+  rolloutUnprobed,
+  overrideValid,
+]

@@ -160,8 +160,10 @@ export async function listenForWakes({
       connection: redis,
       prefix: KEY_PREFIX,
       concurrency: 1,
-      lockDuration: 5_000,
-      stalledInterval: 2_000,
+      // Of a wait that ends without a job; one that comes ends it at once.
+      drainDelay: 10,
+      lockDuration: 10_000,
+      stalledInterval: 5_000,
       // A wake-up is harmless however often it comes.
       maxStalledCount: 1_000,
       // After Redis was away; by default a quarter of a minute.

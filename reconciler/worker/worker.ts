@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { asBallastError, BallastError } from '../../schemas/ballast-error.ts'
@@ -227,7 +227,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   }
 
   /** For the watchdog. A disk that is full is told by what really needs it. */
-  const giveSign = (): Promise<void> => writeFile(join(options.stateDir, 'alive'), '').catch(() => {})
+  const giveSign = (): Promise<void> => touch(join(options.stateDir, 'alive')).catch(() => {})
 
   async function work(reasons: ReadonlySet<string>): Promise<void> {
     await giveSign()
@@ -305,6 +305,12 @@ async function followHints(
   look: () => void,
 ): Promise<void> {
   for await (const _ of driver.watch?.(signal) ?? []) look()
+}
+
+/** One call to the file system, where the file is there: writing it takes three. */
+async function touch(file: string): Promise<void> {
+  const at = new Date()
+  await utimes(file, at, at).catch(() => writeFile(file, ''))
 }
 
 const refuse = ({ code, message, hint, retryable }: BallastError, at: number) => ({

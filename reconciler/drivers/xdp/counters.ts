@@ -39,7 +39,7 @@ export async function readXdpCounters(context: CountersContext): Promise<XdpCoun
   using dataplane = openDataplane(context.pins)
   if (dataplane === undefined) return { services: {}, liveFlows: 0 }
   const known = await knowServices(context, await readTables(dataplane, context))
-  const { connections, liveFlows } = await countConnections(dataplane, known, context.breathe)
+  const { connections: open, liveFlows } = await countConnections(dataplane, known, context.breathe)
   const { fields, sums } = await readManyCounters(
     dataplane.maps.member_counters,
     lastCounter(known),
@@ -48,12 +48,16 @@ export async function readXdpCounters(context: CountersContext): Promise<XdpCoun
   const services: Record<RowKey, BackendCounters[]> = {}
   for (const [rowKey, ring] of known) {
     await context.breathe()
-    services[rowKey] = [...membersIn(ring.members)].map(member => {
-      const at = member.counter * fields
-      const open = connections.get(nameMember(member)) ?? 0
+    const counted: BackendCounters[] = []
+    for (const [index, member] of ring.members.entries()) {
+      if (member === undefined) continue
+      const { address, generation, counter } = member
+      const connections = open.get(nameMember({ generation, index })) ?? 0
+      const at = counter * fields
       const [packets, bytes, newFlows] = [sums[at] ?? 0, sums[at + 1] ?? 0, sums[at + 2] ?? 0]
-      return { address: member.address, packets, bytes, newFlows, connections: open }
-    })
+      counted.push({ address, packets, bytes, newFlows, connections })
+    }
+    services[rowKey] = counted
   }
   return { services, liveFlows }
 }
@@ -61,7 +65,7 @@ export async function readXdpCounters(context: CountersContext): Promise<XdpCoun
 function lastCounter(known: ReadonlyMap<RowKey, KnownRing>): number {
   let last = 0
   for (const { members } of known.values())
-    for (const { counter } of membersIn(members)) last = Math.max(last, counter)
+    for (const member of members) last = Math.max(last, member?.counter ?? 0)
   return last
 }
 
@@ -90,12 +94,7 @@ async function countConnections(
   known: ReadonlyMap<RowKey, KnownRing>,
   breathe: Breathe,
 ): Promise<{ connections: ReadonlyMap<number, number>; liveFlows: number }> {
-  const idleTicks = new Map<number, number>()
-  for (const ring of known.values()) {
-    for (const member of membersIn(ring.members)) {
-      idleTicks.set(nameMember(member), (ring.idleTimeout * 1e9) / 2 ** 30)
-    }
-  }
+  let idleTicks: ReadonlyMap<number, number> | null = null
   const connections = new Map<number, number>()
   let liveFlows = 0
   await scanFlows(maps.flows, breathe, flow => {
@@ -103,10 +102,21 @@ async function countConnections(
     liveFlows++
     if (flow.state === FlowState.fin) return
     const name = nameMember(flow)
-    if (flow.state === FlowState.udp && flow.idle > (idleTicks.get(name) ?? 0)) return
+    if (flow.state === FlowState.udp) {
+      idleTicks ??= idleTicksOf(known.values())
+      if (flow.idle > (idleTicks.get(name) ?? 0)) return
+    }
     connections.set(name, (connections.get(name) ?? 0) + 1)
   })
   return { connections, liveFlows }
+}
+
+/** Of each member of theirs, how long a UDP flow counts after its last packet. */
+function idleTicksOf(rings: Iterable<KnownRing>): ReadonlyMap<number, number> {
+  const ticks = new Map<number, number>()
+  for (const { members, idleTimeout } of rings)
+    for (const member of membersIn(members)) ticks.set(nameMember(member), (idleTimeout * 1e9) / 2 ** 30)
+  return ticks
 }
 
 /** A member's number on this node: no two assignments have the same index and generation. */

@@ -13,7 +13,7 @@ const WORDS = structs.flow.size / 4
 const BUCKET_WORDS = WORDS * FLOW_WAYS
 const TICK_BITS = 30n
 const STAMP_BITS = 24
-const BUCKETS_A_SLICE = 64
+const SLICE_WORDS = BUCKET_WORDS * 512
 
 export const FlowState = { syn: 1, confirmed: 2, fin: 3, udp: 4 } as const
 
@@ -43,12 +43,19 @@ export function scanFlows(
   return withMapped(fd, { bytes: info.maxEntries * structs.flow_bucket.size }, async memory => {
     const words = new Uint32Array(memory)
     const now = ticksNow()
-    for (let at = 0; at < words.length; at += WORDS) {
-      if (at % (BUCKET_WORDS * BUCKETS_A_SLICE) === 0) await breathe()
-      const high = words[at + 3]!
-      if (high >>> 8 !== 0) visit(decodeFlow(words[at + 2]!, high, now))
+    for (let at = 0; at < words.length; at += SLICE_WORDS) {
+      await breathe()
+      visitSlice(words.subarray(at, at + SLICE_WORDS), now, visit)
     }
   })
+}
+
+/** Most entries are empty, of which one word says so. */
+function visitSlice(words: Uint32Array, now: number, visit: (entry: FlowEntry) => void): void {
+  for (let at = 3; at < words.length; at += WORDS) {
+    const high = words[at]!
+    if (high >>> 8 !== 0) visit(decodeFlow(words[at - 1]!, high, now))
+  }
 }
 
 /** As the program sees it, save for UDP services with a shorter idle timeout. */
@@ -71,7 +78,7 @@ export async function copyFlows(from: Dataplane, to: Dataplane): Promise<void> {
       const table = openTable(young, bucketKey)
       const now = ticksNow()
       for (let at = 0; at < words.length; at += WORDS) {
-        if (at % (BUCKET_WORDS * BUCKETS_A_SLICE) === 0) await breathe()
+        if (at % SLICE_WORDS === 0) await breathe()
         const entry: Entry = [words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!]
         if (entry[3] >>> 8 !== 0 && isLive(decodeFlow(entry[2], entry[3], now))) table.enter(entry)
       }

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { join } from 'node:path'
 import { readLinkInfo } from './libbpf/info.ts'
 import { queryXdp } from './libbpf/links.ts'
 import { listPins, nameOfPin, openPin, pinsChangedAt } from './libbpf/pins.ts'
@@ -9,27 +9,63 @@ import type { NodePins } from './node-pins.ts'
 const LOOK_MS = 200
 
 /**
- * Gives something whenever a link, the program of an interface or a pin is another one. The kernel tells nobody of these (no
+ * Gives something whenever a link or the program of an interface is another one. The kernel tells nobody of these (no
  * notification of rtnetlink comes of a BPF link that is detached or has its program replaced), and looking costs some
- * six system calls: folders say by their times that they are as they were, and to an interface with a link nobody else can attach a program.
+ * five system calls: the folder of links says by its time that it is as it was, and to an interface with a link nobody else can
+ * attach a program. Of pins of the program and its maps no packet knows; the next look at all tells of them.
  */
 export async function* watchAttachments(pins: NodePins, signal: AbortSignal): AsyncIterable<void> {
-  let names: readonly string[] = []
-  let knownFolders = ''
-  let knownLinks = ''
+  const isChanged = watchLinks(pins)
   while (!signal.aborted) {
-    const folders = pins.folders.map(pinsChangedAt).join()
-    if (folders !== knownFolders) names = listPins(pins.links).map(nameOfPin)
-    const links = names.map(name => describeLink(pins, name)).join()
-    if (knownFolders !== '' && (folders !== knownFolders || links !== knownLinks)) yield
-    knownFolders = folders
-    knownLinks = links
-    await delay(LOOK_MS, undefined, { signal }).catch(() => {})
+    await until(isChanged, signal)
+    if (!signal.aborted) yield
   }
 }
 
-function describeLink(pins: NodePins, name: string): string {
-  using link = openPin(pins.link(name))
+/** Asks again and again, with a bare timer: a promise and a signal for each of five waits a second cost more than to look. */
+function until(condition: () => boolean, signal: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const ask = (): void => {
+    try {
+      if (condition()) resolve()
+    } catch (error) {
+      reject(error)
+    }
+  }
+  const end = (): void => resolve()
+  const timer = setInterval(ask, LOOK_MS)
+  signal.addEventListener('abort', end, { once: true })
+  return promise.finally(() => {
+    clearInterval(timer)
+    signal.removeEventListener('abort', end)
+  })
+}
+
+function watchLinks(pins: NodePins): () => boolean {
+  let pinned: readonly Pinned[] = []
+  let knownFolder = -1
+  let knownLinks = ''
+  const look = (): boolean => {
+    const folder = pinsChangedAt(pins.links)
+    if (folder !== knownFolder)
+      pinned = listPins(pins.links).map(pin => ({ name: nameOfPin(pin), path: join(pins.links, pin) }))
+    const links = pinned.map(describeLink).join()
+    const changed = folder !== knownFolder || links !== knownLinks
+    knownFolder = folder
+    knownLinks = links
+    return changed
+  }
+  look()
+  return look
+}
+
+interface Pinned {
+  readonly name: string
+  readonly path: string
+}
+
+function describeLink({ name, path }: Pinned): string {
+  using link = openPin(path)
   if (link === undefined) return ''
   const { id, programId, ifindex } = readLinkInfo(link.fd)
   if (ifindex !== 0) return `${id} ${programId} ${ifindex}`

@@ -35,7 +35,7 @@ export interface LinkInfo {
 }
 
 export function readMapInfo(fd: number): MapInfo {
-  const info = readInfo(fd, Buffer.alloc(INFO_BYTES), 'a map')
+  const info = readInfo(fd, blank(), 'a map')
   return {
     type: info.readUInt32LE(0),
     id: info.readUInt32LE(4),
@@ -48,9 +48,9 @@ export function readMapInfo(fd: number): MapInfo {
 }
 
 export function readProgramInfo(fd: number): ProgramInfo {
-  const count = readInfo(fd, Buffer.alloc(INFO_BYTES), 'a program').readUInt32LE(52)
+  const count = readInfo(fd, blank(), 'a program').readUInt32LE(52)
   const ids = Buffer.alloc(4 * count)
-  const request = Buffer.alloc(INFO_BYTES)
+  const request = blank()
   request.writeUInt32LE(count, 52)
   request.writeBigUInt64LE(count === 0 ? 0n : addressOf(ids), 56)
   const info = readInfo(fd, request, 'a program')
@@ -65,7 +65,7 @@ export function readProgramInfo(fd: number): ProgramInfo {
 }
 
 export function readLinkInfo(fd: number): LinkInfo {
-  const info = readInfo(fd, Buffer.alloc(INFO_BYTES), 'a link')
+  const info = readInfo(fd, blank(), 'a link')
   return {
     type: info.readUInt32LE(0),
     id: info.readUInt32LE(4),
@@ -92,8 +92,14 @@ export function opened(fd: number, what: string): Descriptor | undefined {
   return new Descriptor(fd)
 }
 
+/** Of all who ask: twenty new ones at every look would be a good part of it. */
+const scratch = Buffer.alloc(INFO_BYTES)
+const length = Buffer.alloc(4)
+
+/** To be filled and read before the next one is asked for. What the kernel does not fill, it may take for a question. */
+const blank = (): Buffer => scratch.fill(0)
+
 function readInfo(fd: number, info: Buffer, what: string): Buffer {
-  const length = Buffer.alloc(4)
   length.writeUInt32LE(info.length)
   checked(`reading about ${what}`, loadLibbpf().bpf_obj_get_info_by_fd(fd, info, length))
   return info

@@ -8,7 +8,6 @@ import { createSimulatedDriver } from '../drivers/simulated/driver.ts'
 import { findWriter } from '../drivers/xdp/find-writer.ts'
 import { allHealthy } from '../effective/effective-tables.ts'
 import { createLog } from '../log/log.ts'
-import { createLoop } from '../process/loop.ts'
 import { createPauses } from '../queue/pauses.ts'
 import { listenForCalls, listenForWakes } from '../queue/wake.ts'
 import type { Drivers } from '../worker/converge.ts'
@@ -59,7 +58,7 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
   const stateDir = join(settings.stateDir, 'nodes', node)
   await mkdir(stateDir, { recursive: true })
   const board = openBoard(settings, log)
-  const { drivers, readCounters, countTraffic, refreshNextHops } = await openDrivers(settings, stateDir)
+  const { drivers, readCounters, countTraffic, followNextHops } = await openDrivers(settings, stateDir)
   let lastReport: NodeReport | null = null
   const worker = await startWorker({
     node,
@@ -89,14 +88,14 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
   const { listen, counterInterval } = settings
   const report = () => lastReport
   const served = await serveWorker({ node, listen, counterInterval, board, report, readCounters, log })
-  const refreshed = repeat(refreshNextHops, error =>
+  const nextHops = followNextHops(error =>
     log.warn({ err: error }, 'link addresses of backends not looked up; trying again'),
   )
   log.info({ node, driver: settings.driver }, 'worker started')
 
   await untilAskedToStop()
   log.info({}, 'stopping; the dataplane stays as it is')
-  await refreshed.stop()
+  await nextHops.stop()
   await served.stop()
   calls.close()
   await wakes.close()
@@ -109,21 +108,7 @@ interface OpenDrivers {
   /** Null: nothing is counted. */
   readonly readCounters: ServeWorkerOptions['readCounters']
   readonly countTraffic: WorkerOptions['countTraffic']
-  readonly refreshNextHops: () => Promise<void>
-}
-
-/** As often as a neighbour that vanished is asked for again by the kernel. */
-const REFRESH_MS = 1_000
-
-function repeat(work: () => Promise<void>, onError: (error: unknown) => void): { stop(): Promise<void> } {
-  const loop = createLoop(work, onError)
-  const timer = setInterval(() => loop.trigger('time'), REFRESH_MS)
-  return {
-    stop() {
-      clearInterval(timer)
-      return loop.stop()
-    },
-  }
+  readonly followNextHops: (onError: (error: unknown) => void) => { stop(): Promise<void> }
 }
 
 async function openDrivers(settings: WorkerSettings, stateDir: string): Promise<OpenDrivers> {
@@ -131,7 +116,8 @@ async function openDrivers(settings: WorkerSettings, stateDir: string): Promise<
     const simulate = <D extends DriverName>(name: D) =>
       createSimulatedDriver({ name, file: join(stateDir, `simulated-${name}.json`) })
     const drivers = { xdp: simulate('xdp'), ipvs: simulate('ipvs'), bgp: simulate('bgp') }
-    return { drivers, readCounters: null, countTraffic: async () => null, refreshNextHops: async () => {} }
+    const followNextHops = () => ({ stop: async () => {} })
+    return { drivers, readCounters: null, countTraffic: async () => null, followNextHops }
   }
   // Only now: a laptop has no libbpf.
   const { createXdpDriver } = await import('../drivers/xdp/driver.ts')
@@ -144,9 +130,9 @@ async function openDrivers(settings: WorkerSettings, stateDir: string): Promise<
     ...(fleetKeyFile === undefined ? {} : { fleetKeyFile }),
   })
   const ipvs = createIpvsDriver({ file: join(runtimeDir, node, 'ipvs.json') })
-  const { readCounters, countTraffic, refreshNextHops } = xdp
+  const { readCounters, countTraffic, followNextHops } = xdp
   const { bgpDaemon: daemon, birdSocket, gobgpApi, gobgpApiDir, bgpSecretsDir: secretsDir } = settings
   const birdFile = join(runtimeDir, node, 'bird.conf')
   const bgp = await createBgpDriver({ daemon, birdSocket, birdFile, gobgpApi, gobgpApiDir, secretsDir })
-  return { drivers: { xdp, ipvs, bgp }, readCounters, countTraffic, refreshNextHops }
+  return { drivers: { xdp, ipvs, bgp }, readCounters, countTraffic, followNextHops }
 }

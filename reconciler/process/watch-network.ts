@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
-import { startProgram } from './run-command.ts'
+import { type Program, startProgram } from './run-command.ts'
 
 /** What of the network the kernel tells changes of (rtnetlink(7), by ip-monitor(8)). */
 export type NetworkObject = 'link' | 'address' | 'neigh' | 'route'
@@ -22,9 +22,7 @@ export async function* watchNetwork(
 }
 
 async function* readMonitor(objects: readonly NetworkObject[], signal: AbortSignal): AsyncIterable<string> {
-  const monitor = await startProgram('ip', ['-o', 'monitor', ...objects], { stdout: 'pipe' }).catch(
-    () => null,
-  )
+  const monitor = await startTied(['ip', '-o', 'monitor', ...objects])
   if (monitor?.stdout == null) return
   const end = (): void => void monitor.stop()
   signal.addEventListener('abort', end, { once: true })
@@ -34,4 +32,16 @@ async function* readMonitor(objects: readonly NetworkObject[], signal: AbortSign
     signal.removeEventListener('abort', end)
     await monitor.stop()
   }
+}
+
+/**
+ * By setpriv(1) the kernel ends the program when this process is killed: it would notice by itself only when it has something to
+ * say, which may be never. Null: it cannot be started.
+ */
+async function startTied(command: readonly [string, ...string[]]): Promise<Program | null> {
+  const [file, ...args] = command
+  const options = { stdout: 'pipe' } as const
+  return startProgram('setpriv', ['--pdeathsig', 'KILL', ...command], options)
+    .catch(() => startProgram(file, args, options))
+    .catch(() => null)
 }

@@ -18,6 +18,7 @@ import { openDataplane } from './dataplane.ts'
 import { fingerprintXdp } from './fingerprint.ts'
 import { findMissingFeature } from './libbpf/features.ts'
 import { isBpfFileSystem } from './libbpf/pins.ts'
+import { followNextHops } from './next-hops/follow-next-hops.ts'
 import { keepNextHops } from './next-hops/keep-next-hops.ts'
 import { nodePins } from './node-pins.ts'
 import { createNumbersInUse } from './numbers-in-use.ts'
@@ -46,8 +47,13 @@ export interface XdpDriver extends Driver<XdpRow> {
   readCounters(): Promise<XdpCounters>
   /** Cheap. Null: nothing is loaded. */
   countTraffic(): Promise<TrafficCounts | null>
-  /** Looks up the link addresses of backends with `forwarding: l2` again; cheap when there are none. */
-  refreshNextHops(): Promise<void>
+  /**
+   * Looks up the link addresses of backends with `forwarding: l2` again, and gives them by backend, null for those that are not
+   * known; cheap when there are none.
+   */
+  refreshNextHops(): Promise<ReadonlyMap<string, string | null>>
+  /** Does that again and again, and whenever the kernel tells of a neighbour that matters. */
+  followNextHops(onError: (error: unknown) => void): { stop(): Promise<void> }
 }
 
 /** Rings remembered so that services with the same backends, and looks at the same rings, compute one. */
@@ -73,6 +79,14 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
   const inTurn = createTurns()
   /** As far as was seen last: to look each second whether there is one costs more than all other looks. */
   let hasNextHops = true
+  const refreshNextHops: XdpDriver['refreshNextHops'] = async () =>
+    hasNextHops
+      ? inTurn(async () => {
+          const kept = await keepNextHops({ ...context, breathe: createBreather() })
+          hasNextHops = kept.size > 0
+          return kept
+        })
+      : new Map()
   return {
     name: 'xdp',
     capabilities: async () => findCapabilities(options),
@@ -116,12 +130,13 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
       const changes = [watchNetwork(['link'], signal), watchAttachments(context.pins, signal)]
       for await (const _ of joinIterables<unknown>(changes)) yield { reason: 'an interface changed' }
     },
-    async refreshNextHops() {
-      if (!hasNextHops) return
-      await inTurn(async () => {
-        hasNextHops = await keepNextHops({ ...context, breathe: createBreather() })
-      })
-    },
+    refreshNextHops,
+    followNextHops: onError =>
+      followNextHops({
+        refresh: refreshNextHops,
+        watch: signal => watchNetwork(['neigh'], signal),
+        onError,
+      }),
     close: async () => {},
   }
 }

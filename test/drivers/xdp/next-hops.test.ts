@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { chooseNextHops, type NextHop } from '../../../reconciler/drivers/xdp/next-hops/choose-next-hops.ts'
+import { isNewNeighbour } from '../../../reconciler/drivers/xdp/next-hops/is-new-neighbour.ts'
 import {
   type Neighbour,
   parseDirectRoutes,
@@ -8,6 +9,7 @@ import {
   parseNeighbours,
 } from '../../../reconciler/drivers/xdp/next-hops/parse-neighbours.ts'
 import { runCommand } from '../../../reconciler/process/run-command.ts'
+import { watchNetwork } from '../../../reconciler/process/watch-network.ts'
 import { assertApplied, editsTo, never } from '../contract.ts'
 import { backendsOf, serviceRow, settingsRow, tableOf } from '../xdp-tables.ts'
 import { makeXdpLab, needsRoot } from './lab.ts'
@@ -105,6 +107,20 @@ suite('next hops of the XDP driver', { skip: needsRoot }, async () => {
     assertApplied(await driver.apply(editsTo(tableOf(settingsRow()), wanted), never))
     await driver.refreshNextHops()
     assert.equal(await facts(), undefined)
+  })
+
+  test('what the kernel tells of a neighbour is understood as it comes', async () => {
+    const ending = new AbortController()
+    const known = new Map([['10.7.0.13', A]])
+    const retold = setInterval(() => void neighbour('10.7.0.13', 'lladdr', B, 'nud', 'permanent'), 100)
+    let news = 0
+    for await (const line of watchNetwork(['neigh'], ending.signal)) {
+      if (!isNewNeighbour(line, known)) continue
+      news++
+      ending.abort()
+    }
+    clearInterval(retold)
+    assert.equal(news, 1)
   })
 
   test('a backend behind a router is not one of the same network', async () => {

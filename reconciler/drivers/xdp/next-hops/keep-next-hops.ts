@@ -4,7 +4,7 @@ import { type Dataplane, openDataplane } from '../dataplane.ts'
 import { knowServices } from '../known-services.ts'
 import type { ObserveContext } from '../observe.ts'
 import { readTables } from '../tables.ts'
-import { l2Backends, type NextHopState, refreshNextHops } from './refresh-next-hops.ts'
+import { l2Backends, type RefreshedNextHops, refreshNextHops } from './refresh-next-hops.ts'
 
 type Context = Pick<ObserveContext, 'pins' | 'store' | 'breathe'>
 
@@ -12,12 +12,12 @@ type Context = Pick<ObserveContext, 'pins' | 'store' | 'breathe'>
 const ANSWER_MS = 20
 const ANSWERS_AWAITED = 5
 
-/** Of a node that may have no program at all. Whether there is anybody whose link address matters. */
-export async function keepNextHops(context: Context): Promise<boolean> {
+/** Of a node that may have no program at all. The link addresses that matter, by backend; null: not known. */
+export async function keepNextHops(context: Context): Promise<ReadonlyMap<string, string | null>> {
   using dataplane = openDataplane(context.pins)
-  if (dataplane === undefined) return false
-  const { resolved, unresolved } = await refresh(dataplane, context)
-  return resolved + unresolved.length > 0
+  if (dataplane === undefined) return new Map()
+  const { known, unresolved } = await refresh(dataplane, context)
+  return new Map([...known, ...unresolved.map(address => [address, null] as const)])
 }
 
 /** For services that are about to be made: gives their neighbours a moment to answer, so that the first flows reach them all. */
@@ -36,7 +36,7 @@ async function refresh(
   dataplane: Dataplane,
   context: Context,
   coming: readonly string[] = [],
-): Promise<NextHopState> {
+): Promise<RefreshedNextHops> {
   const known = await knowServices(context, await readTables(dataplane, context))
   return refreshNextHops(dataplane, new Set([...l2Backends(known), ...coming]))
 }

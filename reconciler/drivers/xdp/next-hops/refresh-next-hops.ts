@@ -16,6 +16,12 @@ export interface NextHopState {
   readonly unresolved: string[]
 }
 
+export interface RefreshedNextHops {
+  /** Link addresses by backend. */
+  readonly known: ReadonlyMap<string, string>
+  readonly unresolved: readonly string[]
+}
+
 /** Addresses of the backends that are reached by their link addresses. */
 export function l2Backends(known: ReadonlyMap<RowKey, KnownRing>): Set<string> {
   const addresses = new Set<string>()
@@ -44,9 +50,9 @@ export async function readNextHopState(
 export async function refreshNextHops(
   { maps }: Dataplane,
   wanted: ReadonlySet<string>,
-): Promise<NextHopState> {
+): Promise<RefreshedNextHops> {
   const present = await readNextHops(maps.next_hops)
-  if (wanted.size === 0 && present.size === 0) return { resolved: 0, unresolved: [] }
+  if (wanted.size === 0 && present.size === 0) return { known: new Map(), unresolved: [] }
   const [neighbours, links] = await Promise.all([
     runCommand('ip', ['-j', 'neigh', 'show']),
     runCommand('ip', ['-d', '-j', 'link', 'show']),
@@ -64,7 +70,7 @@ export async function refreshNextHops(
   await deleteKeys(maps.next_hops, gone.map(addressToBytes))
   await askFor(chosen.ask)
   return {
-    resolved: chosen.known.size,
+    known: new Map([...chosen.known].map(([address, { to }]) => [address, to])),
     unresolved: [...wanted].filter(address => !chosen.known.has(address)).sort(),
   }
 }

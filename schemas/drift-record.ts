@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { DriftKind } from './drift-kind.ts'
+import { RecordKind } from './drift-kind.ts'
 import { DriftItem } from './report.ts'
 import { Revision } from './want.ts'
 
@@ -23,7 +23,7 @@ export const DriftRecord = DriftItem.omit({ driver: true, earlier: true }).exten
    * Of a node as a whole, told as drift is. `paused`: somebody works there by hand. `unreachable`: it gives no sign.
    * `rings-disagree`: it chooses other backends than nodes that serve the same.
    */
-  kind: z.enum([...DriftKind.options, 'paused', 'unreachable', 'rings-disagree']),
+  kind: RecordKind,
   /** The Service that the row belongs to; null: none, or not known. */
   service: z.string().nullable(),
   /** What the node wanted when it reported this. */

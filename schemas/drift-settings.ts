@@ -1,10 +1,18 @@
 import { z } from 'zod'
-import { DriftKind } from './drift-kind.ts'
+import { RecordKind } from './drift-kind.ts'
 import { NodeSelector } from './manifest/service.ts'
+
+const hasCredentials = (text: string): boolean => {
+  const { username = '', password = '' } = URL.parse(text) ?? {}
+  return username !== '' || password !== ''
+}
 
 const file = (description: string) => z.string().min(1).meta({ description })
 const url = (description: string) =>
-  z.url({ protocol: /^https?$/ }).meta({ description, examples: ['https://alerts.example.org'] })
+  z
+    .url({ protocol: /^https?$/ })
+    .refine(text => !hasCredentials(text), 'must hold no user and no password; secrets are in files')
+    .meta({ description, examples: ['https://alerts.example.org'] })
 
 /** The key that commits of drift are signed with. */
 export const SigningKeySetting = z.union([
@@ -51,7 +59,7 @@ export type AlertReceiver = z.infer<typeof AlertReceiver>
 export const AlertRule = z
   .strictObject({
     receivers: z.array(name).min(1).optional().meta({ description: 'By name; all when left out.' }),
-    kinds: z.array(DriftKind).min(1).optional().meta({ description: 'Kinds of drift; all when left out.' }),
+    kinds: z.array(RecordKind).min(1).optional().meta({ description: 'Kinds of drift; all when left out.' }),
     nodes: NodeSelector.optional().meta({ description: 'Which nodes; all when left out.' }),
     services: z
       .array(z.string())

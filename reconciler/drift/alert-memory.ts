@@ -101,7 +101,7 @@ function summarize({ record, count, first }: Omit<Alert, 'summary'>): string {
 
 function findRule(record: DriftRecord, { rules, labelsOf }: AlertInput): AlertRule | undefined {
   return rules.find(({ kinds, nodes, services, minShare }) => {
-    if (kinds !== undefined && !(kinds as readonly string[]).includes(record.kind)) return false
+    if (kinds !== undefined && !kinds.includes(record.kind)) return false
     if (services !== undefined && !(record.service !== null && services.includes(record.service)))
       return false
     if ((record.effect.share ?? 1) < minShare) return false

@@ -30,7 +30,7 @@ export function* findSchemaProblems(
     const value = valueAt(root, path)
     if (issue.code === 'unrecognized_keys') for (const key of issue.keys) yield unknownKey(schema, path, key)
     else if (issue.code === 'invalid_key') yield unusableKey(path.slice(0, -1), String(path.at(-1)))
-    else if (issue.code === 'invalid_union' && value !== undefined)
+    else if (issue.code === 'invalid_union' && value !== undefined && issue.errors.length > 0)
       yield* findSchemaProblems(schema, root, closestBranch(issue, value), path)
     else yield { ...explain(issue, nameOf(path), value, descriptionAt(schema, path)), path }
   }
@@ -90,6 +90,12 @@ function explain(
     }
     case 'invalid_value': {
       const values = issue.values.map(String)
+      const message = `${name} is ${found}, which is none of ${values.join(', ')}.`
+      return { rule: 'field-value', message, hint: suggest(String(value), values, hint) }
+    }
+    case 'invalid_union': {
+      // Of alternatives that one field tells apart, none has this value.
+      const values = ('options' in issue ? (issue.options ?? []) : []).map(String)
       const message = `${name} is ${found}, which is none of ${values.join(', ')}.`
       return { rule: 'field-value', message, hint: suggest(String(value), values, hint) }
     }

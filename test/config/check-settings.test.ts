@@ -33,3 +33,31 @@ test('traps of YAML are faults here as in manifests', () => {
   assert.ok(diagnostics.length > 0)
   assert.ok(diagnostics.every(({ severity }) => severity === 'error'))
 })
+
+const receiver = (text: string): string => `alerts: { receivers: [${text}] }\nstateDir: /x\n`
+
+test('a receiver of an unknown type, or of none, is a fault at its place, and not a file without settings', () => {
+  const found = (text: string) =>
+    checkSettings('b.yaml', receiver(text)).diagnostics.map(({ rule, message }) => `${rule} ${message}`)
+  assert.deepEqual(found('{ name: a, type: mail }'), [
+    'field-value alerts.receivers[0].type is "mail", which is none of alertmanager, slack, webhook, command.',
+  ])
+  assert.deepEqual(found('{ name: a }'), ['field-missing alerts.receivers[0].type is missing.'])
+})
+
+test('an address with a password is refused, since secrets are in files', () => {
+  const { diagnostics } = checkSettings(
+    'b.yaml',
+    receiver('{ name: a, type: webhook, url: "https://me:hidden@example.org/" }'),
+  )
+  assert.match(diagnostics[0]?.message ?? '', /must hold no user and no password/)
+})
+
+test('alerts may be of nodes too: silent ones, paused ones, and those that choose other backends', () => {
+  const { diagnostics, settings } = checkSettings(
+    'b.yaml',
+    'alerts: { receivers: [], rules: [{ kinds: [unreachable, paused, rings-disagree] }] }\n',
+  )
+  assert.deepEqual(diagnostics, [])
+  assert.deepEqual(settings.alerts?.rules[0]?.kinds, ['unreachable', 'paused', 'rings-disagree'])
+})

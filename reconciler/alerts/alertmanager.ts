@@ -3,7 +3,7 @@ import type { DriftRecord } from '../../schemas/drift-record.ts'
 import type { AlertReceiver } from '../../schemas/drift-settings.ts'
 import { describeDrift, describeHold, differingFields } from '../drift/describe-drift.ts'
 import { renderTime } from '../drift/drift-file.ts'
-import { postJson, readAlertSecret } from './post.ts'
+import { postJson, readAlertSecret, unreadable } from './post.ts'
 import type { Sender } from './sender.ts'
 
 /** What passed before it was told fires for so long, ms: Alertmanager tells nobody of what has ended already. */
@@ -16,7 +16,7 @@ export function createAlertmanagerSender(receiver: Extract<AlertReceiver, { type
   async function post(alerts: readonly PostableAlert[]): Promise<void> {
     const { tokenFile } = receiver
     const authorization =
-      tokenFile === undefined ? {} : { authorization: `Bearer ${await readAlertSecret(tokenFile)}` }
+      tokenFile === undefined ? {} : { authorization: `Bearer ${await readToken(tokenFile)}` }
     await postJson(url, JSON.stringify(alerts), authorization)
   }
 
@@ -28,6 +28,14 @@ export function createAlertmanagerSender(receiver: Extract<AlertReceiver, { type
       )
     },
   }
+}
+
+/** RFC 6750. Throws `SECRET_UNREADABLE`, and never says what the file holds. */
+async function readToken(file: string): Promise<string> {
+  const token = await readAlertSecret(file)
+  if (!/^[\x21-\x7e]+$/.test(token))
+    throw unreadable(file, 'it holds no bearer token, which is one word of ASCII')
+  return token
 }
 
 interface PostableAlert {

@@ -54,7 +54,7 @@ export async function readAlertSecret(file: string): Promise<string> {
   return secret
 }
 
-const unreadable = (file: string, why: string): BallastError =>
+export const unreadable = (file: string, why: string): BallastError =>
   new BallastError({
     code: 'SECRET_UNREADABLE',
     message: `${file} cannot be used: ${why}`,

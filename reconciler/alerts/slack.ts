@@ -1,7 +1,7 @@
 import type { Alert } from '../../schemas/alert.ts'
 import type { AlertReceiver } from '../../schemas/drift-settings.ts'
 import { differingFields } from '../drift/describe-drift.ts'
-import { postJson, readAlertSecret } from './post.ts'
+import { postJson, readAlertSecret, unreadable } from './post.ts'
 import type { Sender } from './sender.ts'
 
 const MARKS = {
@@ -17,9 +17,18 @@ const LONGEST_FIELD = 400
 export const createSlackSender = ({ urlFile }: Extract<AlertReceiver, { type: 'slack' }>): Sender => ({
   async send({ alerts }) {
     const text = alerts.map((alert, index) => render(alert, index < SHOWN)).join('\n')
-    await postJson(await readAlertSecret(urlFile), JSON.stringify({ text }), {})
+    await postJson(await readAddress(urlFile), JSON.stringify({ text }), {})
   },
 })
+
+/** Throws `SECRET_UNREADABLE`, and never says what the file holds. */
+async function readAddress(file: string): Promise<string> {
+  const text = await readAlertSecret(file)
+  const url = URL.parse(text)
+  const isPlain = url !== null && /^https?:$/.test(url.protocol) && url.username + url.password === ''
+  if (!isPlain) throw unreadable(file, 'it holds no address that begins with https:// or http://')
+  return text
+}
 
 function render({ status, summary, record }: Alert, withFields: boolean): string {
   const lines = [`${MARKS[status]} ${mask(summary)}`]

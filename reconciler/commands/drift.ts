@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { styleText } from 'node:util'
 import { Command } from 'commander'
+import { BallastError } from '../../schemas/ballast-error.ts'
 import type { DriftRecord } from '../../schemas/drift-record.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import {
@@ -15,8 +16,9 @@ import { recordsOf } from '../drift/fleet-drift.ts'
 import { nameDrift } from '../drift/name-drift.ts'
 import { createEffectMeter } from '../drift/traffic-effect.ts'
 import { readListening } from '../queue/presence.ts'
-import { openBoard, REDIS_SETTINGS } from './open-board.ts'
+import { type OpenBoard, openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { addSettings, readSettings } from './options.ts'
+import { CommandFailure } from './outcome.ts'
 import { createCommandLog, printJson, useColor } from './print.ts'
 
 const SETTINGS = ['stateDir', ...REDIS_SETTINGS] as const
@@ -50,7 +52,10 @@ async function showDrift(options: DriftOptions, command: Command): Promise<numbe
   let shown = ''
   try {
     for (;;) {
-      const reports = [...(await board.reports.readAll()).values()]
+      const read = await readReports(board, options.watch === true)
+      const reports = [...read.values()]
+      if (options.node !== undefined && options.watch !== true && !read.has(options.node))
+        throw new CommandFailure(`No node ${options.node} has reported.`)
       const nodes = reports.map(({ node }) => node)
       const listening = await readListening(board.connection, nodes).catch(() => null)
       const findSilent = (report: NodeReport): DriftRecord[] => {
@@ -70,6 +75,19 @@ async function showDrift(options: DriftOptions, command: Command): Promise<numbe
     }
   } finally {
     board.close()
+  }
+}
+
+/** Waits for a Redis that is away, when somebody watches: it goes on when that is back. */
+async function readReports({ reports }: OpenBoard, isWatched: boolean): Promise<Map<string, NodeReport>> {
+  for (let said = ''; ; await delay(LOOK_MS)) {
+    try {
+      return await reports.readAll()
+    } catch (error) {
+      if (!isWatched || !(error instanceof BallastError) || !error.retryable) throw error
+      if (error.message !== said) process.stderr.write(`${error.message}; trying again\n`)
+      said = error.message
+    }
   }
 }
 

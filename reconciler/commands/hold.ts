@@ -62,6 +62,8 @@ export const resumeCommand = (): Command =>
       await change(command, options, async (board, scope, holds) => {
         const left = without(holds, scope)
         const wasPaused = scope.kind === 'node' && (await endPause(board, scope.name))
+        if (wasPaused && options.json !== true)
+          process.stdout.write(`${nameScope(scope)} is not paused any more.\n`)
         if (left.length === holds.length && !wasPaused)
           throw new CommandFailure(`${nameScope(scope)} is not held.`)
         return left

@@ -31,10 +31,11 @@ export const pauseCommand = (): Command =>
     .addHelpText('after', '\nEnd it earlier: ballast resume --node NAME.\n\nExit codes: 0 paused, 1 not.')
     .action(async (options: PauseOptions, command: Command) => pause(options, command))
 
-async function pause({ node, why, json, for: time }: PauseOptions, command: Command): Promise<void> {
+async function pause({ node, json, ...options }: PauseOptions, command: Command): Promise<void> {
+  const why = readReason(options.why)
   const since = Date.now()
   const { username: by } = userInfo()
-  const made: Pause = { version: PAUSE_VERSION, since, until: since + parseTime(time), why, by }
+  const made: Pause = { version: PAUSE_VERSION, since, until: since + parseTime(options.for), why, by }
   const board = openBoard(readSettings(command, SETTINGS), createCommandLog())
   try {
     if (!(await board.reports.readAll()).has(node)) throw new CommandFailure(`No node ${node} has reported.`)
@@ -64,6 +65,14 @@ async function wakeNode(board: OpenBoard, node: string): Promise<void> {
   const waker = createWaker(board.connection)
   await waker.wake(node, 0).catch(() => {})
   await waker.close()
+}
+
+/** It stands in tables, in commits and in alerts: one line, with nothing in it that a terminal obeys. */
+function readReason(text: string): string {
+  const why = text.replaceAll(/[\s\p{Cc}\p{Cf}]+/gu, ' ').trim()
+  if (why === '')
+    throw new CommandFailure('--why: say why, for those who read the status and the log of drift.')
+  return why
 }
 
 function parseTime(text: string): number {

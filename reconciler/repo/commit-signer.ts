@@ -25,12 +25,21 @@ const UNSIGNED: CommitSigner = { settings: [], flags: [], env: {}, close: async 
 export async function openSigner(key: SigningKey | undefined): Promise<CommitSigner> {
   if (key === undefined) return UNSIGNED
   if ('gpg' in key) return openGpgSigner(key.gpg)
-  await readSecret(key.ssh)
+  await trySshKey(key.ssh)
   return {
     ...UNSIGNED,
     settings: configure('gpg.format=ssh', 'gpg.ssh.program=ssh-keygen', `user.signingKey=${key.ssh}`),
     flags: ['-S'],
   }
+}
+
+/** Else git says that it could not sign, after a command of six lines. */
+async function trySshKey(file: string): Promise<void> {
+  await readSecret(file)
+  await runCommand('ssh-keygen', ['-y', '-P', '', '-f', file]).catch((cause: BallastError) => {
+    if (cause.code !== 'COMMAND_FAILED') throw cause
+    throw unreadable(file, `it is no private key of SSH without a passphrase (${cause.message})`, cause)
+  })
 }
 
 const configure = (...settings: string[]): string[] => settings.flatMap(each => ['-c', each])
@@ -49,6 +58,17 @@ async function openGpgSigner(file: string): Promise<CommitSigner> {
     const { stdout } = await gpg('--list-secret-keys', '--with-colons')
     const fingerprint = /^fpr:+([0-9A-F]+):/m.exec(stdout)?.[1]
     if (fingerprint === undefined) throw unreadable(file, 'it holds no private key')
+    await gpg(
+      '--pinentry-mode',
+      'error',
+      '--local-user',
+      fingerprint,
+      '--detach-sign',
+      '--output',
+      join(dir, 'tried'),
+      '--',
+      file,
+    )
     return {
       settings: configure('gpg.format=openpgp', 'gpg.program=gpg', `user.signingKey=${fingerprint}`),
       flags: ['-S'],

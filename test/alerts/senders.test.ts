@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { createSender } from '../../reconciler/alerts/sender.ts'
 import { ALERT_VERSION, type Alert, Notification } from '../../schemas/alert.ts'
+import type { BallastError } from '../../schemas/ballast-error.ts'
 import type { DriftRecord } from '../../schemas/drift-record.ts'
 import { recordOf } from '../drift/drift-records.ts'
 import { until } from '../repo/follow.ts'
@@ -114,4 +115,26 @@ test('one that is down, that refuses and that has no secret says which', async t
   receiver.status = 503
   await assert.rejects(send(receiver.url), { code: 'ALERT_NOT_SENT' })
   await assert.rejects(send(receiver.url, '/nonexistent'), { code: 'SECRET_UNREADABLE' })
+})
+
+test('a secret that cannot be used is not said', async t => {
+  const file = join(temporaryFolder(t), 'secret')
+  const slack = createSender({ type: 'slack', name: 'chat', urlFile: file })
+  const alertmanager = createSender({
+    ...{ type: 'alertmanager', name: 'ops', url: 'http://127.0.0.1:1', tokenFile: file },
+  })
+  for (const [sender, secret] of [
+    [slack, 'hooks.example.org/hidden'],
+    [slack, 'ftp://hooks.example.org/hidden'],
+    [slack, 'https://me:hidden@127.0.0.1:1/'],
+    [alertmanager, 'hidden\nhidden'],
+    [alertmanager, 'hiddené'],
+  ] as const) {
+    writeFileSync(file, `${secret}\n`)
+    await assert.rejects(sender.send(notify('firing', recordOf())), (error: BallastError) => {
+      assert.equal(error.code, 'SECRET_UNREADABLE', secret)
+      assert.doesNotMatch(`${error.message} ${error.hint}`, /hidden/)
+      return true
+    })
+  }
 })

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { applyChanges, type DriftHistory, nextChanges } from '../../reconciler/drift/drift-history.ts'
 import { composeCommit, readHistory } from '../../reconciler/drift/drift-message.ts'
+import { openSigner } from '../../reconciler/repo/commit-signer.ts'
 import {
   type DriftBranch,
   type DriftBranchOptions,
@@ -12,6 +13,7 @@ import {
 } from '../../reconciler/repo/drift-branch.ts'
 import { openRepository } from '../../reconciler/repo/repository.ts'
 import { openWritableRemote } from '../../reconciler/repo/source.ts'
+import type { BallastError } from '../../schemas/ballast-error.ts'
 import type { DriftRecord } from '../../schemas/drift-record.ts'
 import { recordOf } from '../drift/drift-records.ts'
 import { settingsRow } from '../plan/rows.ts'
@@ -236,6 +238,38 @@ function makeKeys(t: TestContext, kind: 'ssh' | 'gpg', dir: string) {
   writeFileSync(join(dir, 'public'), gpg('--export', '--armor'))
   return { signingKey: { gpg: join(dir, 'secret') }, signers: { gpg: join(dir, 'public') } }
 }
+
+test('a key that cannot sign is said to be one, before git is asked', async t => {
+  const dir = temporaryFolder(t)
+  const locked = join(dir, 'locked')
+  execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', 'secret', '-f', locked])
+  const junk = join(dir, 'junk')
+  writeFileSync(junk, 'no key\n', { mode: 0o600 })
+  const exposed = join(dir, 'exposed')
+  execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', exposed])
+  chmodSync(exposed, 0o644)
+  const home = join(dir, 'gpg')
+  mkdirSync(home, { mode: 0o700 })
+  const env = { ...process.env, GNUPGHOME: home }
+  t.after(() => execFileSync('gpgconf', ['--kill', 'all'], { env }))
+  const gpg = (...args: string[]) =>
+    execFileSync(
+      'gpg',
+      ['--batch', '--quiet', '--pinentry-mode', 'loopback', '--passphrase', 'secret', ...args],
+      { env },
+    )
+  gpg('--quick-gen-key', 'Ballast <ballast@example.org>', 'ed25519', 'sign')
+  const lockedGpg = join(dir, 'locked.gpg')
+  writeFileSync(lockedGpg, gpg('--export-secret-keys'))
+  for (const key of [{ ssh: locked }, { ssh: junk }, { ssh: exposed }, { gpg: lockedGpg }, { gpg: junk }]) {
+    const [file] = Object.values(key)
+    await assert.rejects(openSigner(key), ({ code, message }: BallastError) => {
+      assert.equal(code, 'SECRET_UNREADABLE', message)
+      assert.ok(message.startsWith(`${file} cannot be used: `), message)
+      return true
+    })
+  }
+})
 
 test('drift is pushed over SSH', async t => {
   const { root, bare, open } = await setUp(t)

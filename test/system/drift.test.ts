@@ -4,13 +4,15 @@ import { get } from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
-import { runCommand } from '../../reconciler/process/run-command.ts'
+import { fileURLToPath } from 'node:url'
+import { runCommand, startProgram } from '../../reconciler/process/run-command.ts'
 import { Notification } from '../../schemas/alert.ts'
 import type { DriftRecord } from '../../schemas/drift-record.ts'
 import type { NodeTables } from '../../schemas/node-state.ts'
 import { listen, startAlertmanager } from '../alerts/alertmanager.ts'
 import { createFleet, makeFiles, type TestFleet, waitFor } from './fleet.ts'
 
+const CLI = fileURLToPath(new URL('../../reconciler/cli.ts', import.meta.url))
 const BRANCH = 'ballast/drift'
 const WEB = 'service/203.0.113.10:80/tcp'
 
@@ -133,9 +135,22 @@ test('a paused node keeps what was done by hand, says so, and goes on when it is
     0,
     'No drift.\n',
   ])
-  await fleet.ballast('pause', '--node', 'lb-1', '--for', '10m', '--why', 'a new cable', ...at)
+  const pause = async (why: string, node = 'lb-1') =>
+    fleet.ballast('pause', '--node', node, '--for', '10m', '--why', why, ...at)
+  for (const refused of [
+    await pause(''),
+    await pause(' \n'),
+    await pause('x', 'lb-9'),
+    await fleet.ballast('drift', '--node', 'lb-9', ...at),
+  ])
+    assert.deepEqual(
+      [refused.exitCode, refused.stderr.trim().split('\n').length],
+      [1, 1],
+      `${refused.stdout}${refused.stderr}`,
+    )
+  await pause('a new\n\u001b[31mcable')
   await waitFor('the pause is committed', async () =>
-    (await subjects(fleet)).some(each => each.includes('a new cable')),
+    (await subjects(fleet)).some(each => each.includes('a new [31mcable')),
   )
   await loseBackend(fleet, 'lb-1')
   const drift = async () => fleet.ballast('drift', ...at, '--json')
@@ -168,6 +183,29 @@ test('a paused node keeps what was done by hand, says so, and goes on when it is
     (await open()).map(({ held }) => held),
     [undefined, 'pause'],
   )
-  assert.equal((await fleet.ballast('resume', '--node', 'lb-1', ...at)).exitCode, 0)
+  const resumed = await fleet.ballast('resume', '--node', 'lb-1', ...at)
+  assert.deepEqual(
+    [resumed.exitCode, resumed.stdout],
+    [0, 'node lb-1 is not paused any more.\nNothing is held.\n'],
+  )
   await waitFor('it is repaired', async () => (await drift()).exitCode === 0)
+})
+
+test('whoever watches drift waits for a Redis that is away', async t => {
+  const fleet = await createFleet(t)
+  const watch = await startProgram(
+    process.execPath,
+    [CLI, 'drift', '--watch', '--json', '--state-dir', fleet.stateDir],
+    { stdout: 'pipe', stderr: 'pipe' },
+  )
+  t.after(() => watch.stop())
+  const said = { stdout: '', stderr: '' }
+  for (const stream of ['stdout', 'stderr'] as const)
+    watch[stream]!.on('data', text => {
+      said[stream] += String(text)
+    })
+  await waitFor('it says so', async () => /Redis at .* does not answer.*; trying again\n/.test(said.stderr))
+  assert.equal(said.stdout, '')
+  await fleet.startRedis()
+  await waitFor('it has read', async () => said.stdout === '{"drift":[]}\n')
 })

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { Pause } from './drift-policy.ts'
 import { EditFailure } from './edit.ts'
 import { Hold } from './hold.ts'
 import { DriverName } from './node-state.ts'
@@ -35,6 +36,8 @@ export const NodeStatus = z.strictObject({
   failures: z.array(EditFailure),
   drift: z.array(DriftItem),
   ringsDigest: Digest.nullable(),
+  /** Somebody works on it by hand; absent: nobody. */
+  paused: Pause.exactOptional(),
   facts: z.partialRecord(DriverName, Facts),
 })
 export type NodeStatus = z.infer<typeof NodeStatus>

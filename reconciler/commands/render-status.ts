@@ -1,5 +1,6 @@
 import { styleText } from 'node:util'
 import Table from 'cli-table3'
+import type { Pause } from '../../schemas/drift-policy.ts'
 import type { FleetStatus, NodeCondition, NodeStatus } from '../../schemas/fleet-status.ts'
 import type { DriftItem } from '../../schemas/report.ts'
 import type { RevisionState, SourceProblem } from '../../schemas/revision-state.ts'
@@ -119,12 +120,16 @@ const BORDERLESS = Object.fromEntries(
 
 function renderDetails(node: NodeStatus, now: number, paint: Paint): string[] {
   return [
+    ...(node.paused === undefined ? [] : [paint('yellow', renderPause(node.name, node.paused, now))]),
     ...node.failures.map(({ key, code, message, hint }) =>
       paint('red', `${node.name}  failed  ${key}  ${code}: ${message}. ${hint}`),
     ),
     ...node.drift.flatMap(item => renderDrift(node.name, item, now, paint)),
   ]
 }
+
+const renderPause = (node: string, { by, until, why }: Pause, now: number): string =>
+  `${node}  paused by ${by} for another ${renderAge(until - now)}: ${why}`
 
 function renderDrift(node: string, item: DriftItem, now: number, paint: Paint): string[] {
   const { driver, key, kind, since, healedAt } = item

@@ -56,6 +56,7 @@ function makeNodeStatus(
     failures: report?.failures ?? [],
     drift: report?.drift ?? [],
     ringsDigest: report?.ringsDigest ?? null,
+    ...(report?.paused && now < report.paused.until && { paused: report.paused }),
     facts: report?.facts ?? {},
   }
 }

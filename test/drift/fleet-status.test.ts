@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { makeFleetStatus } from '../../reconciler/drift/make-fleet-status.ts'
+import { PAUSE_VERSION, type Pause } from '../../schemas/drift-policy.ts'
 import { type DriftItem, type NodeReport, REPORT_VERSION } from '../../schemas/report.ts'
 import { REVISION_STATE_VERSION, type RevisionState } from '../../schemas/revision-state.ts'
 import { WANT_VERSION, type Want } from '../../schemas/want.ts'
@@ -90,4 +91,17 @@ test('a refused head is out of sync, though every node holds the last good revis
     now: NOW,
   })
   assert.equal(status.inSync, false)
+})
+
+test('that somebody works on a node is told until it ends', () => {
+  const paused: Pause = { version: PAUSE_VERSION, since: 0, until: NOW + 1, why: 'a cable', by: 'ann' }
+  const at = (now: number) =>
+    makeFleetStatus({
+      wants: new Map([['lb-1', want(5)]]),
+      reports: new Map([['lb-1', report({ paused })]]),
+      revisions: null,
+      now,
+    }).nodes[0]?.paused
+  assert.deepEqual(at(NOW), paused)
+  assert.equal(at(NOW + 1), undefined)
 })

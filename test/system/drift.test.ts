@@ -152,6 +152,10 @@ test('a paused node keeps what was done by hand, says so, and goes on when it is
   await waitFor('the pause is committed', async () =>
     (await subjects(fleet)).some(each => each.includes('a new [31mcable')),
   )
+  assert.match(
+    (await fleet.ballast('status', ...at)).stdout,
+    /^lb-1 {2}paused by \S+ for another .*: a new \[31mcable$/m,
+  )
   await loseBackend(fleet, 'lb-1')
   const drift = async () => fleet.ballast('drift', ...at, '--json')
   const open = async () => (JSON.parse((await drift()).stdout) as { drift: DriftRecord[] }).drift

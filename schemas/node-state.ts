@@ -126,6 +126,11 @@ export const XdpInterfaceRow = z.strictObject({
   attach: z.enum(['native', 'generic', 'auto']),
   /** The CPUs of every queue's receive packet steering, `0-3,8`. Desired: absent, whatever is there; observed: absent, `none`. */
   rps: z.string().exactOptional(),
+  /**
+   * The CPUs that take its packets, `0-3,8`. Desired: absent, as it would be without Ballast; observed: absent when
+   * Ballast set none, `none` when what it set is gone, `uneven` when it is otherwise.
+   */
+  cpus: z.string().exactOptional(),
   /** Of what is there instead of the node's program: its name and id. Found, and never asked for. */
   program: z.string().exactOptional(),
 })

@@ -111,6 +111,8 @@ const namesOf = (services: readonly Service[], rowsOf: (service: Service) => Ser
     services.flatMap(service => rowsOf(service).map(([key]) => [key, service.metadata.name] as const)),
   )
 
+const sortCpus = (cpus: string | number): string => formatCpuList(parseCpuList(String(cpus)))
+
 /** A node before it has services. */
 function startNode(node: Node, fleet: Fleet): Building {
   const { spec } = node
@@ -128,10 +130,11 @@ function startNode(node: Node, fleet: Fleet): Building {
   const tables = emptyTables()
   // Without an interface for XDP, a node has nothing of XDP.
   if (spec.interfaces.length > 0) tables.xdp.settings = settings
-  for (const { name, attach, rps } of spec.interfaces)
+  for (const { name, attach, rps, cpus } of spec.interfaces)
     tables.xdp[`interface/${name}`] = {
       ...{ kind: 'interface', name, attach },
-      ...(rps !== undefined && { rps: rps === 'none' ? rps : formatCpuList(parseCpuList(String(rps))) }),
+      ...(cpus !== undefined && { cpus: sortCpus(cpus) }),
+      ...(rps !== undefined && { rps: rps === 'none' ? rps : sortCpus(rps) }),
     } satisfies XdpInterfaceRow
   const { shutdownTime, timeout: drainTimeout } = spec.drain
   return {

@@ -249,13 +249,20 @@ function nodeChanges(
     const path = ['spec', 'interfaces']
     if (row === null) return [{ op: 'delete', path: [...path, index] }]
     // Of queues that differ among themselves a manifest says nothing.
-    if (row.kind !== 'interface' || row.rps === 'uneven') return null
+    if (row.kind !== 'interface' || row.rps === 'uneven' || row.cpus === 'uneven') return null
     const { attach, rps } = row
+    const cpus = row.cpus === 'none' ? undefined : row.cpus
     const wanted = spec.interfaces[index]
     if (wanted === undefined) {
-      return [{ op: 'append', path, value: { name, attach, ...(rps !== undefined && { rps }) } }]
+      return [
+        {
+          op: 'append',
+          path,
+          value: { name, attach, ...(rps !== undefined && { rps }), ...(cpus !== undefined && { cpus }) },
+        },
+      ]
     }
-    return setFields([...path, index], wanted, { attach, rps })
+    return setFields([...path, index], wanted, { attach, rps, cpus })
   }
   if (kind === 'sysctl' && (row === null || row.kind === 'sysctl')) {
     const path = ['spec', 'ipvs', 'sysctls', name]

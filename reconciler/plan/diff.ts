@@ -101,7 +101,8 @@ function matchesXdp(desired: XdpRow, observed: XdpRow): boolean {
   if (desired.kind === 'interface' && observed.kind === 'interface') {
     const attached = desired.attach === 'auto' || desired.attach === observed.attach
     const steered = desired.rps === undefined || desired.rps === (observed.rps ?? 'none')
-    return desired.name === observed.name && observed.program === undefined && attached && steered
+    const taken = desired.cpus === observed.cpus
+    return desired.name === observed.name && observed.program === undefined && attached && steered && taken
   }
   return equalRows(desired, observed)
 }

@@ -6,6 +6,8 @@ import { NodeIpvs } from './ipvs.ts'
 import { ApiVersion, Metadata } from './metadata.ts'
 import { NodeBgp } from './node-bgp.ts'
 
+const Cpus = [z.string().regex(CPU_LIST), z.int().min(0).max(9999)] as const
+
 const NodeInterface = z
   .strictObject({
     name: z
@@ -18,8 +20,14 @@ const NodeInterface = z
       .describe(
         'How the program is attached. native: by the driver of the interface, fast; generic: by the kernel, on any interface; auto: native if it can be.',
       ),
+    cpus: z
+      .union(Cpus)
+      .optional()
+      .describe(
+        'The CPUs that take packets of the interface, for instance 0-3,8: of a card, by its queues and their interrupts; of veth and the like, by NAPI threads. Left out: as without Ballast.',
+      ),
     rps: z
-      .union([z.literal('none'), z.string().regex(CPU_LIST), z.int().min(0).max(9999)])
+      .union([z.literal('none'), ...Cpus])
       .optional()
       .describe(
         'The CPUs that packets of the interface are spread over by their flows, for instance 0-3,8 (receive packet steering); none: by its queues alone. Left out: as it is. With attach: native the queues decide, and this is for what goes on to the kernel.',

@@ -37,7 +37,10 @@ test('a node has its settings, its interfaces and its services, each with the na
       sources: { ipv6: 'FD00:0::/64' },
       mtu: 1600,
       drain: { timeout: 60 },
-      interfaces: [{ name: 'eth0', attach: 'native' }, { name: 'eth1' }],
+      interfaces: [
+        { name: 'eth0', attach: 'native', cpus: '5,1-3,2' },
+        { name: 'eth1', cpus: 4 },
+      ],
     }),
     service('web', {
       vip: ['2001:DB8::10', '203.0.113.10'],
@@ -88,8 +91,8 @@ test('a node has its settings, its interfaces and its services, each with the na
             unmatched: 'drop',
             capacity: { flows: 1_000_000, services: 1024, members: 65_536 },
           },
-          'interface/eth0': { kind: 'interface', name: 'eth0', attach: 'native' },
-          'interface/eth1': { kind: 'interface', name: 'eth1', attach: 'auto' },
+          'interface/eth0': { kind: 'interface', name: 'eth0', attach: 'native', cpus: '1-3,5' },
+          'interface/eth1': { kind: 'interface', name: 'eth1', attach: 'auto', cpus: '4' },
           'service/[2001:db8::10]:80/tcp': row('2001:db8::10', 80, 'tcp'),
           'service/[2001:db8::10]:443/udp': row('2001:db8::10', 443, 'udp'),
           'service/203.0.113.10:80/tcp': row('203.0.113.10', 80, 'tcp'),

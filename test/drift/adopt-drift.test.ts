@@ -161,9 +161,9 @@ test('settings and interfaces of a node are fields of its manifest', () => {
   const key = 'interface/eth0'
   const asked = files.map(({ path, text }) => ({
     path,
-    text: text.replace('{ name: eth0 }', '{ name: eth0, rps: 3 }'),
+    text: text.replace('{ name: eth0 }', '{ name: eth0, rps: 3, cpus: 0-7 }'),
   }))
-  for (const rps of [{ rps: '0-1' }, {}]) {
+  for (const rps of [{ rps: '0-1' }, { cpus: '2' }, {}]) {
     const steered = merged(
       asked,
       adopt(asked, tables =>

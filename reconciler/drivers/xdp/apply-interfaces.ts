@@ -9,19 +9,27 @@ import { attachXdp, detachLink, queryXdp, updateLink, type XdpMode } from './lib
 import { openPin, pinObject, unpin } from './libbpf/pins.ts'
 import { interfaceIndex } from './libc.ts'
 import type { NodePins } from './node-pins.ts'
+import { releaseChannels, releaseCpus, writeInterrupts, writeThreads } from './receive-cpus/receive-cpus.ts'
 import { writeSteering } from './receive-steering.ts'
 
 /**
- * Makes the node's program the one of an interface, in one of the modes that the row allows, and steers its packets
- * if the row says how.
+ * Makes the node's program the one of an interface, in one of the modes that the row allows, and has its packets taken
+ * by and steered to CPUs if the row says which.
  */
 export async function putInterface(
   pins: NodePins,
   dataplane: Dataplane,
   row: XdpInterfaceRow,
 ): Promise<void> {
+  const { name, rps, cpus } = row
+  if (cpus !== undefined) writeInterrupts(pins, name, cpus)
   await putProgram(pins, dataplane, row)
-  if (row.rps !== undefined) writeSteering(row.name, row.rps)
+  if (cpus !== undefined) writeThreads(pins, name, cpus)
+  else {
+    releaseCpus(pins, name)
+    releaseChannels(pins, name)
+  }
+  if (rps !== undefined) writeSteering(name, rps)
 }
 
 async function putProgram(
@@ -43,8 +51,10 @@ async function putProgram(
 
 /** Detaches; an interface without a link is no failure. */
 export function dropInterface(pins: NodePins, name: string): void {
+  releaseCpus(pins, name)
   using link = openPin(pins.link(name))
   if (link !== undefined) dropLink(pins, name, link)
+  releaseChannels(pins, name)
 }
 
 /**

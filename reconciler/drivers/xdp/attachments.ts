@@ -4,6 +4,7 @@ import { openProgramById, readProgramInfo } from './libbpf/info.ts'
 import { queryXdp } from './libbpf/links.ts'
 import { interfaceIndex } from './libc.ts'
 import type { NodePins } from './node-pins.ts'
+import { readCpus } from './receive-cpus/receive-cpus.ts'
 import { readSteering } from './receive-steering.ts'
 
 export interface Attachment {
@@ -27,7 +28,9 @@ export function readLinkedInterfaces(pins: NodePins, { program }: Dataplane): At
     if (attached.programId === 0) return []
     const attach = attached.mode === 'generic' ? 'generic' : 'native'
     const rps = readSteering(name)
-    const row = { kind: 'interface', name, attach, ...(rps !== 'none' && { rps }) } as const
+    const cpus = readCpus(pins, name)
+    const steered = { ...(rps !== 'none' && { rps }), ...(cpus !== undefined && { cpus }) }
+    const row = { kind: 'interface', name, attach, ...steered } as const
     const isOurs = [programId, attached.programId].every(id => id === program.id) && ifindex === index
     if (isOurs) return [{ row, programId }]
     return [{ row: { ...row, program: nameProgram(attached.programId) }, programId: attached.programId }]

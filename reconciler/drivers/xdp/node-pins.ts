@@ -7,6 +7,8 @@ export interface NodePins {
   readonly root: string
   readonly program: string
   readonly links: string
+  /** See receive-cpus/claims.ts. */
+  readonly claims: string
   /** All that pins are in. */
   readonly folders: readonly string[]
   link(interfaceName: string): string
@@ -21,6 +23,7 @@ export function nodePins(bpffs: string, node: string): NodePins {
     root,
     program: join(root, 'prog', 'lb'),
     links,
+    claims: join(root, 'cpus'),
     folders: [join(root, 'prog'), links, join(root, 'maps')],
     link: name => join(links, pinName(name)),
     map: name => join(root, 'maps', name),

@@ -62,6 +62,12 @@ const LIBC = [
   'unsigned int if_nametoindex(const char *name)',
   'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
   'int umount2(const char *target, int flags)',
+  'int socket(int domain, int type, int protocol)',
+  'long send(int fd, const void *data, size_t size, int flags)',
+  'long recv(int fd, void *data, size_t size, int flags)',
+  'int ioctl(int fd, unsigned long request, void *argument)',
+  'int sched_getaffinity(int pid, size_t size, void *mask)',
+  'int sched_setaffinity(int pid, size_t size, const void *mask)',
   'long syscall(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)',
   'int vsnprintf(void *text, size_t size, const void *format, void *arguments)',
 ] as const

@@ -123,6 +123,15 @@ function detailsOf(before: ServiceView, after: ServiceView): string[] {
 /** Every service of every class of nodes, those that change alike joined over the classes. */
 function collectChanges({ fold, names }: ServicesInput): ServiceChange[] {
   const join = createJoiner()
+  const namesOf = (key: RowKey) => ({ nameBefore: names.before[key], nameAfter: names.after[key] })
+  const [only, ...others] = fold.classes
+  if (only !== undefined && others.length === 0) {
+    const nodes = join([only.nodes])
+    return Array.from(servicesOf(only), ([key, before, after, change]) => {
+      const servedAfter = after === null ? 0 : nodes.length
+      return { key, change, before, after, ...namesOf(key), nodes, served: nodes, servedAfter }
+    })
+  }
   const groups = new Map<
     string,
     { change: Omit<ServiceChange, 'nodes' | 'served' | 'servedAfter'>; lists: (readonly string[])[] }
@@ -135,14 +144,14 @@ function collectChanges({ fold, names }: ServicesInput): ServiceChange[] {
       at.any.push(each.nodes)
       if (after !== null) at.after.push(each.nodes)
       const id =
-        fold.classes.length === 1 || change === 'unchanged'
+        change === 'unchanged'
           ? `${key} ${change}`
           : `${key} ${change} ${digestRow(before?.row ?? null)} ${digestRow(after?.row ?? null)}`
       const group = groups.get(id)
       if (group !== undefined) group.lists.push(each.nodes)
       else
         groups.set(id, {
-          change: { key, change, before, after, nameBefore: names.before[key], nameAfter: names.after[key] },
+          change: { key, change, before, after, ...namesOf(key) },
           lists: [each.nodes],
         })
     }

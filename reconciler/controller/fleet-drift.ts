@@ -3,6 +3,7 @@ import type { NodeTables, RowKey } from '../../schemas/node-state.ts'
 import type { DriftItem, NodeReport } from '../../schemas/report.ts'
 import type { DesiredFleet } from '../desired/build-desired.ts'
 import { partsOf } from '../desired/share-rows.ts'
+import { driftPath } from '../drift/drift-path.ts'
 import { HEALED_KEPT_MS } from '../drift/find-drift.ts'
 import { findDisagreement, findUnreachable } from '../drift/find-fleet-drift.ts'
 import { recordsOf } from '../drift/fleet-drift.ts'
@@ -15,7 +16,7 @@ export interface DriftCollector {
   /** These workers listen for calls; null: nobody can say. */
   listening(nodes: ReadonlySet<string> | null): void
   read(): FleetDrift
-  /** That of it which no node can say of itself. */
+  /** That of it which no node can say of itself, as long as it lasts. */
   ofFleet(): readonly DriftRecord[]
 }
 
@@ -26,6 +27,9 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
   /** Of nodes that were heard to listen: since when they do not; null: they do. */
   const deaf = new Map<string, number | null>()
   let disagreeing: ReadonlyMap<string, number> = new Map()
+  /** Of the fleet: what there was at the last look, and what has ended since; nobody else remembers it. */
+  let open: readonly DriftRecord[] = []
+  let ended: readonly DriftRecord[] = []
   const byNode = new Map<string, Known>()
 
   function recordsOfNode(node: string, names: Names): readonly DriftRecord[] {
@@ -48,10 +52,20 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
       findDisagreement({ reports: each, now: at, since: disagreeing }),
     )
     disagreeing = new Map(found.flatMap(({ since }) => [...since]))
-    return [
+    const records = [
       ...reports.flatMap(report => findUnreachable(report, at, deaf.get(report.node) ?? null) ?? []),
-      ...found.flatMap(({ records }) => records),
+      ...found.flatMap(each => each.records),
     ]
+    followEnds(records, at)
+    return records
+  }
+
+  function followEnds(records: readonly DriftRecord[], at: number): void {
+    const paths = new Set(records.map(driftPath))
+    const gone = open.filter(record => !paths.has(driftPath(record)))
+    const healed = gone.map(record => ({ ...record, healedAt: Math.max(at, record.since) }))
+    ended = [...ended, ...healed].filter(({ healedAt }) => at - healedAt! < HEALED_KEPT_MS)
+    open = records
   }
 
   /** One that is to leave is being emptied, which is no drift. */
@@ -75,6 +89,7 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
         records: [
           ...staying.flatMap(node => recordsOfNode(node, nodes?.get(node)?.names ?? NO_NAMES)),
           ...readFleet(staying),
+          ...ended,
         ],
         isKnown: node => byNode.has(node) || isLeaving(node),
       }

@@ -45,7 +45,8 @@ test('a node that disagrees with those that serve the same is told when it had t
     () => fleet,
     () => now,
   )
-  const told = () => collector.read().records.map(record => `${describeDrift(record)}`)
+  const told = () =>
+    collector.read().records.flatMap(record => (record.healedAt === null ? [describeDrift(record)] : []))
   for (const [node, rings] of [
     ['lb-1', 'd'],
     ['lb-2', 'e'],
@@ -67,6 +68,30 @@ test('a node that disagrees with those that serve the same is told when it had t
   assert.deepEqual(told(), [])
   collector.reported(reportOf('lb-2', 'd', { at: now }))
   assert.deepEqual(told(), [])
+})
+
+test('what the fleet as a whole showed is remembered for an hour when it has ended, once', () => {
+  let now = 0
+  const collector = createDriftCollector(
+    () => fleet,
+    () => now,
+  )
+  const read = () =>
+    collector.read().records.map(({ node, kind, since, healedAt }) => [node, kind, since, healedAt])
+  for (const [node, rings] of Object.entries({ 'lb-1': 'd', 'lb-2': 'e', 'lb-3': 'd' }))
+    collector.reported(reportOf(node, rings))
+  collector.read()
+  now = 400
+  assert.equal(collector.ofFleet().length, 1)
+  collector.reported(reportOf('lb-2', 'd', { at: now }))
+  now = 450
+  assert.deepEqual(collector.ofFleet(), [])
+  now = 500
+  const healed = ['lb-2', 'rings-disagree', 0, 450]
+  assert.deepEqual([read(), read()], [[healed], [healed]])
+  now = 450 + 3_600_000
+  for (const node of ['lb-1', 'lb-2', 'lb-3']) collector.reported(reportOf(node, 'd', { at: now }))
+  assert.deepEqual(read(), [])
 })
 
 test('a node that gives no sign is told, until it does', () => {

@@ -30,6 +30,13 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   lab: async () => (await import('./commands/lab.ts')).labCommand(),
 }
 
+const OUTPUTS = [process.stdout, process.stderr]
+// Who reads no further, `head` for instance, has what it wants.
+for (const stream of OUTPUTS)
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
+
 const program = new Command('ballast')
   .description('GitOps for layer-4 load balancers.')
   .version(VERSION)
@@ -48,6 +55,8 @@ try {
   process.exitCode = 1
   process.stderr.write(`${describe(error)}\n`)
 }
+// To a pipe that is full the rest is still to be written.
+for (const stream of OUTPUTS) await new Promise<void>(done => void stream.write('', () => done()))
 // What is still open, a connection that looks for a Redis that is away for instance, must not keep the process alive.
 process.exit()
 

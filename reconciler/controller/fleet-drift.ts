@@ -78,7 +78,11 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
       byNode.set(report.node, { report, before, names: null, records: [] })
     },
     listening(found) {
-      if (found === null) return deaf.clear()
+      if (found === null) {
+        // Nobody knows that they are back.
+        open = open.filter(({ kind }) => kind !== 'unreachable')
+        return deaf.clear()
+      }
       for (const [node, since] of deaf) if (!found.has(node)) deaf.set(node, since ?? now())
       for (const node of found) deaf.set(node, null)
     },

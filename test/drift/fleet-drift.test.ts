@@ -120,6 +120,7 @@ test('a worker that was heard and listens no more is told of in seconds, and not
   assert.deepEqual(told(), ['lb-1 unreachable 1000'])
   collector.listening(null)
   assert.deepEqual(told(), [])
+  assert.deepEqual(collector.read().records, [], 'nor is it told that it has ended')
   collector.listening(new Set(['lb-1']))
   now = 9_000
   assert.deepEqual(told(), [])

@@ -14,10 +14,12 @@ export interface ReportNews {
 export const fieldsOf = (report: NodeReport): ReportFields =>
   new Map(Object.entries(NodeReport.parse(report)).map(([name, value]) => [name, JSON.stringify(value)]))
 
+/** A field that is there no more makes the report a whole one: news adds and replaces, and takes nothing away. */
 export function findNews(before: ReportFields | undefined, after: ReportFields): ReportNews {
-  if (before === undefined) return { since: '', fields: after }
+  if (before === undefined || before.keys().some(name => !after.has(name)))
+    return { since: '', fields: after }
   const fields = new Map([...after].filter(([name, text]) => before.get(name) !== text))
-  // Every report has all fields, and its time.
+  // Every report has its time.
   return { since: before.get('at')!, fields: fields.set('at', after.get('at')!) }
 }
 

@@ -117,11 +117,15 @@ suite('reports of nodes', () => {
       abort.abort()
       await following
     })
-    const field = fc.record({
-      pending: fc.array(fc.string({ maxLength: 600 }), { maxLength: 3 }),
-      outcome: fc.constantFrom('applied', 'failed', null),
-      facts: fc.constantFrom({}, { xdp: { a: 1 } }),
-    })
+    const field = fc.record(
+      {
+        pending: fc.array(fc.string({ maxLength: 600 }), { maxLength: 3 }),
+        outcome: fc.constantFrom('applied', 'failed', null),
+        facts: fc.constantFrom({}, { xdp: { a: 1 } }),
+        paused: fc.constant({ version: 1 as const, since: 1, until: 2, why: 'by hand', by: 'ann' }),
+      },
+      { requiredKeys: ['pending', 'outcome', 'facts'] },
+    )
     const disturb = fc.constantFrom('no', 'no', 'no', 'other', 'remove', 'string', 'empty')
     let at = 1
     await fc.assert(

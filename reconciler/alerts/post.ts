@@ -3,6 +3,8 @@ import pRetry, { AbortError } from 'p-retry'
 import { BallastError } from '../../schemas/ballast-error.ts'
 
 const ANSWER_MS = 10_000
+/** Characters of an answer that are told. */
+const SAID = 200
 /** Whoever is away for longer is told later. */
 const RETRIES = { retries: 2, minTimeout: 300, maxTimeout: 2_000 }
 
@@ -24,13 +26,23 @@ export async function postJson(
       const why = (cause.cause as Error | undefined)?.message ?? cause.message
       throw notSent(`${host} cannot be reached: ${why}`, cause)
     })
-    const said = (await response.text().catch(() => '')).slice(0, 200)
+    const said = await readStart(response).catch(() => '')
     if (response.ok) return
     const message = `${host} answers with status ${response.status}${said === '' ? '' : `: ${said}`}`
     const isLater = response.status >= 500 || response.status === 429 || response.status === 408
     if (isLater) throw notSent(message)
     throw new AbortError(refused(message))
   }, RETRIES)
+}
+
+/** At most the first `SAID` characters of the answer; the rest is not waited for. */
+async function readStart(response: Response): Promise<string> {
+  let text = ''
+  for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+    text += chunk
+    if (text.length >= SAID) break
+  }
+  return text.slice(0, SAID)
 }
 
 const notSent = (message: string, cause?: unknown): BallastError =>

@@ -1,10 +1,10 @@
-import { userInfo } from 'node:os'
 import { Command } from 'commander'
 import { type Hold, type HoldScope, isSameScope, nameScope, nextHolds } from '../../schemas/hold.ts'
 import type { Revision } from '../../schemas/want.ts'
 import { pokeAll } from '../queue/pokes.ts'
 import { type OpenBoard, openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
+import { nameOperator } from './operator.ts'
 import { addSettings, readSettings } from './options.ts'
 import { CommandFailure } from './outcome.ts'
 import { endPause } from './pause.ts'
@@ -130,6 +130,6 @@ const without = (holds: readonly Hold[], scope: HoldScope): Hold[] =>
 
 const makeHold = (scope: HoldScope, revision: Revision | null, reason: string): Hold => ({
   ...{ scope, revision, reason },
-  by: userInfo().username,
+  by: nameOperator(),
   at: Date.now(),
 })

@@ -1,9 +1,9 @@
-import { userInfo } from 'node:os'
 import { Command } from 'commander'
 import { PAUSE_VERSION, type Pause } from '../../schemas/drift-policy.ts'
 import { createPauses } from '../queue/pauses.ts'
 import { createWaker } from '../queue/wake.ts'
 import { type OpenBoard, openBoard, REDIS_SETTINGS } from './open-board.ts'
+import { nameOperator } from './operator.ts'
 import { addSettings, readSettings } from './options.ts'
 import { CommandFailure } from './outcome.ts'
 import { createCommandLog, printJson } from './print.ts'
@@ -34,8 +34,13 @@ export const pauseCommand = (): Command =>
 async function pause({ node, json, ...options }: PauseOptions, command: Command): Promise<void> {
   const why = readReason(options.why)
   const since = Date.now()
-  const { username: by } = userInfo()
-  const made: Pause = { version: PAUSE_VERSION, since, until: since + parseTime(options.for), why, by }
+  const made: Pause = {
+    version: PAUSE_VERSION,
+    since,
+    until: since + parseTime(options.for),
+    why,
+    by: nameOperator(),
+  }
   const board = openBoard(readSettings(command, SETTINGS), createCommandLog())
   try {
     if (!(await board.reports.readAll()).has(node)) throw new CommandFailure(`No node ${node} has reported.`)

@@ -16,7 +16,7 @@ export const fieldsOf = (report: NodeReport): ReportFields =>
 
 /** A field that is there no more makes the report a whole one: news adds and replaces, and takes nothing away. */
 export function findNews(before: ReportFields | undefined, after: ReportFields): ReportNews {
-  if (before === undefined || before.keys().some(name => !after.has(name)))
+  if (before === undefined || [...before.keys()].some(name => !after.has(name)))
     return { since: '', fields: after }
   const fields = new Map([...after].filter(([name, text]) => before.get(name) !== text))
   // Every report has its time.

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Lab } from '../../reconciler/lab/lab.ts'
 import { failuresOf, responsesOf } from '../../reconciler/lab/measure-traffic.ts'
 import { hostsOf, ROUTER } from '../../reconciler/lab/topology.ts'
 import { startLoad } from '../../reconciler/lab/traffic.ts'
 import { waitUntil } from '../../reconciler/lab/wait-until.ts'
-import { runCommand, startProgram } from '../../reconciler/process/run-command.ts'
-import type { RowBackend, XdpServiceRow, XdpSettingsRow } from '../../schemas/node-state.ts'
+import { runCommand } from '../../reconciler/process/run-command.ts'
+import type { RowBackend, XdpServiceRow } from '../../schemas/node-state.ts'
 import { apply, DNS, makeRows, OBJECT, skip, TARGETS, upWithBackends, WEB, WEB6 } from './xdp-lab.ts'
 
 /** What only shows on the wire: real stacks at both ends. */
@@ -19,14 +18,11 @@ const addressesOf = (lab: Lab, family: 'ipv4' | 'ipv6'): RowBackend[] =>
 
 interface Asked {
   readonly fields?: Partial<XdpServiceRow>
-  readonly settings?: Partial<XdpSettingsRow>
   /** Of the IPv4 VIPs. */
   readonly backends?: RowBackend[]
 }
 
-/** Gives both nodes' packets by reason. */
-async function applyAll(lab: Lab, { fields = {}, settings = {}, backends }: Asked) {
-  const sum: Record<string, number> = {}
+async function applyAll(lab: Lab, { fields = {}, backends }: Asked): Promise<void> {
   for (const { name } of hostsOf(lab.topology, 'lb')) {
     const ipv4 = { backends: backends ?? addressesOf(lab, 'ipv4'), ...fields }
     const rows = await makeRows(name, {
@@ -34,11 +30,8 @@ async function applyAll(lab: Lab, { fields = {}, settings = {}, backends }: Aske
       [DNS]: ipv4,
       [WEB6]: { backends: addressesOf(lab, 'ipv6'), ...fields },
     })
-    Object.assign(rows.settings!, settings)
-    for (const [reason, packets] of Object.entries(await apply(lab, name, rows)))
-      sum[reason] = (sum[reason] ?? 0) + packets
+    await apply(lab, name, rows)
   }
-  return sum
 }
 
 /** The VIPs through one load balancer alone. */
@@ -56,39 +49,6 @@ async function ask(lab: Lab, targets: readonly string[], count: number): Promise
   await load.stop()
   assert.deepEqual(failuresOf(load.events), [])
   return new Set(responsesOf(load.events).map(({ backend }) => backend))
-}
-
-/** A server on every backend that gives a body of this size for GET, and says how large one was for POST. */
-const BODIES = `
-require('node:http').createServer((request, response) => {
-  if (request.method === 'GET') return response.end(Buffer.alloc(Number(request.url.slice(1)), 120))
-  let bytes = 0
-  request.on('data', chunk => { bytes += chunk.length })
-  request.on('end', () => response.end(String(bytes)))
-}).listen(80, '203.0.113.10', () => console.log('ready'))`
-
-/** In place of the servers of the lab, which answer a line. */
-async function serveBodies(lab: Lab): Promise<void> {
-  for (const { name } of hostsOf(lab.topology, 'backend')) {
-    const server = await startProgram(...lab.on(name, [process.execPath, '-e', BODIES]), { stdout: 'pipe' })
-    await new Promise(ready => server.stdout!.once('data', ready))
-  }
-}
-
-const DOWN = `
-const get = await fetch('http://203.0.113.10/' + process.argv[1], {signal: AbortSignal.timeout(15000)})
-console.log((await get.arrayBuffer()).byteLength)`
-
-const UP = `
-const body = Buffer.alloc(Number(process.argv[1]), 120)
-const post = await fetch('http://203.0.113.10/', {method: 'POST', body, signal: AbortSignal.timeout(15000)})
-console.log(await post.text())`
-
-/** So many bytes through the VIP over one connection; gives how many the other end got. */
-async function transfer(lab: Lab, script: string, bytes: number): Promise<number> {
-  const command = [process.execPath, '--input-type=module', '-e', script, String(bytes)] as const
-  const { stdout } = await runCommand(...lab.on('client', command), { timeout: 40_000 })
-  return Number(stdout)
 }
 
 const FAMILIES = 200
@@ -144,24 +104,6 @@ test('frames with a VLAN tag go through a load balancer and back in their VLAN',
   assert.deepEqual(responsesOf(load.events), [])
 })
 
-test('path MTU discovery works through the VIP, in both directions', { skip }, async t => {
-  const lab = await upWithBackends(t, 'pmtu')
-  for (const { name } of hostsOf(lab.topology, 'backend')) await endServer(lab, name)
-  await serveBodies(lab)
-  const bytes = 300_000
-  const settings = { mtu: 1400 }
-  await applyAll(lab, { settings })
-  assert.equal(await transfer(lab, UP, bytes), bytes)
-  const up = await applyAll(lab, { settings })
-  assert.ok((up.answered_too_big ?? 0) > 0, JSON.stringify(up))
-
-  // The way from the backends to the client gets narrow, and the router's errors go to the VIP.
-  await on(lab, ROUTER, 'ip', 'link', 'set', 'client', 'mtu', '1300')
-  assert.equal(await transfer(lab, DOWN, bytes), bytes)
-  const down = await applyAll(lab, { settings })
-  assert.ok((down.forwarded_icmp ?? 0) > 0, JSON.stringify(down))
-})
-
 test('L2 direct server return: backends beside the node get packets as they are, and a lost one no new flows', {
   skip,
 }, async t => {
@@ -198,10 +140,3 @@ test('L2 direct server return: backends beside the node get packets as they are,
   const found = await ask(lab, targets, FAMILIES)
   assert.deepEqual([...found].sort(), ['backend-2', 'backend-3'])
 })
-
-/** Frees the ports of the VIP on a backend. */
-async function endServer(lab: Lab, host: string): Promise<void> {
-  const { stdout } = await runCommand('ip', ['netns', 'pids', lab.namespace(host)])
-  for (const pid of stdout.split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL')
-  await delay(50)
-}

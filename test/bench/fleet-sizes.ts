@@ -1,20 +1,16 @@
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BenchResult } from '../../schemas/bench.ts'
 import { type Benchmark, milliseconds } from './benchmark.ts'
 import { drawFleetSizes, type SizeFigures } from './draw-fleet-sizes.ts'
 import { startLiveFleet } from './live-fleet.ts'
+import { measureInTurns, WINDOWS } from './measure-in-turns.ts'
 import { nodeNames, startSimulatedNodes } from './simulated-nodes.ts'
 
 const SIZES = [100, 1_000, 5_000]
 const NODES = nodeNames(10)
-const PUSHES = 8
 const SETTLE_MS = 2_000
-/** Every node reports, and every want is read, once in this time without any news, ms. */
-const PERIOD_MS = 10_000
-/** Of proc_pid_stat(5): ticks of 10 ms. */
-const TICK_MS = 10
 
 /** One service changed of a small, a middle and a large fleet: what that costs per node, and the plot of it in docs/. */
 export const fleetSizesBenchmark: Benchmark = {
@@ -37,21 +33,19 @@ export const fleetSizesBenchmark: Benchmark = {
         await delay(SETTLE_MS)
         for (let warming = 0; warming < 3; warming++) await fleet.pushChange()
         const whole = (await stat(join(fleet.stateDir, 'nodes', NODES[0]!, 'last-good.json'))).size
-        const idle = await measure(fleet, pids, () => delay(PERIOD_MS))
         const times: number[] = []
-        const busy = await measure(fleet, pids, async () => {
-          for (let push = 0; push < PUSHES; push++) times.push((await fleet.pushChange()).ms)
-        })
-        const share = busy.ms / idle.ms
-        const perNode = (value: number): number => value / PUSHES / NODES.length
-        const bytes = Math.round(perNode(busy.bytes - idle.bytes * share))
-        const cpu = perNode(busy.cpu - idle.cpu * share)
+        const counted = await measureInTurns(
+          async () => ({ bytes: await fleet.redisBytes(), cpu: await readCpu(pids) }),
+          async () => times.push((await fleet.pushChange()).ms),
+        )
+        const bytes = Math.round(counted.bytes.difference / NODES.length)
+        const cpu = counted.cpu.difference / NODES.length
         figures.push({ services, bytes, cpu, whole })
         say(`${services} services: ${bytes} bytes and ${cpu.toFixed(1)} ms of CPU per node`)
         results.push(
           milliseconds(`push_to_applied_${services}_services_p50`, times, 0.5),
-          { name: `redis_bytes_per_node_${services}_services`, value: bytes, unit: 'bytes', n: PUSHES },
-          { ...milliseconds(`node_cpu_${services}_services`, [cpu], 0.5), n: PUSHES },
+          { name: `redis_bytes_per_node_${services}_services`, value: bytes, unit: 'bytes', n: WINDOWS },
+          { ...milliseconds(`node_cpu_${services}_services`, [cpu], 0.5), n: WINDOWS },
         )
       } finally {
         await fleet.stop()
@@ -64,28 +58,11 @@ export const fleetSizesBenchmark: Benchmark = {
   },
 }
 
-async function measure(
-  fleet: Awaited<ReturnType<typeof startLiveFleet>>,
-  pids: readonly number[],
-  work: () => Promise<void>,
-) {
-  const read = async () => ({
-    bytes: await fleet.redisBytes(),
-    cpu: await readCpu(pids),
-    ms: performance.now(),
-  })
-  const before = await read()
-  await work()
-  const after = await read()
-  return { bytes: after.bytes - before.bytes, cpu: after.cpu - before.cpu, ms: after.ms - before.ms }
-}
-
-/** ms that processes have run so far, in user and kernel mode. */
+/** ms that all threads of processes have run so far (the first number of /proc/PID/task/TID/schedstat is ns). */
 async function readCpu(pids: readonly number[]): Promise<number> {
-  let ticks = 0
-  for (const pid of pids) {
-    const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]!.split(' ')
-    ticks += Number(fields[11]) + Number(fields[12])
-  }
-  return ticks * TICK_MS
+  let ns = 0
+  for (const pid of pids)
+    for (const thread of await readdir(`/proc/${pid}/task`))
+      ns += Number((await readFile(`/proc/${pid}/task/${thread}/schedstat`, 'utf8')).split(' ')[0])
+  return ns / 1e6
 }

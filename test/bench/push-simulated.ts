@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BenchResult } from '../../schemas/bench.ts'
-import { type Benchmark, milliseconds, quantile } from './benchmark.ts'
+import { type Benchmark, milliseconds } from './benchmark.ts'
 import { startLiveFleet } from './live-fleet.ts'
+import { measureInTurns, WINDOWS } from './measure-in-turns.ts'
 import { nodeNames, startSimulatedNodes } from './simulated-nodes.ts'
 
 const SERVICES = 1_000
@@ -41,38 +42,18 @@ function benchmarkOf(nodes: number, { processes, pushes }: { processes: number; 
   }
 }
 
-/** Of each kind of window. */
-const WINDOWS = 15
-/**
- * A whole period of what nodes do at rest (BullMQ looks for stalled jobs every 2 s), and no more: the heartbeats of all
- * nodes come 10 s after a push, so that none are left when one follows the other sooner.
- */
-const WINDOW_MS = 2_000
-
-/**
- * Bytes in a time with a push, less those in a time as long without one, in turns; medians, since all wants are read
- * again once in 10 s, which falls into few of either.
- */
 async function countBytes(
   fleet: Awaited<ReturnType<typeof startLiveFleet>>,
   say: (text: string) => void,
 ): Promise<BenchResult[]> {
-  const pushed: number[] = []
-  const idle: number[] = []
-  const during = async (work: () => Promise<unknown>): Promise<number> => {
-    const before = await fleet.redisBytes()
-    await Promise.all([work(), delay(WINDOW_MS)])
-    return (await fleet.redisBytes()) - before
-  }
-  for (let window = 0; window < WINDOWS; window++) {
-    pushed.push(await during(() => fleet.pushChange()))
-    idle.push(await during(async () => {}))
-  }
-  say(`bytes with a push: ${pushed.join(' ')}, without: ${idle.join(' ')}`)
-  const [of, without] = [quantile(pushed, 0.5), quantile(idle, 0.5)]
+  const { bytes } = await measureInTurns(
+    async () => ({ bytes: await fleet.redisBytes() }),
+    () => fleet.pushChange(),
+  )
+  say(`bytes with a push: ${bytes.with.join(' ')}, without: ${bytes.without.join(' ')}`)
   return [
-    { name: 'redis_bytes_per_push', value: Math.round(of - without), unit: 'bytes', n: WINDOWS },
-    { name: 'redis_bytes_idle_baseline', value: Math.round(without), unit: 'bytes', n: WINDOWS },
+    { name: 'redis_bytes_per_push', value: Math.round(bytes.difference), unit: 'bytes', n: WINDOWS },
+    { name: 'redis_bytes_idle_baseline', value: Math.round(bytes.baseline), unit: 'bytes', n: WINDOWS },
   ]
 }
 

@@ -1,7 +1,6 @@
 import { Command } from 'commander'
-import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
+import { openConfiguredSource, resolveFetched, SOURCE_SETTINGS } from './open-source.ts'
 import { addSettings, readSettings } from './options.ts'
-import { CommandFailure } from './outcome.ts'
 import { createCommandLog, printJson } from './print.ts'
 
 export const acceptCommand = (): Command =>
@@ -25,9 +24,7 @@ async function accept(name: string, json: boolean, command: Command): Promise<vo
     createCommandLog(),
   )
   try {
-    const revision = await source.repository.resolve(name)
-    if (revision === null)
-      throw new CommandFailure(`${name} is no revision of ${source.address} that was fetched.`)
+    const revision = await resolveFetched(source, name)
     await source.repository.allow(revision)
     const { subject, author } = await source.repository.describe(revision)
     if (json) printJson({ accepted: revision, subject, author })

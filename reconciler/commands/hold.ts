@@ -3,7 +3,7 @@ import { type Hold, type HoldScope, isSameScope, nameScope, nextHolds } from '..
 import type { Revision } from '../../schemas/want.ts'
 import { pokeAll } from '../queue/pokes.ts'
 import { type OpenBoard, openBoard, REDIS_SETTINGS } from './open-board.ts'
-import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
+import { openConfiguredSource, resolveFetched, SOURCE_SETTINGS } from './open-source.ts'
 import { nameOperator } from './operator.ts'
 import { addSettings, readSettings } from './options.ts'
 import { CommandFailure } from './outcome.ts'
@@ -116,10 +116,7 @@ async function resolve(command: Command, name: string): Promise<Revision> {
     createCommandLog(),
   )
   try {
-    const revision = await source.repository.resolve(name)
-    if (revision === null)
-      throw new CommandFailure(`${name} is no revision of ${source.address} that was fetched.`)
-    return revision
+    return await resolveFetched(source, name)
   } finally {
     await source.close()
   }

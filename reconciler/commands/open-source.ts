@@ -1,4 +1,5 @@
 import type { Settings } from '../../schemas/settings.ts'
+import type { Revision } from '../../schemas/want.ts'
 import type { Log } from '../log/log.ts'
 import type { HttpCredentials } from '../repo/http-credentials.ts'
 import { openSource, type Source } from '../repo/source.ts'
@@ -39,6 +40,14 @@ export const openConfiguredSource = (settings: SourceSettings, log: Log): Promis
     ...accessTo(settings),
     log,
   })
+
+/** Of a name that Git knows. Throws `CommandFailure` for one that was not fetched. */
+export async function resolveFetched(source: Source, name: string): Promise<Revision> {
+  const revision = await source.repository.resolve(name)
+  if (revision === null)
+    throw new CommandFailure(`${name} is no revision of ${source.address} that was fetched.`)
+  return revision
+}
 
 /** How the repository is reached. Throws `CommandFailure` for settings that do not go together. */
 export const accessTo = (settings: SourceSettings) => ({

@@ -6,27 +6,13 @@ import type { RedisConnection } from '../../reconciler/queue/connection.ts'
 import { REPORT_STREAM_KEY, reportKey } from '../../reconciler/queue/keys.ts'
 import { createReports, type Reports } from '../../reconciler/queue/reports.ts'
 import { createRevisions } from '../../reconciler/queue/revisions.ts'
-import { NodeReport, REPORT_VERSION } from '../../schemas/report.ts'
+import { NodeReport } from '../../schemas/report.ts'
 import { RevisionState } from '../../schemas/revision-state.ts'
 import { arbitraryOf } from '../schemas/arbitrary-of.ts'
+import { makeReportOf } from './examples.ts'
 import { makeRedis, type TestRedis, until } from './make-redis.ts'
 
-const report = (node: string, at: number): NodeReport => ({
-  version: REPORT_VERSION,
-  node,
-  at,
-  worker: { pid: 1, startedAt: 1, version: '0.1.0' },
-  want: null,
-  outcome: null,
-  outcomeAt: null,
-  edits: { create: 0, update: 0, delete: 0 },
-  failures: [],
-  pending: [],
-  drift: [],
-  observedDigest: 'a'.repeat(64),
-  ringsDigest: null,
-  facts: {},
-})
+const report = (node: string, at: number): NodeReport => makeReportOf(node, { at })
 
 /** What a stream has given so far, as `node@time`. */
 function follow(redis: TestRedis): string[] {

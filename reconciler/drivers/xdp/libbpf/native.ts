@@ -102,7 +102,10 @@ export function loadLibc(): Libc {
   return libc
 }
 
-/** Runs a call that may wait (for readers of a map, for the verifier) on another thread. */
+/**
+ * Runs a call that may wait (for readers of a map, for the verifier) on another thread. koffi holds no reference to what
+ * it is given: the callback's scope keeps `args`, and so their memory, until the call is done.
+ */
 export function callAside<Result>(call: KoffiFunc<(...args: unknown[]) => Result>, ...args: unknown[]) {
   return new Promise<Result>((resolve, reject) => {
     call.async(...args, (error: unknown, result: Result) => (error ? reject(error) : resolve(result)))

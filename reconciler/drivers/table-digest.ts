@@ -61,19 +61,27 @@ export function createTableDigest(): TableDigest {
 }
 
 /** Of a table that is looked at once. */
-export const digestTable = (rows: Table<object>): Digest => createTableDigest()(rows)
+export function digestTable(rows: Table<object>): Digest {
+  const lines = new Map<number, string[]>()
+  for (const [key, row] of Object.entries(rows)) {
+    const bucket = bucketOf(key)
+    const line = lineOf(key, digestRow(row))
+    lines.set(bucket, [...(lines.get(bucket) ?? []), line])
+  }
+  return digestBuckets(
+    Array.from({ length: BUCKETS }, (_, n) => ({ digest: digestLines(lines.get(n) ?? []) })),
+  )
+}
 
-const digestBuckets = (buckets: readonly Bucket[]): Digest =>
+const digestBuckets = (buckets: readonly Pick<Bucket, 'digest'>[]): Digest =>
   sha256(buckets.map(({ digest }) => digest).join())
 
 const digestBucket = ({ rows }: Bucket): Digest =>
-  rows.size === 0
-    ? ''
-    : sha256(
-        Array.from(rows, ([key, digest]) => `${digest} ${key}\n`)
-          .sort()
-          .join(''),
-      )
+  digestLines(Array.from(rows, ([key, digest]) => lineOf(key, digest)))
+
+const lineOf = (key: RowKey, digest: Digest): string => `${digest} ${key}\n`
+
+const digestLines = (lines: string[]): Digest => (lines.length === 0 ? '' : sha256(lines.sort().join('')))
 
 /** Many drivers of simulated nodes hold the same rows. */
 const rowDigests = new WeakMap<object, Digest>()

@@ -13,14 +13,14 @@ import type { Edit } from '../../schemas/edit.ts'
 import type { RowBackend, XdpRow, XdpServiceRow } from '../../schemas/node-state.ts'
 import { buildObjects, objectFile } from '../bpf/balancer.ts'
 import { keyOfRow, serviceRow, settingsRow } from '../drivers/xdp-tables.ts'
+import { watchTurns } from './watch-turns.ts'
 
 /**
  * `node load-xdp-process.ts POOLS CHANGES`: 1,000 services of 100 backends each, of that many pools, put into the
  * kernel from nothing; then, one after the other, a backend is added to one of them. Prints JSON: `load`, ms, and its
  * `cpu` time; `kernel`, MiB of all maps but the flow table; `adds`, ms of each until it was read back, and `addCpu`,
- * CPU time of one; `loading` and `adding`, ms that the event loop was kept at most, and `loadingCpu` and `addingCpu`,
- * the CPU time of the longest of its turns, which on a busy machine says more. In a network namespace and a BPF file
- * system of its own.
+ * CPU time of one; `loading` and `adding`, ms that the event loop was kept at most, and `loadingTurn` and `addingTurn`,
+ * its longest turns. In a network namespace and a BPF file system of its own.
  */
 const SERVICES = 1000
 const BACKENDS = 100
@@ -64,7 +64,7 @@ try {
   const { user, system } = process.cpuUsage(cpuBefore)
   await driver.observe()
   const loading = delay.max / 1e6
-  const loadingCpu = turns.longest()
+  const loadingTurn = turns.longest()
 
   delay.reset()
   const cpuAdding = process.cpuUsage()
@@ -80,7 +80,7 @@ try {
     if (found?.kind !== 'service' || found.backends.length !== BACKENDS + 1) throw new Error('not there')
   }
   const adding = delay.max / 1e6
-  const addingCpu = turns.longest()
+  const addingTurn = turns.longest()
   turns.end()
   const used = process.cpuUsage(cpuAdding)
   console.log(
@@ -88,43 +88,17 @@ try {
       load,
       cpu: (user + system) / 1000,
       loading,
-      loadingCpu,
+      loadingTurn,
       adds,
       addCpu: (used.user + used.system) / 1000 / Math.max(1, changes),
       adding,
-      addingCpu,
+      addingTurn,
       kernel: await kernelMemory(),
     }),
   )
 } finally {
   unmountFileSystem(bpffs)
   rmSync(directory, { recursive: true })
-}
-
-/** CPU time of this thread, ms, from one timer to the next: what ran in between kept all others. */
-function watchTurns() {
-  const cpu = (): number => {
-    const { user, system } = process.threadCpuUsage()
-    return (user + system) / 1000
-  }
-  let last = cpu()
-  let most = 0
-  const look = (): void => {
-    const now = cpu()
-    most = Math.max(most, now - last)
-    last = now
-  }
-  const timer = setInterval(look, 1)
-  return {
-    /** Since the last time that it was asked for. */
-    longest: (): number => {
-      look()
-      const longest = most
-      most = 0
-      return longest
-    },
-    end: () => clearInterval(timer),
-  }
 }
 
 /** MiB, as the kernel accounts for them. */

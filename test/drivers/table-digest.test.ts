@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { createTableDigest } from '../../reconciler/drivers/table-digest.ts'
+import { createTableDigest, digestTable } from '../../reconciler/drivers/table-digest.ts'
 
 const table = fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd', 'service/1', 'service/2'), fc.nat(3))
 
@@ -20,6 +20,7 @@ test('the digest of a table says whether its rows are the same, whatever was loo
         const entries = rowsOf(values, shared)
         const found = digest(Object.fromEntries(turned ? entries.toReversed() : entries))
         assert.equal(found, createTableDigest()(Object.fromEntries(rowsOf(values, false))))
+        assert.equal(found, digestTable(Object.fromEntries(rowsOf(values, false))))
         return found
       })
       const texts = looks.map(([values]) => JSON.stringify(Object.entries(values).sort()))

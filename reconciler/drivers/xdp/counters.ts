@@ -5,7 +5,7 @@ import { FlowState, isLive, scanFlows } from './flow-table.ts'
 import { knowServices } from './known-services.ts'
 import { type Member, reasons } from './layout.ts'
 import { countPossibleCpus } from './libbpf/features.ts'
-import { readCounters, readCpuCounters, readManyCounters } from './member-counters.ts'
+import { readCpuCounters, readManyCounters } from './member-counters.ts'
 import { membersIn } from './members.ts'
 import type { NodePins } from './node-pins.ts'
 import type { KnownRing, RingStore } from './ring-store.ts'
@@ -69,22 +69,36 @@ function lastCounter(known: ReadonlyMap<RowKey, KnownRing>): number {
   return last
 }
 
+/** What each CPU counted, by reason. */
+export type CpuReasons = ReadonlyMap<string, readonly (readonly number[])[]>
+
+/** In one read. */
+export const readCpuReasons = ({ maps }: Dataplane): CpuReasons =>
+  new Map(
+    readCpuCounters(maps.reason_counters).flatMap((cpus, index) =>
+      reasons[index] === undefined ? [] : [[reasons[index], cpus] as const],
+    ),
+  )
+
 /** By reason, those that were counted at all. */
-export function readReasons({ maps }: Dataplane): Record<string, { packets: number; bytes: number }> {
-  const counted = reasons.flatMap((reason, index) => {
-    const [packets = 0, bytes = 0] = readCounters(maps.reason_counters, index) ?? []
-    return packets === 0 ? [] : [[reason, { packets, bytes }] as const]
+export function sumReasons(counted: CpuReasons): Record<string, { packets: number; bytes: number }> {
+  const sums = Array.from(counted, ([reason, cpus]) => {
+    const sum = { packets: 0, bytes: 0 }
+    for (const [packets = 0, bytes = 0] of cpus) {
+      sum.packets += packets
+      sum.bytes += bytes
+    }
+    return [reason, sum] as const
   })
-  return Object.fromEntries(counted)
+  return Object.fromEntries(sums.filter(([, { packets }]) => packets > 0))
 }
 
 /** Packets that each CPU sent to a backend. */
-export function readCpuPackets({ maps: { reason_counters } }: Dataplane): number[] {
+export function sumCpuPackets(counted: CpuReasons): number[] {
   const packets = Array<number>(countPossibleCpus()).fill(0)
-  for (const [index, reason] of reasons.entries()) {
+  for (const [reason, cpus] of counted) {
     if (!reason.startsWith('forwarded_')) continue
-    for (const [cpu, [counted = 0]] of readCpuCounters(reason_counters, index).entries())
-      packets[cpu]! += counted
+    for (const [cpu, [sent = 0]] of cpus.entries()) packets[cpu]! += sent
   }
   return packets
 }

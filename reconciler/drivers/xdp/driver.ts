@@ -13,7 +13,7 @@ import { createTableDigest, digestRow, digestTable } from '../table-digest.ts'
 import { createTurns } from '../turns.ts'
 import { applyXdp } from './apply.ts'
 import { createBreather } from './breather.ts'
-import { readReasons, readXdpCounters, type XdpCounters } from './counters.ts'
+import { readCpuReasons, readXdpCounters, sumReasons, type XdpCounters } from './counters.ts'
 import { openDataplane } from './dataplane.ts'
 import { fingerprintXdp } from './fingerprint.ts'
 import { findMissingFeature } from './libbpf/features.ts'
@@ -124,7 +124,7 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
     // Not in turn: a report does not wait for a walk through the flow table.
     async countTraffic() {
       using dataplane = openDataplane(context.pins)
-      return dataplane === undefined ? null : trafficOf(readReasons(dataplane))
+      return dataplane === undefined ? null : trafficOf(sumReasons(readCpuReasons(dataplane)))
     },
     async *watch(signal) {
       const changes = [watchNetwork(['link'], signal), watchAttachments(context.pins, signal)]

@@ -2,7 +2,7 @@ import type { Breathe } from './breather.ts'
 import type { OpenMap } from './dataplane.ts'
 import { encodeIndex, encodeIndexes, structs } from './layout.ts'
 import { countPossibleCpus } from './libbpf/features.ts'
-import { lookupEntry, readChunks, updateEntries } from './libbpf/maps.ts'
+import { lookupEntry, readChunks, readFew, updateEntries } from './libbpf/maps.ts'
 
 /** Per-CPU values are large on a large machine; that many at a time. */
 const CHUNK = 1024
@@ -20,13 +20,15 @@ export function readCounters({ fd, info }: OpenMap, index: number): number[] | u
   return sums
 }
 
-/** The same of every CPU. */
-export function readCpuCounters({ fd, info }: OpenMap, index: number): number[][] {
-  const value = Buffer.alloc(valueBytes(info.valueSize))
-  lookupEntry(fd, encodeIndex(index), value)
-  return Array.from({ length: value.length / info.valueSize }, (_, cpu) =>
-    Array.from({ length: info.valueSize / 8 }, (_, field) =>
-      Number(value.readBigUInt64LE(cpu * info.valueSize + 8 * field)),
+/** Of every entry of a small map what each CPU counted: entry, CPU, field. */
+export function readCpuCounters({ fd, info }: OpenMap): number[][][] {
+  const bytes = valueBytes(info.valueSize)
+  const { count, values } = readFew(fd, info, bytes)
+  return Array.from({ length: count }, (_, entry) =>
+    Array.from({ length: bytes / info.valueSize }, (_, cpu) =>
+      Array.from({ length: info.valueSize / 8 }, (_, field) =>
+        Number(values.readBigUInt64LE(entry * bytes + cpu * info.valueSize + 8 * field)),
+      ),
     ),
   )
 }

@@ -7,7 +7,7 @@ import { type Attachment, readLinkedInterfaces } from './attachments.ts'
 import type { Breathe } from './breather.ts'
 import { sizeMaps } from './capacity.ts'
 import { completeRow } from './complete-row.ts'
-import { readCpuPackets, readReasons } from './counters.ts'
+import { readCpuReasons, sumCpuPackets, sumReasons } from './counters.ts'
 import { type Dataplane, openDataplane } from './dataplane.ts'
 import { fingerprintTables, NO_DATAPLANE } from './fingerprint.ts'
 import { knowServices } from './known-services.ts'
@@ -118,6 +118,7 @@ interface Parts {
 function describe(dataplane: Dataplane, store: RingStore, { tables, known, attachments }: Parts): Facts {
   const used = new Set([...tables.services.values()].map(({ id }) => id))
   const counts = countVips(tables.services.values())
+  const reasons = readCpuReasons(dataplane)
   return {
     interfaces: Object.fromEntries(
       attachments
@@ -129,9 +130,9 @@ function describe(dataplane: Dataplane, store: RingStore, { tables, known, attac
       capacity: capacityOf(dataplane).flows,
       entries: dataplane.maps.flows.info.maxEntries * FLOW_WAYS,
     },
-    reasons: readReasons(dataplane),
+    reasons: sumReasons(reasons),
     /** Packets that each CPU sent to a backend. */
-    cpus: readCpuPackets(dataplane),
+    cpus: sumCpuPackets(reasons),
     rings: digestRings(tables.services, known),
     /** Left by somebody else, or by a process that was killed; gone with the next change. */
     orphans: {

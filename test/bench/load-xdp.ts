@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import { type Benchmark, milliseconds } from './benchmark.ts'
+import type { LongestTurn } from './watch-turns.ts'
 
 const CHANGES = 100
 
@@ -8,11 +9,11 @@ interface Loaded {
   readonly load: number
   readonly cpu: number
   readonly loading: number
-  readonly loadingCpu: number
+  readonly loadingTurn: LongestTurn
   readonly adds: readonly number[]
   readonly addCpu: number
   readonly adding: number
-  readonly addingCpu: number
+  readonly addingTurn: LongestTurn
   readonly kernel: number
 }
 
@@ -39,7 +40,8 @@ export const loadXdpBenchmark: Benchmark = {
     const shared = await load(10)
     const distinct = await load(1000)
     const longest = [shared, distinct].flatMap(({ loading, adding }) => [loading, adding])
-    const longestCpu = [shared, distinct].flatMap(({ loadingCpu, addingCpu }) => [loadingCpu, addingCpu])
+    const turns = [shared, distinct].flatMap(({ loadingTurn, addingTurn }) => [loadingTurn, addingTurn])
+    const longestOf = (part: keyof LongestTurn) => turns.map(turn => turn[part])
     return [
       milliseconds('load_1000_shared', [shared.load], 0.5),
       milliseconds('load_1000_distinct', [distinct.load], 0.5),
@@ -50,7 +52,10 @@ export const loadXdpBenchmark: Benchmark = {
       milliseconds('add_backend_p99', distinct.adds, 0.99),
       milliseconds('add_backend_cpu', [distinct.addCpu], 0.5),
       milliseconds('event_loop_longest', longest, 1),
-      milliseconds('event_loop_longest_cpu', longestCpu, 1),
+      milliseconds('event_loop_longest_cpu', longestOf('cpu'), 1),
+      milliseconds('event_loop_longest_own', longestOf('own'), 1),
+      milliseconds('event_loop_longest_collection', longestOf('collection'), 1),
+      milliseconds('event_loop_adding_own', [shared.addingTurn.own, distinct.addingTurn.own], 1),
     ]
   },
 }

@@ -32,8 +32,14 @@ export async function allocate(
   { tables, known, forMembers, numbers, breathe }: Holdings,
 ): Promise<Allocation> {
   const { services, member_counters } = dataplane.maps
-  const usedServices = new Uint8Array(services.info.maxEntries)
-  for (const { id } of tables.services.values()) usedServices[id] = 1
+  let used: Uint8Array | undefined
+  /** Only for who has new services. */
+  const usedServices = (): Uint8Array => {
+    if (used !== undefined) return used
+    used = new Uint8Array(services.info.maxEntries)
+    for (const { id } of tables.services.values()) used[id] = 1
+    return used
+  }
   if (forMembers) await numbers.follow(known, member_counters.info.maxEntries, breathe)
   const control = readControl(dataplane)
   let nextService = 0
@@ -43,8 +49,8 @@ export async function allocate(
 
   return {
     takeService() {
-      const service = usedServices.indexOf(0, nextService)
-      if (service === -1) throw exceeded('services', usedServices.length)
+      const service = usedServices().indexOf(0, nextService)
+      if (service === -1) throw exceeded('services', services.info.maxEntries)
       nextService = service + 1
       return service
     },

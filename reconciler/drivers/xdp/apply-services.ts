@@ -45,7 +45,10 @@ export async function putServices(
   const failures: Failures = new Map()
   const { dataplane, numbers, breathe } = context
   // Numbers of lists that nobody names may be taken all the same.
-  const tables = await readTables(dataplane, rows.some(({ quic }) => quic !== undefined) ? null : context)
+  const tables = await readTables(dataplane, {
+    breathe,
+    reader: rows.some(({ quic }) => quic !== undefined) ? null : context,
+  })
   const known = await knowServices(context, tables)
   const forMembers = rows.some(row => hasNewMembers(row, known.get(serviceRowKey(row))))
   const allocation = await allocate(dataplane, { tables, known, forMembers, numbers, breathe })
@@ -56,7 +59,7 @@ export async function putServices(
     tables,
     allocation,
     features: createFeatureWriter(context, tables),
-    services: new Map(tables.services),
+    added: new Map(),
   }
   for (let from = 0; from < rows.length; from += BATCH) {
     const batch = rows.slice(from, from + BATCH)
@@ -77,20 +80,26 @@ export async function putServices(
  */
 async function afterwards(
   context: ServiceContext,
-  { tables, services }: Present,
+  { tables, added }: Present,
   failures: Failures,
 ): Promise<Tables> {
   const hasLists = tables.accessLists.size + tables.serverIds.size > 0
-  if (!hasLists && failures.size === 0) return { ...tables, services }
-  return readTables(context.dataplane, tables.serverIds.size > 0 ? null : context)
+  if (!hasLists && failures.size === 0)
+    return added.size === 0 ? tables : { ...tables, services: new Map([...tables.services, ...added]) }
+  const reader = tables.serverIds.size > 0 ? null : context
+  return readTables(context.dataplane, { breathe: context.breathe, reader })
 }
 
 /** Takes services away; what is gone already is no failure. */
 export async function dropServices(context: ServiceContext, keys: readonly RowKey[]): Promise<void> {
-  await settleTables(context, await readTables(context.dataplane, context), {
-    put: new Set(),
-    gone: new Set(keys),
-  })
+  await settleTables(
+    context,
+    await readTables(context.dataplane, { breathe: context.breathe, reader: context }),
+    {
+      put: new Set(),
+      gone: new Set(keys),
+    },
+  )
 }
 
 function hasNewMembers({ backends }: XdpServiceRow, ring: KnownRing | undefined): boolean {
@@ -104,8 +113,8 @@ interface Present {
   readonly allocation: Allocation
   readonly features: FeatureWriter
   readonly maker: SlotsMaker
-  /** Those of `tables`, and what was added since. */
-  readonly services: Map<RowKey, ServiceEntry>
+  /** What is not in `tables`. */
+  readonly added: Map<RowKey, ServiceEntry>
 }
 
 interface PreparedRing {
@@ -125,7 +134,7 @@ async function putBatch(
 ): Promise<Failures> {
   const failures: Failures = new Map()
   const prepared: PreparedRing[] = []
-  const buffers = Array.from({ length: RINGS_IN_FLIGHT }, () => Buffer.alloc(structs.ring.size))
+  const buffers: Buffer<ArrayBuffer>[] = []
   const writing: Promise<void>[] = []
   const prepare = async (row: XdpServiceRow, buffer: Buffer<ArrayBuffer>): Promise<void> => {
     try {
@@ -141,6 +150,7 @@ async function putBatch(
       if (context.signal.aborted) break
       // Who had the buffer before is through with it.
       await writing[place - RINGS_IN_FLIGHT]
+      buffers[place % RINGS_IN_FLIGHT] ??= Buffer.alloc(structs.ring.size)
       const writes = prepare(row, buffers[place % RINGS_IN_FLIGHT]!)
       // Looked at below, in its turn.
       writes.catch(() => {})
@@ -154,14 +164,17 @@ async function putBatch(
     for (const { rowKey } of prepared) failures.set(rowKey, error)
   } finally {
     await Promise.allSettled(writing)
-    for (const { map } of prepared) map.close()
+    for (const { map } of prepared) {
+      await context.breathe()
+      map.close()
+    }
   }
   return failures
 }
 
 /** `buffer`: what the ring is written from. */
 async function prepareRing(
-  { store }: ServiceContext,
+  { store, breathe }: ServiceContext,
   { tables, known, allocation, features, maker }: Present,
   { row, buffer }: { row: XdpServiceRow; buffer: Buffer<ArrayBuffer> },
 ): Promise<PreparedRing> {
@@ -182,6 +195,7 @@ async function prepareRing(
   }
   const service = id ?? allocation.takeService()
   const slots = await store.slotsOf(members, maker)
+  await breathe()
   const map = await createRingMap(encodeRing({ ...fields, slots }, buffer))
   const leaves = before !== undefined && isLeft(before, fields)
   return { row, rowKey, id: service, isNew: id === undefined, map, leaves }
@@ -202,7 +216,7 @@ type Named = Pick<KnownRing, 'access' | 'quic' | 'members'>
 
 async function installRings(
   { maps }: Dataplane,
-  { allocation, features, services }: Present,
+  { allocation, features, tables, added }: Present,
   prepared: readonly PreparedRing[],
 ): Promise<void> {
   await allocation.commit()
@@ -219,8 +233,9 @@ async function installRings(
       .filter(({ row }) => row.endPort === undefined)
       .map(({ row, id }) => [encodeServiceKey(row), encodeIndex(id)]),
   )
-  for (const { row, rowKey, id } of fresh) services.set(rowKey, { key: row, id })
+  for (const { row, rowKey, id } of fresh) added.set(rowKey, { key: row, id })
   if (fresh.some(({ row }) => row.endPort !== undefined)) {
+    const services = new Map([...tables.services, ...added])
     await writeEntries(maps.port_ranges, [...encodePortRanges(services.values()).values()])
   }
 }

@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises'
  */
 export type Breathe = () => Promise<void>
 
-const SLICE_MS = 3
+const SLICE_MS = 1
 
 export function createBreather(): Breathe {
   let since = performance.now()

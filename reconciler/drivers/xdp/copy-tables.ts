@@ -18,7 +18,8 @@ import { countVips, readTables, type ServiceEntry } from './tables.ts'
  * stay, so flows stay.
  */
 export async function copyTables(from: Dataplane, to: Dataplane): Promise<void> {
-  const tables = await readTables(from)
+  const breathe = createBreather()
+  const tables = await readTables(from, { breathe })
   const services = [...tables.services.values()].filter(({ id }) => tables.rings.has(id))
   refuseTooMany('services', services.length, to.maps.services.info.maxEntries)
   const counters: number[] = []
@@ -28,7 +29,6 @@ export async function copyTables(from: Dataplane, to: Dataplane): Promise<void> 
   })
   const rings: Descriptor[] = []
   const copied: ServiceEntry[] = []
-  const breathe = createBreather()
   try {
     for (const { key, id } of services) {
       await breathe()

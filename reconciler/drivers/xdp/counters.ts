@@ -38,7 +38,10 @@ export interface CountersContext {
 export async function readXdpCounters(context: CountersContext): Promise<XdpCounters> {
   using dataplane = openDataplane(context.pins)
   if (dataplane === undefined) return { services: {}, liveFlows: 0 }
-  const known = await knowServices(context, await readTables(dataplane, context))
+  const known = await knowServices(
+    context,
+    await readTables(dataplane, { breathe: context.breathe, reader: context }),
+  )
   const { connections: open, liveFlows } = await countConnections(dataplane, known, context.breathe)
   const { fields, sums } = await readManyCounters(
     dataplane.maps.member_counters,

@@ -12,7 +12,8 @@ import type { Capabilities, Driver } from '../driver.ts'
 import { createTableDigest, digestRow, digestTable } from '../table-digest.ts'
 import { createTurns } from '../turns.ts'
 import { applyXdp } from './apply.ts'
-import { createBreather } from './breather.ts'
+import { type Breathe, createBreather } from './breather.ts'
+import { changedSince } from './changed-map.ts'
 import { readCpuReasons, readXdpCounters, sumReasons, type XdpCounters } from './counters.ts'
 import { openDataplane } from './dataplane.ts'
 import { fingerprintXdp } from './fingerprint.ts'
@@ -22,7 +23,8 @@ import { followNextHops } from './next-hops/follow-next-hops.ts'
 import { keepNextHops } from './next-hops/keep-next-hops.ts'
 import { nodePins } from './node-pins.ts'
 import { createNumbersInUse } from './numbers-in-use.ts'
-import { observeXdp } from './observe.ts'
+import { createObserver, observeXdp } from './observe.ts'
+import type { ServiceRows } from './observe-services.ts'
 import { createObjectReader } from './program-object.ts'
 import { createRingStore } from './ring-store.ts'
 import { trafficOf } from './traffic-counts.ts'
@@ -75,7 +77,8 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
     readObject: createObjectReader(objectFile),
   }
   const digestRows = createTableDigest()
-  let last: LastSeen = { table: {}, rows: new Map() }
+  const observer = createObserver()
+  let last: LastSeen = { table: {}, services: new Map(), others: new Map() }
   const inTurn = createTurns()
   /** As far as was seen last: to look each second whether there is one costs more than all other looks. */
   let hasNextHops = true
@@ -93,18 +96,19 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
     observe: keys =>
       inTurn(async () => {
         const breathe = createBreather()
-        const seen = await observeXdp({ ...context, breathe })
+        const seen = await observeXdp({ ...context, breathe }, observer)
         hasNextHops ||= seen.facts.nextHops !== undefined
-        const { facts, fingerprint } = seen
-        const change = compareRows(last.rows, seen.rows)
-        for (const row of Object.values(change.put)) {
-          await breathe()
-          digestRow(row)
-        }
-        last = { table: changeTable(last.table, change), rows: seen.rows }
-        const { table, rows } = last
+        const { services, others, facts, fingerprint } = seen
+        const change = await compareSeen(last, seen, breathe)
+        last = { table: changeTable(last.table, change), services, others }
+        const { table } = last
         if (keys === undefined) return { rows: table, facts, fingerprint, digest: digestRows(table) }
-        const asked = Object.fromEntries(keys.flatMap(key => (rows.has(key) ? [[key, table[key]!]] : [])))
+        const asked = Object.fromEntries(
+          keys.flatMap(key => {
+            const row = services.get(key) ?? others.get(key)
+            return row === undefined ? [] : [[key, row]]
+          }),
+        )
         return { rows: asked, facts, fingerprint, digest: digestTable(asked) }
       }),
     fingerprint: () => inTurn(() => fingerprintXdp({ ...context, breathe: createBreather() })),
@@ -144,20 +148,34 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
 /** Rows, and the table of them that is made of the one before. */
 interface LastSeen {
   readonly table: Table<XdpRow>
-  readonly rows: ReadonlyMap<RowKey, XdpRow>
+  readonly services: ServiceRows
+  readonly others: ReadonlyMap<RowKey, XdpRow>
 }
 
-/** Rows of services are the same objects where their rings are. */
-function compareRows(
-  before: ReadonlyMap<RowKey, XdpRow>,
-  after: ReadonlyMap<RowKey, XdpRow>,
-): TableChange<XdpRow> {
+type Rows = Pick<LastSeen, 'services' | 'others'>
+
+/** In slices, also for the digests of the rows that are new. */
+async function compareSeen(before: Rows, after: Rows, breathe: Breathe): Promise<TableChange<XdpRow>> {
   const put: Record<RowKey, XdpRow> = {}
-  for (const [key, row] of after) {
-    const was = before.get(key)
-    if (row !== was && (row.kind === 'service' || !isDeepStrictEqual(row, was))) put[key] = row
+  const removed: RowKey[] = []
+  for (const key of changedSince(before.services, after.services) ??
+    new Set([...before.services.keys(), ...after.services.keys()])) {
+    await breathe()
+    const [was, row] = [before.services.get(key), after.services.get(key)]
+    if (row === undefined) removed.push(key)
+    // They are the same objects where their rings are.
+    else if (row !== was) put[key] = row
   }
-  return { put, removed: [...before.keys()].filter(key => !after.has(key)) }
+  for (const [key, row] of after.others) {
+    const was = before.others.get(key)
+    if (row !== was && !isDeepStrictEqual(row, was)) put[key] = row
+  }
+  removed.push(...[...before.others.keys()].filter(key => !after.others.has(key)))
+  for (const row of Object.values(put)) {
+    await breathe()
+    digestRow(row)
+  }
+  return { put, removed }
 }
 
 function findCapabilities({ bpffs, objectFile }: XdpDriverOptions): Capabilities {

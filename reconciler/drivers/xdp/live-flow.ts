@@ -1,4 +1,4 @@
-import type { NodeTables } from '../../../schemas/node-state.ts'
+import type { NodeTables, XdpRow } from '../../../schemas/node-state.ts'
 import { findService } from '../../ring/find-service.ts'
 import { type FleetKey, type FlowTuple, flowHash, splitFleetKey } from '../../ring/flow-hash.ts'
 import { createRingCache } from '../../ring/ring-cache.ts'
@@ -8,7 +8,7 @@ import { FlowState, findFlow } from './flow-table.ts'
 import { knowServices } from './known-services.ts'
 import { membersIn } from './members.ts'
 import { nodePins } from './node-pins.ts'
-import { observeXdp } from './observe.ts'
+import { createObserver, observeXdp } from './observe.ts'
 import { createRingStore } from './ring-store.ts'
 import { readTables } from './tables.ts'
 
@@ -39,13 +39,13 @@ export async function readLiveFlow(
   if (dataplane?.config === undefined) return null
   const store = createRingStore(createRingCache(RINGS_KEPT))
   const context = { pins, store, breathe: createBreather(), readObject: () => undefined }
-  const { rows } = await observeXdp(context)
+  const { services, others } = await observeXdp(context, createObserver())
   const fleetKey = splitFleetKey(dataplane.config.fleetKey)
-  const live = { rows: Object.fromEntries(rows), fleetKey }
+  const live = { rows: Object.fromEntries<XdpRow>([...services, ...others]), fleetKey }
   const found = findFlow(dataplane, flowHash(fleetKey, tuple), readControl(dataplane).bucketKey)
   if (found === undefined) return { ...live, entry: null }
 
-  const known = await knowServices(context, await readTables(dataplane))
+  const known = await knowServices(context, await readTables(dataplane, context))
   const service = findService(live.rows, tuple)
   const ring = service === null ? undefined : known.get(service.key)
   const { index, generation } = found

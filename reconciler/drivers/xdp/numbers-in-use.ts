@@ -1,5 +1,6 @@
 import type { RowKey } from '../../../schemas/node-state.ts'
 import type { Breathe } from './breather.ts'
+import { changedSince } from './changed-map.ts'
 import type { KnownRing } from './ring-store.ts'
 
 /** Counters and generations that members of rings have. */
@@ -41,15 +42,12 @@ export function createNumbersInUse(): NumbersInUse {
       }
       const before = rings
       rings = known
-      for (const [rowKey, ring] of before) {
-        if (known.get(rowKey) === ring) continue
+      for (const rowKey of changedSince(before, known) ?? new Set([...before.keys(), ...known.keys()])) {
+        const [was, ring] = [before.get(rowKey), known.get(rowKey)]
+        if (was === ring) continue
         await breathe()
-        count(ring, -1)
-      }
-      for (const [rowKey, ring] of known) {
-        if (before.get(rowKey) === ring) continue
-        await breathe()
-        count(ring, 1)
+        if (was !== undefined) count(was, -1)
+        if (ring !== undefined) count(ring, 1)
       }
     },
     freeCounter(from) {

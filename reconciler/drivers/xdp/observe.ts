@@ -1,30 +1,24 @@
-import { sha256 } from '../../../schemas/digest.ts'
-import type { RowKey, XdpRow, XdpServiceRow, XdpSettingsRow } from '../../../schemas/node-state.ts'
+import type { RowKey, XdpRow, XdpSettingsRow } from '../../../schemas/node-state.ts'
 import type { Facts } from '../../../schemas/report.ts'
 import type { Digest } from '../../../schemas/want.ts'
 import { fleetKeyFingerprint } from '../../ring/flow-hash.ts'
 import { type Attachment, readLinkedInterfaces } from './attachments.ts'
 import type { Breathe } from './breather.ts'
 import { sizeMaps } from './capacity.ts'
-import { completeRow } from './complete-row.ts'
 import { readCpuReasons, sumCpuPackets, sumReasons } from './counters.ts'
 import { type Dataplane, openDataplane } from './dataplane.ts'
+import { createRingsDigest, type DigestRings } from './digest-rings.ts'
 import { fingerprintTables, NO_DATAPLANE } from './fingerprint.ts'
-import { knowServices } from './known-services.ts'
+import { createKeyFollower } from './follow-keys.ts'
+import { type KnownServices, knowServices } from './known-services.ts'
 import { FLOW_WAYS } from './layout.ts'
 import { fitsSizes } from './load-program.ts'
 import { l2Backends, readNextHopState } from './next-hops/refresh-next-hops.ts'
 import type { NodePins } from './node-pins.ts'
+import { createServiceObserver, type ObserveServices, type ServiceRows } from './observe-services.ts'
 import { isPinned } from './pin-dataplane.ts'
-import type { KnownRing, RingStore } from './ring-store.ts'
-import {
-  countVips,
-  decodeTables,
-  findOrphanRings,
-  readRaw,
-  type ServiceEntry,
-  type Tables,
-} from './tables.ts'
+import type { RingStore } from './ring-store.ts'
+import { decodeTables, findOrphanRings, readRaw, summariseServices, type Tables } from './tables.ts'
 
 export interface ObserveContext {
   readonly pins: NodePins
@@ -34,39 +28,57 @@ export interface ObserveContext {
   readonly readObject: () => number | undefined
 }
 
+/** What is remembered from look to look. */
+export interface Observer {
+  readonly observeServices: ObserveServices
+  readonly digestRings: DigestRings
+  /** Those that are reached by link addresses. */
+  readonly followL2: (known: KnownServices) => ReadonlySet<RowKey>
+}
+
+export const createObserver = (): Observer => ({
+  observeServices: createServiceObserver(),
+  digestRings: createRingsDigest(),
+  followL2: createKeyFollower(({ row }) => row.encapsulation === 'l2'),
+})
+
 export interface Seen {
-  readonly rows: ReadonlyMap<RowKey, XdpRow>
+  readonly services: ServiceRows
+  /** Settings and interfaces. */
+  readonly others: ReadonlyMap<RowKey, XdpRow>
   readonly facts: Facts
   /** Of what was read. */
   readonly fingerprint: string
 }
 
 /** Reads back what the kernel has: nothing is taken from what was written. */
-export async function observeXdp(context: ObserveContext): Promise<Seen> {
-  const { pins, store } = context
+export async function observeXdp(context: ObserveContext, observer: Observer): Promise<Seen> {
+  const { pins, store, breathe } = context
   using dataplane = openDataplane(pins)
-  if (dataplane === undefined)
-    return { rows: new Map(), facts: { interfaces: {} }, fingerprint: NO_DATAPLANE }
+  if (dataplane === undefined) {
+    const nothing = new Map<RowKey, never>()
+    return { services: nothing, others: nothing, facts: { interfaces: {} }, fingerprint: NO_DATAPLANE }
+  }
   const raw = await readRaw(dataplane, context)
   const fingerprint = await fingerprintTables(context, dataplane, raw)
-  const tables = decodeTables(dataplane, raw)
+  const tables = await decodeTables(dataplane, raw, breathe)
   const known = await knowServices(context, tables)
-  store.keepOnly(tables.rings.values())
+  store.keepOnly(tables.rings)
 
-  const rows = new Map<RowKey, XdpRow>()
+  const others = new Map<RowKey, XdpRow>()
   const settings = observeSettings(context, dataplane)
-  if (settings !== undefined) rows.set('settings', settings)
+  if (settings !== undefined) others.set('settings', settings)
   const attachments = readLinkedInterfaces(pins, dataplane)
-  for (const { row } of attachments) rows.set(`interface/${row.name}`, row)
-  for (const [rowKey, entry] of tables.services) {
-    rows.set(rowKey, observeService(entry, known.get(rowKey), tables))
-  }
-  const l2 = l2Backends(known)
+  for (const { row } of attachments) others.set(`interface/${row.name}`, row)
+  const services = await observer.observeServices(tables, known, breathe)
+  const l2 = l2Backends(known, observer.followL2(known))
+  const rings = await observer.digestRings(tables.services, known, breathe)
   return {
-    rows,
+    services,
+    others,
     fingerprint,
     facts: {
-      ...describe(dataplane, store, { tables, known, attachments }),
+      ...describe(dataplane, store, { tables, rings, attachments }),
       ...(l2.size > 0 && { nextHops: { ...(await readNextHopState(dataplane, l2)) } }),
     },
   }
@@ -96,28 +108,15 @@ const capacityOf = ({ maps }: Dataplane): XdpSettingsRow['capacity'] => ({
   members: Math.floor(maps.member_counters.info.maxEntries / 2),
 })
 
-/**
- * A service that is not whole has a ring of 0 slots: one without a ring, or whose VIP is missing. How many
- * services a VIP is said to have moves no packet, and is put right with the next change.
- */
-function observeService({ key }: ServiceEntry, ring: KnownRing | undefined, tables: Tables): XdpServiceRow {
-  if (ring === undefined) {
-    const none = { slots: 0, differing: 0 }
-    return { kind: 'service', ...key, encapsulation: 'ipip', ring: none, idleTimeout: 1, backends: [] }
-  }
-  const row = completeRow(ring, tables)
-  return tables.vips.has(key.vip) ? row : { ...row, ring: { ...row.ring, slots: 0 } }
-}
-
 interface Parts {
   readonly tables: Tables
-  readonly known: ReadonlyMap<RowKey, KnownRing>
+  /** Of the rings of all services. */
+  readonly rings: Digest
   readonly attachments: readonly Attachment[]
 }
 
-function describe(dataplane: Dataplane, store: RingStore, { tables, known, attachments }: Parts): Facts {
-  const used = new Set([...tables.services.values()].map(({ id }) => id))
-  const counts = countVips(tables.services.values())
+function describe(dataplane: Dataplane, store: RingStore, { tables, rings, attachments }: Parts): Facts {
+  const { used, counts } = summariseServices(tables.services)
   const reasons = readCpuReasons(dataplane)
   return {
     interfaces: Object.fromEntries(
@@ -133,7 +132,7 @@ function describe(dataplane: Dataplane, store: RingStore, { tables, known, attac
     reasons: sumReasons(reasons),
     /** Packets that each CPU sent to a backend. */
     cpus: sumCpuPackets(reasons),
-    rings: digestRings(tables.services, known),
+    rings,
     /** Left by somebody else, or by a process that was killed; gone with the next change. */
     orphans: {
       services: tables.aliens.length,
@@ -141,23 +140,4 @@ function describe(dataplane: Dataplane, store: RingStore, { tables, known, attac
       rings: findOrphanRings(tables, used, store).length,
     },
   }
-}
-
-/** Equal on two nodes that choose the same backends for every service. */
-function digestRings(services: Tables['services'], known: ReadonlyMap<RowKey, KnownRing>): Digest {
-  const lines: string[] = []
-  for (const rowKey of inOrder(services)) {
-    const ring = known.get(rowKey)
-    if (ring !== undefined) lines.push(`${rowKey} ${ring.digest}\n`)
-  }
-  return sha256(lines.join(''))
-}
-
-const orders = new WeakMap<Tables['services'], readonly RowKey[]>()
-
-/** The order of the lines of `digestRings`: as no key is the beginning of another one, that of keys. */
-function inOrder(services: Tables['services']): readonly RowKey[] {
-  const known = orders.get(services) ?? [...services.keys()].sort()
-  orders.set(services, known)
-  return known
 }

@@ -6,6 +6,7 @@ import { compareIdentities } from '../../ring/identity.ts'
 import { type RingBackend, SLOT_NONE } from '../../ring/maglev.ts'
 import type { BuildRing } from '../../ring/ring-cache.ts'
 import { ringDigest } from '../../ring/ring-digest.ts'
+import { changedSince } from './changed-map.ts'
 import { decodeRing, encodeIndex, isBlankRing, type Ring, structs } from './layout.ts'
 import type { Descriptor } from './libbpf/descriptor.ts'
 import { isFrozen, openMapById, readMapInfo } from './libbpf/info.ts'
@@ -38,8 +39,8 @@ export interface RingStore {
   isFinal(mapId: number): boolean
   /** A digest of what may have changed though its map is the same; '' for a frozen one. */
   readLoose(mapId: number): string
-  /** Forgets all others. */
-  keepOnly(mapIds: Iterable<number>): void
+  /** Forgets all but the rings of these ids, each in its map. */
+  keepOnly(rings: ReadonlyMap<number, number>): void
   /** The slots that Maglev gives to members, as indexes into them. Shared: never write to it. */
   slotsOf(members: Ring['members'], maker: SlotsMaker): Promise<Uint16Array>
   /** Here and now; remembered among the rings used last. */
@@ -60,6 +61,7 @@ export function createRingStore(ringOf: BuildRing): RingStore {
 
   /** Those of `frozen` that name server ids. */
   const withServerIds = new Set<number>()
+  let keptLast: ReadonlyMap<number, number> | undefined
   /** Ids of maps that nobody can write any more, whether their content was read or not. */
   const finals = new Set<number>()
 
@@ -158,11 +160,15 @@ export function createRingStore(ringOf: BuildRing): RingStore {
       using map = openRing(mapId)
       return map === undefined || lookIfFinal(mapId, map) ? '' : sha256(look(map))
     },
-    keepOnly(mapIds) {
-      const kept = new Set(mapIds)
+    keepOnly(rings) {
+      const changed = changedSince(keptLast, rings)
+      const kept = new Set(changed === null ? rings.values() : [])
+      // Of a map that is in more places than one it is found out again.
+      const gone = changed === null ? null : [...changed].map(id => keptLast?.get(id) ?? 0)
       for (const ids of [frozen, finals, withServerIds]) {
-        for (const mapId of ids.keys()) if (!kept.has(mapId)) ids.delete(mapId)
+        for (const mapId of gone ?? ids.keys()) if (!kept.has(mapId)) ids.delete(mapId)
       }
+      keptLast = rings
     },
     slotsOf,
     makeSlots,

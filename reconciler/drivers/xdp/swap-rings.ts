@@ -12,6 +12,8 @@ export interface Swap {
   readonly map: Descriptor
 }
 
+/** Of more of them, to look whether they are there takes as long as the readers. */
+const LOOKED_FOR = 16
 /** The other thread takes the kernel's way in less than it takes a timer to fire; then it may be that it has no CPU. */
 const LOOKS_AT_ONCE = 100
 const LOOK_AGAIN_MS = 1
@@ -19,7 +21,7 @@ const LOOK_AGAIN_MS = 1
 /**
  * Puts rings in their places, all by one call. The kernel swaps them at once and then keeps the caller until no packet is
  * on its way that has seen an old one, 8 to 24 ms. With `waitsForReaders` this ends only then: what an old ring alone
- * names may be given to others. Else nobody needs that, and it ends when the new ones are there to be read.
+ * names may be given to others. Else nobody needs that, and for a few it ends when the new ones are there to be read.
  */
 export async function swapRings(
   rings: OpenMap,
@@ -31,7 +33,7 @@ export async function swapRings(
     rings,
     swaps.map(({ id, map }) => [encodeIndex(id), encodeIndex(map.fd)]),
   )
-  if (waitsForReaders) return written
+  if (waitsForReaders || swaps.length > LOOKED_FOR) return written
   const seen = waitUntilRead(rings, swaps)
   await Promise.race([written, seen.done]).finally(seen.stop)
 }

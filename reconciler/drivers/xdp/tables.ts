@@ -1,7 +1,8 @@
 import { addressToBytes } from '../../../schemas/address.ts'
 import type { RowKey } from '../../../schemas/node-state.ts'
 import { accessCodec } from './access-lists.ts'
-import type { Breathe } from './breather.ts'
+import { type Breathe, createBreather } from './breather.ts'
+import { changeMap } from './changed-map.ts'
 import type { Dataplane, OpenMap } from './dataplane.ts'
 import { createDecodeOnce } from './decode-once.ts'
 import {
@@ -97,20 +98,32 @@ async function mayNameServerIds(
   return false
 }
 
+interface Readers {
+  readonly reader?: RingReader | null
+  readonly breathe?: Breathe
+}
+
 /** All of them, or with a reader of rings as `readRaw` has it. */
 export const readTables = async (
   dataplane: Pick<Dataplane, 'maps'>,
-  reader: RingReader | null = null,
-): Promise<Tables> => decodeTables(dataplane, await readRaw(dataplane, reader))
+  { reader = null, breathe = createBreather() }: Readers = {},
+): Promise<Tables> => decodeTables(dataplane, await readRaw(dataplane, reader), breathe)
 
-export function decodeTables({ maps }: Pick<Dataplane, 'maps'>, raw: RawTables): Tables {
-  const ported = portedOnce(maps.services.info.id, raw.services, () => decodeServices(raw.services))
+export async function decodeTables(
+  { maps }: Pick<Dataplane, 'maps'>,
+  raw: RawTables,
+  breathe: Breathe,
+): Promise<Tables> {
+  const ported = await portedOnce(maps.services.info.id, raw.services, () =>
+    decodeServices(raw.services, breathe),
+  )
   const ranged = rangedOnce(maps.port_ranges.info.id, raw.port_ranges, () => decodeRanges(raw.port_ranges))
+  await breathe()
   return {
     services: joinOnce(ported.entries, ranged.entries),
     aliens: ported.aliens,
     vips: vipsOnce(maps.vips.info.id, raw.vips, () => decodeVips(raw.vips)),
-    rings: decodeRings(raw.rings),
+    rings: decodeRings(maps.rings.info.id, raw.rings),
     ranges: ranged.ranges,
     accessLists: decodeLists(maps, accessCodec, raw.access_prefixes),
     serverIds: decodeLists(maps, quicCodec, raw.quic_servers),
@@ -129,14 +142,16 @@ interface Ranged {
   readonly ranges: Tables['ranges']
 }
 
-const portedOnce = createDecodeOnce<Ported>()
+const portedOnce = createDecodeOnce<Promise<Ported>>()
 const rangedOnce = createDecodeOnce<Ranged>()
 const vipsOnce = createDecodeOnce<Tables['vips']>()
 
-function decodeServices(services: Entries): Ported {
+/** In slices: to read a thousand keys for the first time takes ten milliseconds. */
+async function decodeServices(services: Entries, breathe: Breathe): Promise<Ported> {
   const entries = new Map<RowKey, ServiceEntry>()
   const aliens: Buffer[] = []
   for (const [bytes, value] of eachEntry(services, structs.service_key.size)) {
+    await breathe()
     const known = readServiceKey(bytes)
     if (known === undefined) aliens.push(bytes)
     else entries.set(known.rowKey, { key: known.key, id: value })
@@ -171,10 +186,38 @@ function joinOnce(ported: ServiceEntries, ranged: ServiceEntries): ServiceEntrie
 const decodeVips = (vips: Entries): Tables['vips'] =>
   new Map(Array.from(eachEntry(vips, 16), ([vip, count]) => [readAddress(vip, 0), count]))
 
-function decodeRings({ count, keys, values }: Entries): Tables['rings'] {
-  const rings = new Map<number, number>()
-  for (let i = 0; i < count; i++) rings.set(keys.readUInt32LE(4 * i), values.readUInt32LE(4 * i))
+interface DecodedRings {
+  readonly entries: Entries
+  readonly rings: Tables['rings']
+}
+
+/** The last ones by the map that they are of. */
+const decodedRings = new Map<number, DecodedRings>()
+const RINGS_KEPT = 16
+
+/** The same for the same, and made of the last ones where the same services have other rings. */
+function decodeRings(mapId: number, entries: Entries): Tables['rings'] {
+  const last = decodedRings.get(mapId)
+  const rings = last?.entries.keys.equals(entries.keys)
+    ? changeMap(last.rings, otherRings(last.entries, entries))
+    : new Map(eachRing(entries))
+  if (last === undefined && decodedRings.size >= RINGS_KEPT) decodedRings.clear()
+  decodedRings.set(mapId, { entries, rings })
   return rings
+}
+
+function* eachRing({ count, keys, values }: Entries): Generator<[id: number, mapId: number]> {
+  for (let i = 0; i < count; i++) yield [keys.readUInt32LE(4 * i), values.readUInt32LE(4 * i)]
+}
+
+function otherRings(before: Entries, after: Entries): [id: number, mapId: number][] {
+  const others: [number, number][] = []
+  if (before.values.equals(after.values)) return others
+  for (let i = 0; i < after.count; i++) {
+    const mapId = after.values.readUInt32LE(4 * i)
+    if (mapId !== before.values.readUInt32LE(4 * i)) others.push([after.keys.readUInt32LE(4 * i), mapId])
+  }
+  return others
 }
 
 function readRanges({ count, keys, values }: Entries): Tables['ranges'] {
@@ -205,6 +248,30 @@ export function namedLists(
   return { access, quic }
 }
 
+interface ServiceSummary {
+  /** Ids of rings that they have. */
+  readonly used: ReadonlySet<number>
+  /** How many services each VIP has. */
+  readonly counts: ReadonlyMap<string, number>
+  readonly hasRanges: boolean
+}
+
+const summaries = new WeakMap<ServiceEntries, ServiceSummary>()
+
+/** Made once for the same services. */
+export function summariseServices(services: ServiceEntries): ServiceSummary {
+  const known = summaries.get(services)
+  if (known !== undefined) return known
+  const entries = [...services.values()]
+  const summary = {
+    used: new Set(entries.map(({ id }) => id)),
+    counts: countVips(entries),
+    hasRanges: entries.some(({ key }) => key.endPort !== undefined),
+  }
+  summaries.set(services, summary)
+  return summary
+}
+
 /** How many services each VIP has. */
 export function countVips(services: Iterable<ServiceEntry>): Map<string, number> {
   const counts = new Map<string, number>()
@@ -230,10 +297,13 @@ export async function settleTables(
       if (entry !== undefined) touched.add(entry.key.vip)
     }
   }
-  const staying: ServiceEntry[] = []
-  for (const [rowKey, entry] of tables.services) if (!gone.has(rowKey)) staying.push(entry)
-  const counts = countVips(staying)
-  const wrong = [...counts].filter(([vip, count]) => touched.has(vip) && tables.vips.get(vip) !== count)
+  const staying =
+    gone.size === 0 ? tables.services : new Map([...tables.services].filter(([rowKey]) => !gone.has(rowKey)))
+  const { used, counts, hasRanges } = summariseServices(staying)
+  const wrong = [...touched].flatMap(vip => {
+    const count = counts.get(vip)
+    return count === undefined || tables.vips.get(vip) === count ? [] : [[vip, count] as const]
+  })
   await writeEntries(
     maps.vips,
     wrong.map(([vip, count]) => [addressToBytes(vip), encodeIndex(count)]),
@@ -245,16 +315,16 @@ export async function settleTables(
     return key === undefined || key.endPort !== undefined ? [] : [key]
   })
   await deleteKeys(maps.services, [...goneKeys.map(encodeServiceKey), ...tables.aliens])
-  await settleRanges(maps.port_ranges, tables.ranges, staying)
+  if (hasRanges || tables.ranges.size > 0)
+    await settleRanges(maps.port_ranges, tables.ranges, staying.values())
 
-  const used = new Set(staying.map(({ id }) => id))
   await blankRings(
     maps.rings,
     findOrphanRings(tables, used, store).map(([id]) => id),
   )
   // To know what is named, every ring has to be read.
   if (tables.accessLists.size + tables.serverIds.size === 0) return
-  const named = namedLists(staying, tables, store)
+  const named = namedLists(staying.values(), tables, store)
   if (tables.accessLists.size > 0) await dropLists(maps, accessCodec, named.access)
   if (tables.serverIds.size > 0) await dropLists(maps, quicCodec, named.quic)
 }
@@ -262,7 +332,7 @@ export async function settleTables(
 async function settleRanges(
   map: OpenMap,
   present: Tables['ranges'],
-  staying: readonly ServiceEntry[],
+  staying: Iterable<ServiceEntry>,
 ): Promise<void> {
   const wanted = encodePortRanges(staying)
   await writeEntries(

@@ -37,6 +37,9 @@ async function refresh(
   context: Context,
   coming: readonly string[] = [],
 ): Promise<RefreshedNextHops> {
-  const known = await knowServices(context, await readTables(dataplane, context))
+  const known = await knowServices(
+    context,
+    await readTables(dataplane, { breathe: context.breathe, reader: context }),
+  )
   return refreshNextHops(dataplane, new Set([...l2Backends(known), ...coming]))
 }

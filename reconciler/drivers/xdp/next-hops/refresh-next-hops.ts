@@ -2,11 +2,11 @@ import { addressToBytes } from '../../../../schemas/address.ts'
 import type { RowKey } from '../../../../schemas/node-state.ts'
 import { runCommand } from '../../../process/run-command.ts'
 import type { Dataplane } from '../dataplane.ts'
+import type { KnownServices } from '../known-services.ts'
 import { readAddress, structs } from '../layout.ts'
 import { readEntries } from '../libbpf/maps.ts'
 import { deleteKeys, writeEntries } from '../map-entries.ts'
 import { membersIn } from '../members.ts'
-import type { KnownRing } from '../ring-store.ts'
 import { chooseNextHops, type NextHop } from './choose-next-hops.ts'
 import { parseDirectRoutes, parseLinks, parseNeighbours } from './parse-neighbours.ts'
 
@@ -22,12 +22,13 @@ export interface RefreshedNextHops {
   readonly unresolved: readonly string[]
 }
 
-/** Addresses of the backends that are reached by their link addresses. */
-export function l2Backends(known: ReadonlyMap<RowKey, KnownRing>): Set<string> {
+/** Addresses of the backends that are reached by their link addresses, of these services or of all. */
+export function l2Backends(known: KnownServices, rowKeys: Iterable<RowKey> = known.keys()): Set<string> {
   const addresses = new Set<string>()
-  for (const { row, members } of known.values()) {
-    if (row.encapsulation !== 'l2') continue
-    for (const { address } of membersIn(members)) addresses.add(address)
+  for (const rowKey of rowKeys) {
+    const ring = known.get(rowKey)
+    if (ring?.row.encapsulation !== 'l2') continue
+    for (const { address } of membersIn(ring.members)) addresses.add(address)
   }
   return addresses
 }

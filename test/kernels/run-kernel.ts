@@ -1,13 +1,18 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 
+const SETPRIV = '/usr/bin/setpriv'
+
 /**
  * Runs a kernel as a program until it ends by itself, or is ended after `limit` ms, or with this process; gives what its
  * console said.
  */
 export async function runKernel(file: string, args: readonly string[], limit: number): Promise<string> {
-  // In a group of its own: it may be many processes.
-  const kernel = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  // In a group of its own: it may be many processes. By setpriv(1) it ends, too, when this process is killed.
+  const kernel = spawn(SETPRIV, ['--pdeathsig', 'KILL', file, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  })
   let said = ''
   for (const stream of [kernel.stdout, kernel.stderr])
     stream.setEncoding('utf8').on('data', text => {

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs'
 import { suite, test } from 'node:test'
 import { encodeIndex, encodeRing, encodeServiceKey, structs } from '../../../reconciler/drivers/xdp/layout.ts'
 import { openMapById } from '../../../reconciler/drivers/xdp/libbpf/info.ts'
-import { attachXdp, updateLink } from '../../../reconciler/drivers/xdp/libbpf/links.ts'
+import { attachXdp, queryXdp, updateLink } from '../../../reconciler/drivers/xdp/libbpf/links.ts'
 import { createMap, MapFlag, MapType, updateEntry } from '../../../reconciler/drivers/xdp/libbpf/maps.ts'
 import { openObject } from '../../../reconciler/drivers/xdp/libbpf/object.ts'
 import { openPin } from '../../../reconciler/drivers/xdp/libbpf/pins.ts'
@@ -12,6 +12,7 @@ import { runCommand } from '../../../reconciler/process/run-command.ts'
 import { addressToBytes } from '../../../schemas/address.ts'
 import type { XdpInterfaceRow, XdpRow, XdpServiceRow } from '../../../schemas/node-state.ts'
 import { objectFile } from '../../bpf/balancer.ts'
+import { until } from '../../repo/follow.ts'
 import { assertReached, converge, editsTo, never } from '../contract.ts'
 import { backendsOf, keyOfRow, serviceRow, settingsRow, tableOf } from '../xdp-tables.ts'
 import { bpftool, findService, programIdOf } from './kernel.ts'
@@ -211,8 +212,13 @@ suite('what somebody does by hand to the maps of the XDP driver', { skip: needsR
   })
 
   test('a link pin that is removed detaches, and is seen', async () => {
-    const found = await differencesAfter(async () => rmSync(pins.link(lab.interfaces[1])))
-    assert.deepEqual(found, [`create interface/${lab.interfaces[1]}`])
+    const [, name] = lab.interfaces
+    const found = await differencesAfter(async () => {
+      rmSync(pins.link(name))
+      // The kernel detaches a link that nobody holds a moment later.
+      await until('it is detached', () => queryXdp(interfaceIndex(name)).programId === 0)
+    })
+    assert.deepEqual(found, [`create interface/${name}`])
   })
 
   test('a link that is detached is seen', async () => {

@@ -32,6 +32,8 @@ export interface GuestJob {
   readonly limit: number
   /** Time goes by instructions, so many ns each, and not by the clock: what the machine does besides changes nothing. */
   readonly nsPerInstruction?: 1 | 2 | 4 | 8
+  /** With so many CPUs, and a card `eth0` that has a queue for each and one more for each, for a program to send on. */
+  readonly cardFor?: number
 }
 
 /** Takes lines, which come out unchanged. */
@@ -59,18 +61,22 @@ export const testInGuest = (title: string, kernel: GuestKernel, { files, ...suit
     return await runInGuest({ ...suite, kernel, command: testCommand(bundles.files, REPORT) })
   })
 
-export async function runInGuest({ kernel, limit, nsPerInstruction, ...job }: GuestJob): Promise<Ran> {
+export async function runInGuest(guest: GuestJob): Promise<Ran> {
+  const { kernel, limit, nsPerInstruction, cardFor, ...job } = guest
   const place = placeOf(kernel)
   const [release = ''] = readdirSync(join(place, 'lib/modules'))
   const directory = mkdtempSync(join(tmpdir(), 'ballast-guest-'))
   const report = join(directory, 'report')
   try {
     const initrd = await packInitrd(directory, { place, release, job })
+    const [file, first] = cardFor === undefined ? [QEMU, []] : IN_OWN_NETWORK
     const console = await runKernel(
-      QEMU,
+      file,
       [
+        ...first,
         // KVM opens on some machines where it does not work.
-        ...['-accel', 'tcg', '-cpu', 'max', '-m', MEMORY, '-smp', '1'],
+        ...['-accel', 'tcg', '-cpu', 'max', '-m', MEMORY, '-smp', String(cardFor ?? 1)],
+        ...(cardFor === undefined ? [] : composeCard(2 * cardFor)),
         ...(nsPerInstruction ? ['-icount', `shift=${Math.log2(nsPerInstruction)},sleep=off`] : []),
         ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
         ...['-kernel', join(place, `boot/vmlinuz-${release}`), '-initrd', initrd],
@@ -86,6 +92,15 @@ export async function runInGuest({ kernel, limit, nsPerInstruction, ...job }: Gu
     rmSync(directory, { recursive: true })
   }
 }
+
+/** The other end of the card is a tap device, which goes with the network. */
+const IN_OWN_NETWORK = ['/usr/bin/unshare', ['--net', QEMU]] as const
+
+/** Two interrupts for every queue pair, one for the rest, one for changes of its configuration. */
+const composeCard = (queues: number): string[] => [
+  ...['-netdev', `tap,id=wire,ifname=wire,queues=${queues},script=no,downscript=no`],
+  ...['-device', `virtio-net-pci,netdev=wire,mq=on,vectors=${2 * queues + 2}`],
+]
 
 interface Initrd {
   readonly place: string

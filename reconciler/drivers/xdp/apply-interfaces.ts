@@ -9,7 +9,13 @@ import { attachXdp, detachLink, queryXdp, updateLink, type XdpMode } from './lib
 import { openPin, pinObject, unpin } from './libbpf/pins.ts'
 import { interfaceIndex } from './libc.ts'
 import type { NodePins } from './node-pins.ts'
-import { releaseChannels, releaseCpus, writeInterrupts, writeThreads } from './receive-cpus/receive-cpus.ts'
+import {
+  moveInterrupts,
+  releaseChannels,
+  releaseCpus,
+  writeInterrupts,
+  writeThreads,
+} from './receive-cpus/receive-cpus.ts'
 import { writeSteering } from './receive-steering.ts'
 
 /**
@@ -24,8 +30,10 @@ export async function putInterface(
   const { name, rps, cpus } = row
   if (cpus !== undefined) writeInterrupts(pins, name, cpus)
   await putProgram(pins, dataplane, row)
-  if (cpus !== undefined) writeThreads(pins, name, cpus)
-  else {
+  if (cpus !== undefined) {
+    moveInterrupts(pins, name, cpus)
+    writeThreads(pins, name, cpus)
+  } else {
     releaseCpus(pins, name)
     releaseChannels(pins, name)
   }

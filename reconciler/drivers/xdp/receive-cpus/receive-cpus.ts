@@ -55,7 +55,15 @@ export function writeInterrupts(pins: NodePins, name: string, cpus: string): voi
     claim(pins, name, [{ kind: 'channels', combined }])
     refusable(`giving ${name} ${wanted} combined channels`, () => writeChannels(name, wanted))
   }
-  const queues = ofChannels(findInterrupts(name), wanted)
+  moveInterrupts(pins, name, cpus)
+}
+
+/**
+ * Also once the program is attached: some drivers have more queues in use from then on, for what a program sends. Of what has no
+ * interrupts there is nothing to do. Throws `XDP_CPUS_REFUSED`.
+ */
+export function moveInterrupts(pins: NodePins, name: string, cpus: string): void {
+  const queues = ofChannels(findInterrupts(name), readChannels(name).combined)
   const before = queues.flat().map((irq): Claim => ({ kind: 'irq', irq, cpus: readInterrupt(irq) }))
   claim(pins, name, before)
   const assigned = assignCpus(cpus, queues.length)

@@ -126,6 +126,7 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
       forge?.observe(event)
       if (event.type !== 'reported') return
       drift.reported(event.report)
+      presence.reported()
       driftLog?.look()
       alerts?.look()
     },

@@ -5,7 +5,12 @@ import type { DesiredFleet } from '../desired/build-desired.ts'
 import { partsOf } from '../desired/share-rows.ts'
 import { driftPath } from '../drift/drift-path.ts'
 import { HEALED_KEPT_MS } from '../drift/find-drift.ts'
-import { findDisagreement, findUnreachable } from '../drift/find-fleet-drift.ts'
+import {
+  CONVERGES_WITHIN_MS,
+  DEAF_AFTER_MS,
+  findDisagreement,
+  findUnreachable,
+} from '../drift/find-fleet-drift.ts'
 import { recordsOf } from '../drift/fleet-drift.ts'
 import { createEffectMeter } from '../drift/traffic-effect.ts'
 import type { FleetDrift } from './drift-log.ts'
@@ -18,6 +23,8 @@ export interface DriftCollector {
   read(): FleetDrift
   /** That of it which no node can say of itself, as long as it lasts. */
   ofFleet(): readonly DriftRecord[]
+  /** ms until something that was seen, and is not told yet, has lasted long enough; null: there is nothing such. */
+  untilTold(): number | null
 }
 
 /** `fleet`: what is accepted; null before anything is. */
@@ -99,6 +106,14 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
       }
     },
     ofFleet: () => readFleet(findStaying()),
+    untilTold() {
+      const at = now()
+      const waits = [
+        ...[...deaf.values()].flatMap(since => (since === null ? [] : [since + DEAF_AFTER_MS - at])),
+        ...[...disagreeing.values()].map(since => since + CONVERGES_WITHIN_MS - at),
+      ].filter(wait => wait > 0)
+      return waits.length === 0 ? null : Math.min(...waits)
+    },
   }
 }
 

@@ -6,37 +6,60 @@ export interface PresenceOptions {
   /** Those of the nodes whose workers listen now; null: nobody can say. */
   readonly readListening: (nodes: readonly string[]) => Promise<ReadonlySet<string> | null>
   readonly nodes: () => readonly string[]
-  readonly drift: Pick<DriftCollector, 'listening' | 'ofFleet'>
+  readonly drift: Pick<DriftCollector, 'listening' | 'ofFleet' | 'untilTold'>
   readonly leads: () => boolean
   /** Something that only the fleet as a whole shows is there, or gone. */
   readonly onChange: () => void
   readonly log: Log
 }
 
-const LOOK_MS = 500
+export interface Presence {
+  /** A node has said something, which may make nodes disagree. */
+  reported(): void
+  stop(): Promise<void>
+}
 
-/** What no report tells of, since none comes, or since each is right by itself: looked for all the time. */
-export function watchPresence(options: PresenceOptions): { stop(): Promise<void> } {
+/** Who listens is asked so often. */
+const LOOK_MS = 500
+/** Reports of a push come all at once. */
+const REPORTED_MS = 50
+
+/** What no report tells of, since none comes, or since each is right by itself: looked for all the time, and when it is due. */
+export function watchPresence(options: PresenceOptions): Presence {
   const { drift, log } = options
   let told = ''
+  const timers = new Map<'due' | 'reported', NodeJS.Timeout>()
+  const lookIn = (reason: 'due' | 'reported', wait: number): void => {
+    if (timers.has(reason)) return
+    const look = (): void => {
+      timers.delete(reason)
+      loop.trigger(reason)
+    }
+    timers.set(reason, setTimeout(look, wait))
+  }
   const loop = createLoop(
-    async () => {
+    async reasons => {
       if (!options.leads()) return
-      drift.listening(await options.readListening(options.nodes()))
-      const found = drift.ofFleet().map(({ node, kind }) => `${node} ${kind}`)
+      if (reasons.has('time') || reasons.has('due'))
+        drift.listening(await options.readListening(options.nodes()))
+      const found = drift.ofFleet().map(({ node, kind, observed }) => `${node} ${kind} ${String(observed)}`)
       const text = found.sort().join()
       if (text !== told) options.onChange()
       told = text
+      const wait = drift.untilTold()
+      if (wait !== null && wait < LOOK_MS) lookIn('due', wait)
     },
     error => {
       drift.listening(null)
       log.debug({ err: error }, 'who listens cannot be asked; silence is noticed later')
     },
   )
-  const timer = setInterval(() => loop.trigger('time'), LOOK_MS)
+  const interval = setInterval(() => loop.trigger('time'), LOOK_MS)
   return {
+    reported: () => lookIn('reported', REPORTED_MS),
     stop() {
-      clearInterval(timer)
+      clearInterval(interval)
+      for (const timer of timers.values()) clearTimeout(timer)
       return loop.stop()
     },
   }

@@ -4,7 +4,7 @@ import type { NodeReport } from '../../schemas/report.ts'
 /** Reports come every ten seconds. */
 const SILENT_AFTER_MS = 30_000
 /** A worker that is started anew listens again before that. */
-const DEAF_AFTER_MS = 2_000
+export const DEAF_AFTER_MS = 2_000
 
 /**
  * A node that gave no sign for long, or whose worker listens no more; null: neither. What it holds is not known, and its
@@ -42,7 +42,7 @@ export interface RingsInput {
 }
 
 /** Of one revision, both applied: what is repaired at once is no disagreement. */
-const CONVERGES_WITHIN_MS = 300
+export const CONVERGES_WITHIN_MS = 400
 
 /**
  * Nodes that serve the same, have applied the same revision (or hold what drifted from it), and choose other backends than most of them: a packet that

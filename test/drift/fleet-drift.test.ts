@@ -54,10 +54,13 @@ test('a node that disagrees with those that serve the same is told when it had t
     ['lb-4', 'f'],
   ] as const)
     collector.reported(reportOf(node, rings))
+  assert.equal(collector.untilTold(), null)
   assert.deepEqual(told(), [])
-  now = 299
+  now = 399
   assert.deepEqual(told(), [])
-  now = 300
+  assert.equal(collector.untilTold(), 1)
+  now = 400
+  assert.equal(collector.untilTold(), null)
   assert.deepEqual(told(), [
     'lb-2 chooses other backends than nodes that serve the same (the same packet goes to another backend there)',
   ])

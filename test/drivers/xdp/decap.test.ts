@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { resolve } from 'node:path'
-import { before, suite, test } from 'node:test'
+import { suite, test } from 'node:test'
 import type { DecapStatus } from '../../../reconciler/drivers/xdp/decap/decap.ts'
 import { openPin } from '../../../reconciler/drivers/xdp/libbpf/pins.ts'
 import { runProgram } from '../../../reconciler/drivers/xdp/libbpf/test-run.ts'
 import { runCommand } from '../../../reconciler/process/run-command.ts'
 import { buildFrame, encapsulate } from '../../bpf/packet.ts'
-import { makeXdpLab, needsRoot, type XdpLab } from './lab.ts'
+import { makeXdpLab, needsRoot } from './lab.ts'
 
 const CLI = resolve(import.meta.dirname, '../../../reconciler/cli.ts')
 
@@ -29,11 +29,8 @@ const frame = encapsulate(
   },
 )
 
-suite('ballast decap', { skip: needsRoot }, () => {
-  let lab: XdpLab
-  before(async () => {
-    lab = await makeXdpLab()
-  })
+suite('ballast decap', { skip: needsRoot }, async () => {
+  const lab = await makeXdpLab()
 
   const decap = (...args: string[]) =>
     runCommand(process.execPath, [CLI, 'decap', ...args, '--bpffs', lab.bpffs], { okExitCodes: [0, 1, 2] })

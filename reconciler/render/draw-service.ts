@@ -19,12 +19,8 @@ export function drawShares({ impact: { backends } }: ServicePlan): Promise<strin
     { address, when: 'before', share: share_before },
     { address, when: 'after', share: share_after },
   ])
-  const y = {
-    field: 'address',
-    type: 'nominal',
-    title: null,
-    sort: drawn.map(({ address }) => address),
-  } as const
+  // In the order of the values: a list of addresses would become an expression, and a plan is never code.
+  const y = { field: 'address', type: 'nominal', title: null, sort: null } as const
   return toSvg({
     $schema: SCHEMA,
     width: WIDTH,
@@ -81,11 +77,12 @@ export function drawMoves({ impact: { moves, slots, backends } }: ServicePlan): 
     known.share += some / slots
     cells.set(id, known)
   }
+  const most = largest(cells.values())
   return toSvg({
     $schema: SCHEMA,
     width: { step: 44 },
     height: { step: 22 },
-    data: { values: [...cells.values()] },
+    data: { values: Array.from(cells.values(), cell => ({ ...cell, dark: cell.share > most * 0.6 })) },
     encoding: {
       x: { field: 'to', type: 'nominal', title: 'to', axis: { orient: 'top', labelAngle: -45 } },
       y: { field: 'from', type: 'nominal', title: 'from' },
@@ -108,7 +105,7 @@ export function drawMoves({ impact: { moves, slots, backends } }: ServicePlan): 
         encoding: {
           text: { field: 'share', type: 'quantitative', format: '.1%' },
           color: {
-            condition: { test: `datum.share > ${largest(cells.values()) * 0.6}`, value: 'white' },
+            condition: { test: 'datum.dark', value: 'white' },
             value: '#1b1f24',
           },
         },

@@ -220,6 +220,20 @@ test('every plan of the schema can be shown in every form', async () => {
   }
 })
 
+test('names and numbers of a plan are data of its pictures, and never a part of their code', async () => {
+  const plan = samplePlan()
+  const [service] = plan.services
+  const share = { share_before: 0.5, share_after: 0.4 }
+  const impact = {
+    ...service!.impact,
+    slots: 0,
+    backends: [{ ...share, address: 'valueOf' }],
+    moves: [{ from: 'toString', to: null, slots: 1 }],
+  }
+  const page = await renderHtml({ ...plan, services: [{ ...service!, impact }] })
+  assert.match(page, /<svg[\s\S]*>valueOf<\/text>/)
+})
+
 /** Refused by a guard at a line, frozen on one node, in waves that split the announcers of a VIP. */
 function rolledPlan(): FleetPlan {
   const at = { file: 'services/web.yaml', line: 7, column: 3 }

@@ -125,8 +125,7 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
       http.observe(event)
       forge?.observe(event)
       if (event.type !== 'reported') return
-      drift.reported(event.report)
-      presence.reported()
+      if (drift.reported(event.report)) presence.reported()
       driftLog?.look()
       alerts?.look()
     },

@@ -17,7 +17,8 @@ import type { FleetDrift } from './drift-log.ts'
 
 /** Collects what nodes report of their drift. */
 export interface DriftCollector {
-  reported(report: NodeReport): void
+  /** Gives whether nodes may disagree otherwise than before it. */
+  reported(report: NodeReport): boolean
   /** These workers listen for calls; null: nobody can say. */
   listening(nodes: ReadonlySet<string> | null): void
   read(): FleetDrift
@@ -81,8 +82,9 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
 
   return {
     reported(report) {
-      const before = healedBefore(byNode.get(report.node), report)
-      byNode.set(report.node, { report, before, names: null, records: [] })
+      const known = byNode.get(report.node)
+      byNode.set(report.node, { report, before: healedBefore(known, report), names: null, records: [] })
+      return known === undefined || choiceOf(report) !== choiceOf(known.report)
     },
     listening(found) {
       if (found === null) {
@@ -125,6 +127,10 @@ interface Known {
   readonly names: Names | null
   readonly records: readonly DriftRecord[]
 }
+
+/** Of a report, what `findDisagreement` compares. */
+const choiceOf = ({ ringsDigest, outcome, want, paused }: NodeReport): string =>
+  [ringsDigest, outcome, want?.revision, paused != null].join()
 
 function healedBefore(known: Known | undefined, { worker, at }: NodeReport): DriftItem[] {
   if (known === undefined) return []

@@ -14,7 +14,7 @@ export interface PresenceOptions {
 }
 
 export interface Presence {
-  /** A node has said something, which may make nodes disagree. */
+  /** A node has said something that may make nodes disagree. */
   reported(): void
   stop(): Promise<void>
 }
@@ -30,7 +30,6 @@ export function watchPresence(options: PresenceOptions): Presence {
   let told = ''
   const timers = new Map<'due' | 'reported', NodeJS.Timeout>()
   const lookIn = (reason: 'due' | 'reported', wait: number): void => {
-    if (timers.has(reason)) return
     const look = (): void => {
       timers.delete(reason)
       loop.trigger(reason)
@@ -47,6 +46,7 @@ export function watchPresence(options: PresenceOptions): Presence {
       if (text !== told) options.onChange()
       told = text
       const wait = drift.untilTold()
+      clearTimeout(timers.get('due'))
       if (wait !== null && wait < LOOK_MS) lookIn('due', wait)
     },
     error => {
@@ -56,11 +56,13 @@ export function watchPresence(options: PresenceOptions): Presence {
   )
   const interval = setInterval(() => loop.trigger('time'), LOOK_MS)
   return {
-    reported: () => lookIn('reported', REPORTED_MS),
-    stop() {
+    reported() {
+      if (!timers.has('reported')) lookIn('reported', REPORTED_MS)
+    },
+    async stop() {
       clearInterval(interval)
+      await loop.stop()
       for (const timer of timers.values()) clearTimeout(timer)
-      return loop.stop()
     },
   }
 }

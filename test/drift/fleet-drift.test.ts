@@ -65,7 +65,8 @@ test('a node that disagrees with those that serve the same is told when it had t
     'lb-2 chooses other backends than nodes that serve the same (the same packet goes to another backend there)',
   ])
   assert.equal(collector.read().records[0]?.since, 0)
-  collector.reported(reportOf('lb-2', 'e', { outcome: 'held', at: now }))
+  assert.equal(collector.reported(reportOf('lb-2', 'e', { at: now })), false)
+  assert.equal(collector.reported(reportOf('lb-2', 'e', { outcome: 'held', at: now })), true)
   assert.equal(told().length, 1)
   collector.reported(reportOf('lb-2', 'e', { outcome: 'pending', at: now }))
   assert.deepEqual(told(), [])

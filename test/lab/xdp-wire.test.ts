@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Lab } from '../../reconciler/lab/lab.ts'
 import { failuresOf, responsesOf } from '../../reconciler/lab/measure-traffic.ts'
 import { hostsOf, ROUTER } from '../../reconciler/lab/topology.ts'
@@ -52,6 +53,7 @@ async function ask(lab: Lab, targets: readonly string[], count: number): Promise
 }
 
 const FAMILIES = 200
+const IDLE_SECONDS = 1
 
 test('GUE of both variants, with and without a checksum over IPv6, carries TCP and UDP of both families', {
   skip,
@@ -124,10 +126,12 @@ test('L2 direct server return: backends beside the node get packets as they are,
     backends.push({ address: `10.${id}.0.2`, weight: 1 })
   }
   const rows = async () => {
-    const fields = { encapsulation: 'l2' as const, backends }
+    const fields = { encapsulation: 'l2' as const, backends, idleTimeout: IDLE_SECONDS }
     return makeRows('lb-1', { [WEB]: fields, [DNS]: fields })
   }
   await apply(lab, 'lb-1', await rows())
+  // Ports are used again: datagrams of a flow stay with its backend until it was idle.
+  await on(lab, 'client', 'sh', '-c', 'echo 40000 41000 > /proc/sys/net/ipv4/ip_local_port_range')
   const targets = TARGETS.filter(target => !target.includes('['))
   assert.equal((await ask(lab, targets, FAMILIES)).size, 3)
 
@@ -137,6 +141,7 @@ test('L2 direct server return: backends beside the node get packets as they are,
   const refreshed = { ...(await rows()) }
   refreshed[WEB] = { ...(refreshed[WEB] as XdpServiceRow), idleTimeout: 77 }
   await apply(lab, 'lb-1', refreshed)
+  await delay(2_000 * IDLE_SECONDS)
   const found = await ask(lab, targets, FAMILIES)
   assert.deepEqual([...found].sort(), ['backend-2', 'backend-3'])
 })

@@ -201,7 +201,7 @@ for (const kind of ['ssh', 'gpg'] as const) {
   test(`commits are signed with a key of ${kind}, also those that are built anew`, async t => {
     const { bare, open } = await setUp(t)
     const dir = temporaryFolder(t)
-    const { signingKey, signers } = makeKeys(t, kind, dir)
+    const { signingKey, signers } = makeKeys(kind, dir)
     const [other, branch] = [await open(), await open({ signingKey })]
     await commitAll(branch, [settings(2_000)])
     await commitAll(other, [web(1_000)])
@@ -221,22 +221,35 @@ for (const kind of ['ssh', 'gpg'] as const) {
   })
 }
 
-function makeKeys(t: TestContext, kind: 'ssh' | 'gpg', dir: string) {
+function makeKeys(kind: 'ssh' | 'gpg', dir: string) {
   if (kind === 'ssh') {
     const key = join(dir, 'key')
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key])
     writeFileSync(join(dir, 'allowed'), `ballast@example.org ${readFileSync(`${key}.pub`, 'utf8')}`)
     return { signingKey: { ssh: key }, signers: { ssh: join(dir, 'allowed') } }
   }
-  const env = { ...process.env, GNUPGHOME: dir }
-  chmodSync(dir, 0o700)
-  t.after(() => execFileSync('gpgconf', ['--kill', 'all'], { env }))
-  const gpg = (...args: string[]) =>
-    execFileSync('gpg', ['--batch', '--quiet', '--passphrase', '', ...args], { env })
-  gpg('--quick-gen-key', 'Ballast <ballast@example.org>', 'ed25519', 'sign')
-  writeFileSync(join(dir, 'secret'), gpg('--export-secret-keys', '--armor'))
-  writeFileSync(join(dir, 'public'), gpg('--export', '--armor'))
+  const { secretKey, publicKey } = makeGpgKey(dir, '')
+  writeFileSync(join(dir, 'secret'), secretKey)
+  writeFileSync(join(dir, 'public'), publicKey)
   return { signingKey: { gpg: join(dir, 'secret') }, signers: { gpg: join(dir, 'public') } }
+}
+
+/** Its agent has ended when this returns: it would go on writing where the folder is removed. */
+function makeGpgKey(home: string, passphrase: string): { secretKey: Buffer; publicKey: Buffer } {
+  mkdirSync(home, { recursive: true })
+  chmodSync(home, 0o700)
+  const env = { ...process.env, GNUPGHOME: home }
+  const options = ['--batch', '--quiet', '--pinentry-mode', 'loopback', '--passphrase', passphrase]
+  const gpg = (...args: string[]) => execFileSync('gpg', [...options, ...args], { env })
+  try {
+    gpg('--quick-gen-key', 'Ballast <ballast@example.org>', 'ed25519', 'sign')
+    return {
+      secretKey: gpg('--export-secret-keys', '--armor'),
+      publicKey: gpg('--export', '--armor'),
+    }
+  } finally {
+    execFileSync('gpgconf', ['--kill', 'all'], { env })
+  }
 }
 
 test('a key that cannot sign is said to be one, before git is asked', async t => {
@@ -248,19 +261,8 @@ test('a key that cannot sign is said to be one, before git is asked', async t =>
   const exposed = join(dir, 'exposed')
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', exposed])
   chmodSync(exposed, 0o644)
-  const home = join(dir, 'gpg')
-  mkdirSync(home, { mode: 0o700 })
-  const env = { ...process.env, GNUPGHOME: home }
-  t.after(() => execFileSync('gpgconf', ['--kill', 'all'], { env }))
-  const gpg = (...args: string[]) =>
-    execFileSync(
-      'gpg',
-      ['--batch', '--quiet', '--pinentry-mode', 'loopback', '--passphrase', 'secret', ...args],
-      { env },
-    )
-  gpg('--quick-gen-key', 'Ballast <ballast@example.org>', 'ed25519', 'sign')
   const lockedGpg = join(dir, 'locked.gpg')
-  writeFileSync(lockedGpg, gpg('--export-secret-keys'))
+  writeFileSync(lockedGpg, makeGpgKey(join(dir, 'gpg'), 'secret').secretKey)
   for (const key of [{ ssh: locked }, { ssh: junk }, { ssh: exposed }, { gpg: lockedGpg }, { gpg: junk }]) {
     const [file] = Object.values(key)
     await assert.rejects(openSigner(key), ({ code, message }: BallastError) => {

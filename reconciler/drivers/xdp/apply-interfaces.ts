@@ -128,7 +128,7 @@ const noInterface = (name: string): BallastError =>
   new BallastError({
     code: 'XDP_NO_INTERFACE',
     message: `there is no interface ${name} in the network namespace of this process`,
-    hint: 'Bring it up, or correct its name (spec.interfaces of the Node manifest).',
+    hint: 'Bring it up, or correct its name (for a load balancer, in spec.interfaces of its Node manifest).',
     retryable: true,
   })
 

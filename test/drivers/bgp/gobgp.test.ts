@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { createGobgpDriver } from '../../../reconciler/drivers/bgp/gobgp/driver.ts'
 import { switchGobgpAnnouncements } from '../../../reconciler/drivers/bgp/gobgp/switch.ts'
 import type { Driver } from '../../../reconciler/drivers/driver.ts'
 import type { BgpRow, Table } from '../../../schemas/node-state.ts'
+import { temporaryFolder } from '../../repo/make-repository.ts'
 import { assertReached, converge, editsTo, never } from '../contract.ts'
 import {
   addGobgp,
@@ -271,8 +271,8 @@ test('a peer of the own AS gets the local preference and the MED, and no AS in t
   await driver.close()
 })
 
-test('without the definitions of its interface it says where they are from', () => {
-  const apiDir = mkdtempSync(join(tmpdir(), 'ballast-gobgp-'))
+test('without the definitions of its interface it says where they are from', t => {
+  const apiDir = temporaryFolder(t)
   assert.throws(() => createGobgpDriver({ api: '127.0.0.1:50051', apiDir, secretsDir: apiDir }), {
     code: 'BGP_API_MISSING',
   })

@@ -12,6 +12,7 @@ import {
   readStatus,
 } from '../../../reconciler/drivers/bgp/bird/read-replies.ts'
 import { createReplyReader, isError, type Reply } from '../../../reconciler/drivers/bgp/bird/reply.ts'
+import { steadyTime } from '../../../reconciler/drivers/bgp/bird/steady-time.ts'
 import { BallastError } from '../../../schemas/ballast-error.ts'
 import { bgpTables } from './bgp-tables.ts'
 
@@ -27,6 +28,21 @@ test('a status', () => {
     configuredAt: '2026-11-23 00:26:32.130',
     configurationAge: 4421,
   })
+})
+
+test('a time that BIRD says is the same a few ms later, and another one is not', () => {
+  const steady = steadyTime()
+  const first = '2026-11-23 00:26:59.998'
+  for (const [said, given] of [
+    [first, first],
+    ['2026-11-23 00:27:00.002', first],
+    ['2026-11-23 00:26:59.990', first],
+    ['2026-11-23 00:27:01.002', '2026-11-23 00:27:01.002'],
+    [first, first],
+    ['a format of the administrator', 'a format of the administrator'],
+    ['another time in it', 'another time in it'],
+  ] as const)
+    assert.equal(steady(said), given)
 })
 
 test('protocols, with a session that is up', () => {

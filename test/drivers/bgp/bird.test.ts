@@ -3,6 +3,8 @@ import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { createBirdDriver } from '../../../reconciler/drivers/bgp/bird/driver.ts'
+import { readProtocols } from '../../../reconciler/drivers/bgp/bird/read-replies.ts'
+import { steadyTime } from '../../../reconciler/drivers/bgp/bird/steady-time.ts'
 import type { Driver } from '../../../reconciler/drivers/driver.ts'
 import type { BgpRow, Table } from '../../../schemas/node-state.ts'
 import { assertReached, converge, editsTo, never } from '../contract.ts'
@@ -72,13 +74,14 @@ describe('BIRD, with a session to a router', () => {
   })
 
   test('attributes that change are sent without a new session', async () => {
-    const since = await sessionSince(driver)
+    const steady = steadyTime()
+    const since = steady(await sessionSince(driver))
     const table = { ...(await rowsOf(driver)), 'route/203.0.113.10/32': routeRow({ med: 7 }) }
     reached(table, await reach(driver, table))
     await until('the router to see it', async () =>
       (await lab.learnt()).some(({ attributes }) => attributes['BGP.med'] === '7'),
     )
-    assert.equal(await sessionSince(driver), since)
+    assert.equal(steady(await sessionSince(driver)), since)
   })
 
   test('a route that goes to no peer is not sent, and the others stay', async () => {
@@ -288,6 +291,24 @@ test('passwords come from a file, a new one is told, and a missing include too',
   assert.deepEqual(await rowsOf(driver), {})
   const [outcome] = await driver.apply(editsTo<'bgp'>(table, {}, 'bgp'), never)
   assert.equal(outcome?.result === 'failed' && outcome.code, 'BGP_INCLUDE_MISSING')
+})
+
+test('a peer that does not answer is tried again and again, which is no change', async () => {
+  await using lab = await openRouterLab(PEERING)
+  const bird = await addBird(lab)
+  const driver = createBirdDriver(bird)
+  const table = tableOf(speakerRow(), peerRow({ address: '10.9.0.77' }))
+  reached(table, await reach(driver, table))
+  const states = new Set<string>()
+  const fingerprints = new Set<string>()
+  await until('it was tried in two states since the first failure', async () => {
+    const session = readProtocols(await bird.ask('show protocols all')).find(({ bgp }) => bgp !== null)!.bgp!
+    if (session.lastError === '') return false
+    states.add(session.state)
+    fingerprints.add(await driver.fingerprint())
+    return states.size > 1
+  })
+  assert.equal(fingerprints.size, 1)
 })
 
 async function sessionSince(driver: Driver<BgpRow>): Promise<string> {

@@ -9,7 +9,7 @@ import { applyAll, pick } from '../batch.ts'
 import { applyBird } from './apply.ts'
 import { configFiles } from './config-file.ts'
 import { type BirdControl, openBirdControl } from './control.ts'
-import { fingerprintBird } from './fingerprint.ts'
+import { createBirdFingerprint } from './fingerprint.ts'
 import { observeBird } from './observe.ts'
 
 export interface BirdDriverOptions {
@@ -27,17 +27,18 @@ const RECONNECT_AFTER_MS = 1_000
 export function createBirdDriver({ socket, file, secretsDir }: BirdDriverOptions): Driver<BgpRow> {
   const place = { socket, secretsDir, files: configFiles(file) }
   const inTurn = createTurns()
+  const fingerprintBird = createBirdFingerprint(place)
   return {
     name: 'bgp',
     capabilities: async () => ({ available: true, reason: '' }),
     observe: keys =>
       inTurn(async () => {
-        const fingerprint = await fingerprintBird(place)
+        const fingerprint = await fingerprintBird()
         const { rows, facts } = await observeBird(place)
         const picked = pick(rows, keys)
         return { rows: picked, fingerprint, facts, digest: digestTable(picked) }
       }),
-    fingerprint: () => inTurn(() => fingerprintBird(place)),
+    fingerprint: () => inTurn(fingerprintBird),
     watch: signal => watchBird(socket, signal),
     apply: (edits, signal) =>
       inTurn(() => applyAll({ daemon: 'bird', edits, signal }, () => applyBird(place, edits))),

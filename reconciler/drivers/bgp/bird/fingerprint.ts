@@ -8,19 +8,27 @@ import { isDaemonDown, withBird } from './control.ts'
 import type { BirdPlace } from './observe.ts'
 import { readProtocols, readStatus } from './read-replies.ts'
 import { askRunning } from './running.ts'
+import { steadyTime } from './steady-time.ts'
 
 /** Of when BIRD started and read its files, of its sessions and how much they sent, and of Ballast's own files. */
-export async function fingerprintBird(place: BirdPlace): Promise<string> {
+export function createBirdFingerprint(place: BirdPlace): () => Promise<string> {
+  const times = { startedAt: steadyTime(), configuredAt: steadyTime() }
+  return () => fingerprintBird(place, times)
+}
+
+type Times = Record<'startedAt' | 'configuredAt', (said: string) => string>
+
+async function fingerprintBird(place: BirdPlace, times: Times): Promise<string> {
   const { written } = await readConfigs(place.files)
   const names = peersOf(written?.rows ?? {}).flatMap(({ password }) =>
     password === null ? [] : [password.file],
   )
   const files = [place.files.file, place.files.confirmed, ...names.map(name => join(place.secretsDir, name))]
   const versions = files.map(versionOf)
-  return digestOf({ versions, daemon: await daemonOf(place) })
+  return digestOf({ versions, daemon: await daemonOf(place, times) })
 }
 
-async function daemonOf({ socket }: BirdPlace): Promise<unknown> {
+async function daemonOf({ socket }: BirdPlace, times: Times): Promise<unknown> {
   if (isAbsent(socket)) return null
   try {
     return await withBird(socket, async control => {
@@ -28,12 +36,14 @@ async function daemonOf({ socket }: BirdPlace): Promise<unknown> {
       const protocols = readProtocols(await control.ask('show protocols all'))
       return {
         running: await askRunning(control),
-        startedAt,
-        configuredAt,
+        startedAt: times.startedAt(startedAt),
+        configuredAt: times.configuredAt(configuredAt),
         protocols: protocols.map(({ name, state, bgp }) => [
           name,
           state,
-          bgp?.state ?? '',
+          // A session that is down is tried in several states.
+          bgp?.state === 'Established',
+          bgp?.lastError ?? '',
           bgp?.channels ?? {},
         ]),
       }

@@ -28,8 +28,8 @@ export function readStatus(reply: Reply): BirdStatus {
   }
 }
 
-/** Of two times that BIRD says, whatever its time zone. */
-function ageOf(earlier: string, later: string): number | null {
+/** Ms between two times that BIRD says, whatever its time zone; null where they are in another format. */
+export function ageOf(earlier: string, later: string): number | null {
   const [from, to] = [earlier, later].map(text =>
     /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?$/.test(text)
       ? Date.parse(`${text.replace(' ', 'T')}Z`)

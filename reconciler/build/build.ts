@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { BallastError } from '../../schemas/ballast-error.ts'
 import { NODE_FLAGS } from '../process/node-flags.ts'
 import { bundle } from './bundle.ts'
+import { EXTERNAL, PROGRAMS, THREADS } from './entry-points.ts'
 import { pack } from './pack.ts'
 import { collectLicences } from './third-party-licences.ts'
 
@@ -15,15 +16,6 @@ import { collectLicences } from './third-party-licences.ts'
  * should be what was tested. All it needs beside is a kernel, libc, libbpf, and for the reconciler git and Redis.
  */
 const ROOT = resolve(import.meta.dirname, '../..')
-
-/** Files that are started by name, as programs. */
-const PROGRAMS = ['backend-server', 'hold-connection', 'load-generator'].map(
-  name => `reconciler/lab/${name}.ts`,
-)
-/** Files that are started by name, as threads. */
-const THREADS = ['reconciler/controller/ring-thread.ts', 'reconciler/drivers/xdp/slots-thread.ts']
-/** Finds its native part by its own place on the disk. */
-const EXTERNAL = ['koffi']
 
 /** What is copied as it is, from the root. */
 const COPIED = [

@@ -81,5 +81,5 @@ const bundleFault = (message: string): BallastError =>
   new BallastError({
     code: 'BUNDLE_FAILED',
     message: `the bundle is not clean: ${message}`,
-    hint: 'Mend what is named, or leave the package out of the bundle (EXTERNAL in reconciler/build/build.ts).',
+    hint: 'Mend what is named, or leave the package out of the bundle (EXTERNAL in reconciler/build/entry-points.ts).',
   })

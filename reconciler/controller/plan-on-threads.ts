@@ -6,7 +6,7 @@ import type { MovedSlots } from '../plan/measure-impact.ts'
 import { type Comparison, type MadePlan, preparePlan } from '../plan/plan-fleet.ts'
 import { mostMovesOf } from '../plan/plan-services.ts'
 import { startThreads } from '../process/threads.ts'
-import type { RingTask } from './ring-thread.ts'
+import { packBackends, type RingTask } from './ring-task.ts'
 
 const THREAD = resolve(import.meta.dirname, 'ring-thread.ts')
 /** To start a thread takes as long as to build tens of rings. */
@@ -36,7 +36,8 @@ async function comparePairs(pairs: readonly RingPair[]): Promise<Compared> {
   const mostMoves = mostMovesOf(pairs.length)
   await using threads = startThreads<RingTask, MovedSlots[]>(THREAD)
   const compare = async (part: readonly RingPair[]): Promise<void> => {
-    const moved = await threads.ask({ pairs: part, mostMoves })
+    const pairs = part.map(([before, after]) => [packBackends(before), packBackends(after)] as const)
+    const moved = await threads.ask({ pairs, mostMoves })
     for (const [index, [before, after]] of part.entries())
       compared.set(before, (compared.get(before) ?? new Map()).set(after, moved[index]!))
   }

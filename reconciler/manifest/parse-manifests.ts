@@ -2,7 +2,8 @@ import type { Diagnostic } from '../../schemas/diagnostic.ts'
 import type { Broken, Manifest, ManifestFile, ManifestTree, ValuePath } from './manifest.ts'
 import type { ManifestCache } from './manifest-cache.ts'
 import { type ParsedText, parseText } from './parse-text.ts'
-import { offsetOf, readYaml, type Spot, type YamlText } from './read-yaml.ts'
+import { locateInPlainYaml } from './read-plain-yaml.ts'
+import { offsetOf, readYaml, type Spot } from './read-yaml.ts'
 import { sortDiagnostics } from './render-diagnostic.ts'
 
 /** Reads every manifest in the files. Pure but for the cache; what is wrong comes back as diagnostics. */
@@ -78,16 +79,27 @@ function parseWithCache(file: ManifestFile, cache: ManifestCache | undefined): P
   return parsed
 }
 
+type Locator = (document: number, path: ValuePath) => Spot
+
 /**
  * Finds values in a text. Its documents take fifty times the room of the text, so they are made when
  * first asked for, and not kept from being collected.
  */
-function createLocator(text: string): (document: number, path: ValuePath) => Spot {
-  let kept: WeakRef<YamlText> | undefined
+function createLocator(text: string): Locator {
+  let kept: WeakRef<Locator> | undefined
+  return (document, path) => {
+    const locate = kept?.deref() ?? readPlaces(text)
+    kept = new WeakRef(locate)
+    return locate(document, path)
+  }
+}
+
+function readPlaces(text: string): Locator {
+  const plain = locateInPlainYaml(text)
+  if (plain !== null) return (_only, path) => plain(path)
+  const { documents, spotOf } = readYaml(text)
   return (index, path) => {
-    const yaml = kept?.deref() ?? readYaml(text)
-    kept = new WeakRef(yaml)
-    const document = yaml.documents[index]
-    return document === undefined ? { line: 1, column: 1 } : yaml.spotOf(offsetOf(document, path))
+    const document = documents[index]
+    return document === undefined ? { line: 1, column: 1 } : spotOf(offsetOf(document, path))
   }
 }

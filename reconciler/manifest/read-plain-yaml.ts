@@ -1,3 +1,4 @@
+import type { ValuePath } from './manifest.ts'
 import { otherReading } from './other-reading.ts'
 import type { Spot } from './read-yaml.ts'
 
@@ -14,6 +15,32 @@ export interface PlainYaml {
  * text: `readYaml` then reads it.
  */
 export function readPlainYaml(text: string): PlainYaml | null {
+  const read = readPlain(text, null)
+  return read === null || read.name === null ? null : { value: read.value, name: read.name }
+}
+
+/** Where values stand in such a text, as `offsetOf` of read-yaml.ts says; null where `readPlainYaml` is. */
+export function locateInPlainYaml(text: string): ((path: ValuePath) => Spot) | null {
+  const spots = new Map<string, Spot>()
+  const read = readPlain(text, spots)
+  if (read === null || read.name === null) return null
+  return path => {
+    for (let length = path.length; length > 0; length--) {
+      const spot = spots.get(path.slice(0, length).join('\n'))
+      if (spot !== undefined) return spot
+    }
+    return read.start
+  }
+}
+
+interface Read {
+  readonly value: Readonly<Record<string, unknown>>
+  readonly name: Spot | null
+  /** Of the document. */
+  readonly start: Spot
+}
+
+function readPlain(text: string, spots: Map<string, Spot> | null): Read | null {
   // Printable ASCII without quotes, anchors, aliases, tags, block scalars, and line feeds.
   if (!/^[\n !#(-9:;<=?@A-Z[\]^_a-z{}~]*$/.test(text)) return null
   const lines: Line[] = []
@@ -25,9 +52,10 @@ export function readPlainYaml(text: string): PlainYaml | null {
     lines.push({ indent, text: source.slice(indent).trimEnd(), number: index + 1 })
   }
   try {
-    const reader = new Reader(lines)
+    const reader = new Reader(lines, spots)
     const value = reader.readBlock(0)
-    return reader.atEnd && isMapping(value) && reader.name !== null ? { value, name: reader.name } : null
+    if (!reader.atEnd || !isMapping(value)) return null
+    return { value, name: reader.name, start: { line: lines[0]!.number, column: 1 } }
   } catch (error) {
     if (error === OTHER) return null
     throw error
@@ -53,12 +81,15 @@ const isMapping = (value: unknown): value is Record<string, unknown> =>
 
 class Reader {
   readonly #lines: readonly Line[]
+  /** Filled with where each value stands, by its path; null: nobody asks. */
+  readonly #spots: Map<string, Spot> | null
   #at = 0
-  #path: string[] = []
+  #path: (string | number)[] = []
   name: Spot | null = null
 
-  constructor(lines: readonly Line[]) {
+  constructor(lines: readonly Line[], spots: Map<string, Spot> | null) {
     this.#lines = lines
+    this.#spots = spots
   }
 
   get atEnd(): boolean {
@@ -74,19 +105,20 @@ class Reader {
 
   #readSequence(indent: number): unknown[] {
     const items: unknown[] = []
-    // What is below an item is not below the key alone.
-    this.#path.push('')
     for (let line = this.#lines[this.#at]; line?.indent === indent; line = this.#lines[this.#at]) {
       if (!line.text.startsWith('- ')) break
       const rest = line.text.slice(2).trimStart()
+      // What is below an item is not below the key alone.
+      this.#path.push(items.length)
+      this.#note(line, rest)
       if (ENTRY.test(rest)) {
         items.push(this.#readMapping(indent + line.text.length - rest.length, rest))
       } else {
         this.#at++
-        items.push(readValue(rest))
+        items.push(this.#readValue(line, rest))
       }
+      this.#path.pop()
     }
-    this.#path.pop()
     return items
   }
 
@@ -96,14 +128,17 @@ class Reader {
     let text = first
     for (let line = this.#lines[this.#at]; line !== undefined; line = this.#lines[this.#at]) {
       if (text === undefined && (line.indent !== indent || line.text.startsWith('- '))) break
-      const [, key = '', rest = ''] = ENTRY.exec(text ?? line.text) ?? []
+      const entry = text ?? line.text
+      const [, key = '', rest = ''] = ENTRY.exec(entry) ?? []
       if (!isKey(key) || Object.hasOwn(mapping, key)) throw OTHER
       text = undefined
       this.#at++
       this.#path.push(key)
+      // A collection stands where its key does.
+      this.#note(line, rest === '' || rest.startsWith('{') ? entry : rest)
       if (rest === '') mapping[key] = this.#readBelow(indent)
       else {
-        mapping[key] = readValue(rest)
+        mapping[key] = this.#readValue(line, rest)
         if (this.#path.length === 2 && this.#path[0] === 'metadata' && key === 'name') {
           this.name = { line: line.number, column: line.indent + line.text.length - rest.length + 1 }
         }
@@ -120,18 +155,32 @@ class Reader {
     if (line.indent === indent && !line.text.startsWith('- ')) throw OTHER
     return this.readBlock(line.indent)
   }
-}
 
-function readValue(text: string): unknown {
-  const flow = FLOW.exec(text)
-  if (flow === null) return readScalar(text)
-  const mapping: Record<string, unknown> = {}
-  for (const part of flow[1]!.split(/ *, */)) {
-    const [, key = '', rest = ''] = ENTRY.exec(part) ?? []
-    if (!isKey(key) || rest === '' || Object.hasOwn(mapping, key)) throw OTHER
-    mapping[key] = readScalar(rest)
+  /** `text` is the end of the line. */
+  #readValue(line: Line, text: string): unknown {
+    const flow = FLOW.exec(text)
+    if (flow === null) return readScalar(text)
+    const mapping: Record<string, unknown> = {}
+    let left = text.slice(text.indexOf(flow[1]!))
+    for (const part of flow[1]!.split(/ *, */)) {
+      const [, key = '', rest = ''] = ENTRY.exec(part) ?? []
+      if (!isKey(key) || rest === '' || Object.hasOwn(mapping, key)) throw OTHER
+      mapping[key] = readScalar(rest)
+      this.#path.push(key)
+      this.#note(line, left.slice(part.length - rest.length))
+      this.#path.pop()
+      left = left.slice(part.length).replace(/^ *, */, '')
+    }
+    return mapping
   }
-  return mapping
+
+  /** That the value whose path it is stands where the rest of the line begins. */
+  #note(line: Line, rest: string): void {
+    this.#spots?.set(this.#path.join('\n'), {
+      line: line.number,
+      column: line.indent + line.text.length - rest.length + 1,
+    })
+  }
 }
 
 const INTEGER = /^(0|[1-9]\d{0,14})$/

@@ -97,14 +97,14 @@ function changedPaths(before: ComparedObject, after: ComparedObject): ChangedPat
 
 /** Lists of things that have an address or a name are compared by that, others by place. */
 function compareValues(path: Path, before: unknown, after: unknown): ChangedPath[] {
-  if (before === after || isDeepStrictEqual(before, after)) return []
+  if (before === after) return []
   if (Array.isArray(before) && Array.isArray(after)) return compareLists(path, before, after)
   if (isRecord(before) && isRecord(after)) {
     return [...new Set([...Object.keys(after), ...Object.keys(before)])].flatMap(key =>
-      compareValues([...path, key], before[key], after[key]),
+      before[key] === after[key] ? [] : compareValues([...path, key], before[key], after[key]),
     )
   }
-  return [changeAt(path, path, before, after)]
+  return isDeepStrictEqual(before, after) ? [] : [changeAt(path, path, before, after)]
 }
 
 function compareLists(path: Path, before: readonly unknown[], after: readonly unknown[]): ChangedPath[] {

@@ -21,6 +21,7 @@ export interface NodeClass {
 }
 
 export interface Fold {
+  /** Joined when first asked for: by digests of the rows of all of them. */
   readonly edits: readonly FoldedEdit[]
   readonly classes: readonly NodeClass[]
   /** All nodes, before or after, by name. */
@@ -38,7 +39,7 @@ export function foldEdits(
   const nodes = [...new Set([...before.keys(), ...after.keys()])].sort()
   const [splitBefore, splitAfter] = [createSplitter(before), createSplitter(after)]
   const classes = new Map<NodeTables, Map<NodeTables, NodeClass>>()
-  const folder = createFolder()
+  const found: [edits: NodeClass['edits'], nodes: readonly string[]][] = []
   for (const node of nodes) {
     const [was, is] = [splitBefore(node), splitAfter(node)]
     const row = classes.get(was.shared) ?? new Map<NodeTables, NodeClass>()
@@ -52,34 +53,39 @@ export function foldEdits(
         nodes: [node],
         edits: diffNode(is.shared, was.shared),
       })
-    folder.add(diffNode(is.own, was.own), [node])
+    found.push([diffNode(is.own, was.own), [node]])
   }
   const all = [...classes.values()].flatMap(row => [...row.values()])
-  for (const each of all) folder.add(each.edits, each.nodes)
-  return { edits: folder.edits(), classes: all, nodes }
+  for (const each of all) found.push([each.edits, each.nodes])
+  let joined: readonly FoldedEdit[] | undefined
+  return {
+    get edits() {
+      joined ??= joinEdits(found)
+      return joined
+    },
+    classes: all,
+    nodes,
+  }
 }
 
 /** Joins equal edits of several nodes; lists of nodes that are equal become one list. */
-function createFolder() {
+function joinEdits(
+  found: readonly (readonly [edits: NodeClass['edits'], nodes: readonly string[]])[],
+): FoldedEdit[] {
   const groups = new Map<
     string,
     { readonly driver: DriverName; readonly edit: Edit<object>; lists: (readonly string[])[] }
   >()
-  return {
-    add(edits: ReturnType<typeof diffNode>, nodes: readonly string[]): void {
-      for (const driver of DriverName.options)
-        for (const edit of edits[driver] as readonly Edit<object>[]) {
-          const id = `${driver} ${edit.key} ${digestBefore(edit)} ${digestAfter(edit)}`
-          const group = groups.get(id)
-          if (group === undefined) groups.set(id, { driver, edit, lists: [nodes] })
-          else group.lists.push(nodes)
-        }
-    },
-    edits: (): FoldedEdit[] => {
-      const join = createJoiner()
-      return Array.from(groups.values(), ({ driver, edit, lists }) => ({ driver, edit, nodes: join(lists) }))
-    },
-  }
+  for (const [edits, nodes] of found)
+    for (const driver of DriverName.options)
+      for (const edit of edits[driver] as readonly Edit<object>[]) {
+        const id = `${driver} ${edit.key} ${digestBefore(edit)} ${digestAfter(edit)}`
+        const group = groups.get(id)
+        if (group === undefined) groups.set(id, { driver, edit, lists: [nodes] })
+        else group.lists.push(nodes)
+      }
+  const join = createJoiner()
+  return Array.from(groups.values(), ({ driver, edit, lists }) => ({ driver, edit, nodes: join(lists) }))
 }
 
 /** Gives the sorted union of lists of nodes without one in common; the same lists give the same union. */

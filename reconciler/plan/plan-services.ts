@@ -62,19 +62,13 @@ export function planServices(input: ServicesInput): ServicePlan[] {
     return (after ?? before)?.dataplane === 'ipvs' ? { ...impact, basis: 'weights' } : impact
   }
   return changes
-    .map(change => {
+    .map((change): ServicePlan => {
       const { key, before, after, nodes, served, servedAfter } = change
       const { vip, port, endPort, protocol } = (after ?? before)!
-      const impact = measure(before, after)
       const isChange = change.change !== 'unchanged'
-      const members = new Set(after?.backends.map(({ address }) => address))
-      const live =
-        isChange && input.traffic !== null
-          ? measureLive({ key, nodes, members, impact }, input.traffic)
-          : null
       const name = change.nameAfter ?? change.nameBefore ?? idOf((after ?? before)!)
       const former = renames.get(change) ?? null
-      return {
+      const standing = {
         service: name,
         vip,
         port,
@@ -82,6 +76,26 @@ export function planServices(input: ServicesInput): ServicePlan[] {
         protocol,
         change: change.change,
         renamed_from: former,
+        nodes: nodes as string[],
+        node_count: served.length,
+        at: isChange || former !== null ? input.locate(name) : null,
+      }
+      if (!isChange)
+        return {
+          ...standing,
+          risk: [],
+          /** Of ten thousand that stay as they are, and which nobody looks at as a rule. */
+          get impact() {
+            return measure(before, after)
+          },
+          live: null,
+          details: [],
+        }
+      const impact = measure(before, after)
+      const members = new Set(after?.backends.map(({ address }) => address))
+      const live = input.traffic === null ? null : measureLive({ key, nodes, members, impact }, input.traffic)
+      return {
+        ...standing,
         risk: assessRisk({
           change: change.change,
           before,
@@ -89,14 +103,11 @@ export function planServices(input: ServicesInput): ServicePlan[] {
           impact,
           live,
           servedAfter,
-          lastAnnouncer: isChange && lost(vip),
+          lastAnnouncer: lost(vip),
         }),
         impact,
         live,
         details: change.change === 'update' ? detailsOf(before!, after!) : [],
-        nodes: nodes as string[],
-        node_count: served.length,
-        at: isChange || former !== null ? input.locate(name) : null,
       }
     })
     .sort(byWeight)
@@ -197,10 +208,12 @@ function byWeight(a: ServicePlan, b: ServicePlan): number {
     Number(a.change === 'unchanged') - Number(b.change === 'unchanged') ||
     weightiest(a) - weightiest(b) ||
     b.risk.length - a.risk.length ||
-    b.impact.moved - a.impact.moved ||
+    movedOf(b) - movedOf(a) ||
     (a.service < b.service ? -1 : a.service > b.service ? 1 : a.port - b.port)
   )
 }
+
+const movedOf = (plan: ServicePlan): number => (plan.change === 'unchanged' ? 0 : plan.impact.moved)
 
 const weightiest = ({ risk }: ServicePlan): number =>
   risk[0] === undefined ? Number.MAX_SAFE_INTEGER : rankOf(risk[0])

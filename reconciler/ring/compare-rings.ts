@@ -25,12 +25,16 @@ export interface RingComparison {
   readonly minimum: number
   /** Everyone who has or had slots, by address as text, nobody last. */
   readonly backends: readonly ShareChange[]
-  /** Who took whose, most slots first. */
+  /** Who took whose, most slots first; the largest of them when so many were asked for. */
   readonly moves: readonly SlotMove[]
 }
 
-/** What a change of backends, each of them there once, does to new flows, by address. */
-export function compareRings(before: Backends, after: Backends): RingComparison {
+/** What a change of backends, each of them there once, does to new flows, by address; the `mostMoves` largest of its moves. */
+export function compareRings(
+  before: Backends,
+  after: Backends,
+  mostMoves = Number.POSITIVE_INFINITY,
+): RingComparison {
   const [was, is] = [namesOf(before), namesOf(after)]
   const counts = countPairs(
     { turns: turnsOf(before), owners: was.length },
@@ -38,8 +42,8 @@ export function compareRings(before: Backends, after: Backends): RingComparison 
   )
   const had = new Uint32Array(was.length)
   const has = new Uint32Array(is.length)
-  const moves: SlotMove[] = []
   let moved = 0
+  const sizes: number[] = []
   for (const [row, from] of was.entries())
     for (const [column, to] of is.entries()) {
       const slots = counts[row * is.length + column]!
@@ -48,7 +52,14 @@ export function compareRings(before: Backends, after: Backends): RingComparison 
       has[column]! += slots
       if (from === to) continue
       moved += slots
-      moves.push({ from, to, slots })
+      sizes.push(slots)
+    }
+  const least = sizes.length <= mostMoves ? 1 : nthLargest(sizes, mostMoves)
+  const moves: SlotMove[] = []
+  for (const [row, from] of was.entries())
+    for (const [column, to] of is.entries()) {
+      const slots = counts[row * is.length + column]!
+      if (slots >= least && from !== to) moves.push({ from, to, slots })
     }
   const backends = joinShares([was, had], [is, has])
   return {
@@ -56,11 +67,15 @@ export function compareRings(before: Backends, after: Backends): RingComparison 
     moved,
     minimum: backends.reduce((sum, share) => sum + Math.max(0, share.before - share.after), 0),
     backends: backends.sort((a, b) => compareNames(a.address, b.address)),
-    moves: moves.sort(
-      (a, b) => b.slots - a.slots || compareNames(a.from, b.from) || compareNames(a.to, b.to),
-    ),
+    moves: moves
+      .sort((a, b) => b.slots - a.slots || compareNames(a.from, b.from) || compareNames(a.to, b.to))
+      .slice(0, mostMoves),
   }
 }
+
+/** Of at least `n` numbers below 2^32. */
+const nthLargest = (numbers: readonly number[], n: number): number =>
+  n === 0 ? Number.POSITIVE_INFINITY : Uint32Array.from(numbers).sort()[numbers.length - n]!
 
 /** By owner; nobody is the one after the last. */
 const namesOf = (backends: Backends): (string | null)[] => [...backends.map(({ address }) => address), null]

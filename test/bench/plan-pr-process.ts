@@ -15,10 +15,13 @@ const evaluate = createEvaluator(repository, '')
 const before = await readSide(base)
 // What is accepted was planned itself.
 makeFleetPlan({ before: { ...before, nodes: new Map() }, after: before })
+const cpuBefore = process.cpuUsage()
 const started = performance.now()
 const { plan } = await planOnThreads({ before, after: await readSide(head) })
 const took = performance.now() - started
-process.stdout.write(`${JSON.stringify({ took, updates: plan.totals.update, peak: readPeak() })}\n`)
+const { user, system } = process.cpuUsage(cpuBefore)
+const cpu = (user + system) / 1000
+process.stdout.write(`${JSON.stringify({ took, cpu, updates: plan.totals.update, peak: readPeak() })}\n`)
 process.exit()
 
 async function readSide(revision: string): Promise<PlanSide> {

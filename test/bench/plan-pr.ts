@@ -1,14 +1,23 @@
 import { join } from 'node:path'
-import { NODE_FLAGS } from '../../reconciler/process/node-flags.ts'
-import { runCommand } from '../../reconciler/process/run-command.ts'
 import { type Benchmark, milliseconds } from './benchmark.ts'
+import { bundleProcess } from './released-process.ts'
 import { composeFleet, composeService, serviceFile } from './sample-fleet.ts'
 import { createSampleRepository } from './sample-repository.ts'
 
 const SIZE = { services: 10_000, backends: 20, nodes: Array.from({ length: 100 }, (_, n) => `lb-${n}`) }
-const PROCESSES = 3
+/** Of each. */
+const PROCESSES = { one: 5, all: 3 }
 
-/** A pull request that changes the weight of a backend of one service, or of every one: from its revision to its plan. */
+interface Measured {
+  readonly took: number
+  readonly updates: number
+  readonly peak: number
+}
+
+/**
+ * A pull request that changes the weight of a backend of one service, or of every one: from its revision to its plan, by a
+ * process as the release starts it.
+ */
 export const planPrBenchmark: Benchmark = {
   names: ['plan_pr_one_of_10k', 'plan_pr_all_10k', 'plan_pr_rss'],
   async run({ dir, say }) {
@@ -19,32 +28,24 @@ export const planPrBenchmark: Benchmark = {
       Array.from({ length: SIZE.services }, (_, n) => [serviceFile(n), composeService(n, SIZE.backends, 60)]),
     )
     await repository.push()
-    const script = join(import.meta.dirname, 'plan-pr-process.ts')
+    const process = await bundleProcess(join(import.meta.dirname, 'plan-pr-process.ts'), dir)
     const plan = async (head: string, updates: number) => {
-      const { stdout } = await runCommand(
-        process.execPath,
-        [...NODE_FLAGS, script, repository.dir, base, head],
-        {
-          timeout: 300_000,
-        },
-      )
-      const measured = JSON.parse(stdout) as { took: number; updates: number; peak: number }
+      const measured = (await process(repository.dir, base, head)) as Measured
       if (measured.updates !== updates) throw new Error(`planned ${measured.updates} updates`)
       say(`${measured.took.toFixed()} ms, peak ${measured.peak.toFixed()} MiB`)
       return measured
     }
-    const ones = []
-    for (let round = 0; round < PROCESSES; round++) ones.push(await plan(one, SIZE.nodes.length))
-    const { took } = await plan(all, SIZE.services * SIZE.nodes.length)
-    const peak = Math.max(...ones.map(each => each.peak))
+    const ones: Measured[] = []
+    for (let round = 0; round < PROCESSES.one; round++) ones.push(await plan(one, SIZE.nodes.length))
+    const alls: Measured[] = []
+    for (let round = 0; round < PROCESSES.all; round++)
+      alls.push(await plan(all, SIZE.services * SIZE.nodes.length))
+    const took = (measured: readonly Measured[]) => measured.map(each => each.took)
+    const peak = Math.round(Math.max(...ones.map(each => each.peak)))
     return [
-      milliseconds(
-        'plan_pr_one_of_10k',
-        ones.map(each => each.took),
-        0.5,
-      ),
-      milliseconds('plan_pr_all_10k', [took], 0.5),
-      { name: 'plan_pr_rss', value: Math.round(peak), unit: 'MiB', n: PROCESSES },
+      milliseconds('plan_pr_one_of_10k', took(ones), 0.5),
+      milliseconds('plan_pr_all_10k', took(alls), 0.5),
+      { name: 'plan_pr_rss', value: peak, unit: 'MiB', n: PROCESSES.one },
     ]
   },
 }

@@ -95,33 +95,58 @@ function changedPaths(before: ComparedObject, after: ComparedObject): ChangedPat
   ]
 }
 
-/** Lists of things that have an address or a name are compared by that, others by place. */
 function compareValues(path: Path, before: unknown, after: unknown): ChangedPath[] {
-  if (before === after) return []
+  if (isSame(before, after)) return []
   if (Array.isArray(before) && Array.isArray(after)) return compareLists(path, before, after)
   if (isRecord(before) && isRecord(after)) {
     return [...new Set([...Object.keys(after), ...Object.keys(before)])].flatMap(key =>
-      before[key] === after[key] ? [] : compareValues([...path, key], before[key], after[key]),
+      isSame(before[key], after[key]) ? [] : compareValues([...path, key], before[key], after[key]),
     )
   }
-  return isDeepStrictEqual(before, after) ? [] : [changeAt(path, path, before, after)]
+  return [changeAt(path, path, before, after)]
 }
 
+/** Of values as YAML has them, over and over: asks for no prototypes and symbols, which takes longest. */
+function isSame(before: unknown, after: unknown): boolean {
+  if (before === after) return true
+  if (Array.isArray(before))
+    return (
+      Array.isArray(after) &&
+      before.length === after.length &&
+      before.every((each, index) => isSame(each, after[index]))
+    )
+  if (!isRecord(before) || !isRecord(after)) return false
+  for (const key in before) if (!isSame(before[key], after[key])) return false
+  for (const key in after) if (after[key] !== undefined && before[key] === undefined) return false
+  return true
+}
+
+/** Things that have an address or a name of their own are compared by that, others by place. */
 function compareLists(path: Path, before: readonly unknown[], after: readonly unknown[]): ChangedPath[] {
-  const named = [...before, ...after].every(each => nameIn(each) !== null)
+  const named = isNamed(before) && isNamed(after)
   const key = (each: unknown, index: number): string => (named ? nameIn(each)! : String(index))
   const was = new Map(before.map((each, index) => [key(each, index), each]))
-  const is = new Map(after.map((each, index) => [key(each, index), { each, index }]))
-  const found = [...is].flatMap(([name, { each, index }]) => {
+  const found: ChangedPath[] = []
+  for (const [index, each] of after.entries()) {
+    const name = key(each, index)
     const former = was.get(name)
-    if (former === undefined) return [changeAt([...path, index], [...path, name], undefined, each)]
-    return compareValues([...path, index], former, each).map(change => ({
-      ...change,
-      text: named ? change.text.replace([...path, index].join('.'), [...path, name].join('.')) : change.text,
-    }))
-  })
-  const gone = [...was].filter(([name]) => !is.has(name))
-  return [...found, ...gone.map(([name, each]) => changeAt(path, [...path, name], each, undefined))]
+    was.delete(name)
+    if (former === undefined) found.push(changeAt([...path, index], [...path, name], undefined, each))
+    else if (!isSame(former, each))
+      for (const change of compareValues([...path, index], former, each)) {
+        const text = named
+          ? change.text.replace([...path, index].join('.'), [...path, name].join('.'))
+          : change.text
+        found.push({ ...change, text })
+      }
+  }
+  for (const [name, each] of was) found.push(changeAt(path, [...path, name], each, undefined))
+  return found
+}
+
+function isNamed(list: readonly unknown[]): boolean {
+  const names = new Set(list.map(nameIn))
+  return names.size === list.length && !names.has(null)
 }
 
 function nameIn(value: unknown): string | null {

@@ -47,6 +47,16 @@ test('a changed weight is told with its line, an unchanged manifest not at all',
   )
 })
 
+test('backends of one address are compared by place', () => {
+  const two = (weight: number) =>
+    service('web', weight).replace('{ address: 10.0.1.2 }', '{ address: 10.0.1.1, port: 81, weight: 7 }')
+  const [object] = compare({ 'a.yaml': two(100) }, { 'a.yaml': two(50) })
+  assert.deepEqual(
+    object?.fields.map(({ text }) => text),
+    ['spec.backends.0.weight: 100 → 50'],
+  )
+})
+
 test('an annotation is told as changed, without effect and without its text', () => {
   const [object] = compare(
     { 'a.yaml': service('api', 1, { annotation: 'before' }) },

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { Pause } from './drift-policy.ts'
+import { DriftRecord } from './drift-record.ts'
 import { EditFailure } from './edit.ts'
 import { Hold } from './hold.ts'
 import { DriverName } from './node-state.ts'
@@ -10,8 +11,8 @@ import { Digest, Revision } from './want.ts'
 
 /**
  * - `in-sync`: holds what it should. - `converging`: at work on its want, or about to be.
- * - `drifted`: held it, and something changed it. - `failed`: could not apply it.
- * - `silent`: no report for a while; it forwards as it did. - `unseen`: never reported.
+ * - `drifted`: held it, and something changed it, or it chooses other backends than nodes that serve the same. - `failed`: could not apply it.
+ * - `silent`: no sign of it for a while; it forwards as it did. - `unseen`: never reported.
  * - `leaving`: has no manifest any more and is being emptied. - `unassigned`: reports, but nothing is asked of it.
  */
 export const NodeCondition = z.enum([
@@ -51,6 +52,8 @@ export const FleetStatus = z.strictObject({
   /** Absent: nothing is held. */
   holds: z.array(Hold).exactOptional(),
   nodes: z.array(NodeStatus),
+  /** Open drift that no node can say of itself: who gives no sign, who disagrees with others on a ring; absent: none. */
+  fleetDrift: z.array(DriftRecord).exactOptional(),
   at: z.int(),
 })
 export type FleetStatus = z.infer<typeof FleetStatus>

@@ -3,7 +3,6 @@ import { styleText } from 'node:util'
 import { Command } from 'commander'
 import { BallastError } from '../../schemas/ballast-error.ts'
 import type { DriftRecord } from '../../schemas/drift-record.ts'
-import type { NodeReport } from '../../schemas/report.ts'
 import {
   describeDrift,
   describeEnd,
@@ -11,15 +10,12 @@ import {
   differingFields,
   renderDuration,
 } from '../drift/describe-drift.ts'
-import { findUnreachable } from '../drift/find-fleet-drift.ts'
-import { recordsOf } from '../drift/fleet-drift.ts'
 import { nameDrift } from '../drift/name-drift.ts'
-import { createEffectMeter } from '../drift/traffic-effect.ts'
-import { readListening } from '../queue/presence.ts'
-import { type OpenBoard, openBoard, REDIS_SETTINGS } from './open-board.ts'
+import { openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { addSettings, readSettings } from './options.ts'
 import { CommandFailure } from './outcome.ts'
 import { createCommandLog, printJson, useColor } from './print.ts'
+import { createDriftReader, type DriftOfAll, type ReadDrift } from './read-drift.ts'
 
 const SETTINGS = ['stateDir', ...REDIS_SETTINGS] as const
 const LOOK_MS = 1_000
@@ -48,29 +44,24 @@ export const driftCommand = (): Command =>
 
 async function showDrift(options: DriftOptions, command: Command): Promise<number> {
   const board = openBoard(readSettings(command, SETTINGS), createCommandLog())
-  const measure = createEffectMeter()
+  const readDrift = createDriftReader(board)
+  const isWatched = options.watch === true
   let shown = ''
+  let wasLed = true
   try {
     for (;;) {
-      const read = await readReports(board, options.watch === true)
-      const reports = [...read.values()]
-      if (options.node !== undefined && options.watch !== true && !read.has(options.node))
+      const { records: all, nodes, isLed } = await readAgain(readDrift, isWatched)
+      if (options.node !== undefined && !isWatched && !nodes.has(options.node))
         throw new CommandFailure(`No node ${options.node} has reported.`)
-      const nodes = reports.map(({ node }) => node)
-      const listening = await readListening(board.connection, nodes).catch(() => null)
-      const findSilent = (report: NodeReport): DriftRecord[] => {
-        const isDeaf = listening !== null && !listening.has(report.node)
-        return [findUnreachable(report, Date.now(), isDeaf ? report.at : null) ?? []].flat()
-      }
-      const records = reports
+      if (wasLed && !isLed) process.stderr.write(`${UNLED}\n`)
+      wasLed = isLed
+      const records = all
         .filter(({ node }) => options.node === undefined || node === options.node)
-        .flatMap(report => [...recordsOf(report, {}, measure), ...findSilent(report)])
         .filter(({ healedAt }) => options.all === true || healedAt === null)
-        .sort((a, b) => a.node.localeCompare(b.node) || a.since - b.since)
       const text = JSON.stringify({ drift: records })
       if (text !== shown) print(records, options)
       shown = text
-      if (options.watch !== true) return records.some(({ healedAt }) => healedAt === null) ? 2 : 0
+      if (!isWatched) return records.some(({ healedAt }) => healedAt === null) ? 2 : 0
       await delay(LOOK_MS)
     }
   } finally {
@@ -78,11 +69,14 @@ async function showDrift(options: DriftOptions, command: Command): Promise<numbe
   }
 }
 
+const UNLED =
+  'No reconciler leads: whether nodes disagree on a ring is not known, or was found by the one that led last.'
+
 /** Waits for a Redis that is away, when somebody watches: it goes on when that is back. */
-async function readReports({ reports }: OpenBoard, isWatched: boolean): Promise<Map<string, NodeReport>> {
+async function readAgain(readDrift: ReadDrift, isWatched: boolean): Promise<DriftOfAll> {
   for (let said = ''; ; await delay(LOOK_MS)) {
     try {
-      return await reports.readAll()
+      return await readDrift()
     } catch (error) {
       if (!isWatched || !(error instanceof BallastError) || !error.retryable) throw error
       if (error.message !== said) process.stderr.write(`${error.message}; trying again\n`)

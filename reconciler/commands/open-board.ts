@@ -6,6 +6,7 @@ import type { Log } from '../log/log.ts'
 import type { RedisAddress } from '../queue/client.ts'
 import { connectRedis, type RedisConnection } from '../queue/connection.ts'
 import { type Counters, createCounters } from '../queue/counters.ts'
+import { createFleetDriftBoard, type FleetDriftBoard } from '../queue/fleet-drift.ts'
 import type { Fence } from '../queue/lease.ts'
 import { createReports, type Reports } from '../queue/reports.ts'
 import { createReviewedPlans, type ReviewedPlans } from '../queue/reviewed-plans.ts'
@@ -23,6 +24,7 @@ export interface OpenBoard {
   readonly revisions: Revisions
   readonly rollouts: Rollouts
   readonly counters: Counters
+  readonly fleetDrift: FleetDriftBoard
   readonly reviews: ReviewedPlans
   close(): void
 }
@@ -98,6 +100,7 @@ export function openBoardOn(connection: RedisConnection, fence?: Fence): OpenBoa
     revisions: createRevisions(connection, fence),
     rollouts: createRollouts(connection, fence),
     counters: createCounters(connection),
+    fleetDrift: createFleetDriftBoard(connection, fence),
     reviews: createReviewedPlans(connection, Date.now),
     close: () => connection.close(),
   }

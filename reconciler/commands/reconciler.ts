@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { Command } from 'commander'
 import { type Controller, startController } from '../controller/controller.ts'
 import { createDriftCollector } from '../controller/fleet-drift.ts'
+import { createFleetDriftMemory } from '../controller/fleet-drift-memory.ts'
 import { createPoke } from '../controller/poke.ts'
 import { sampleTraffic } from '../controller/sample-traffic.ts'
 import { watchPresence } from '../controller/watch-presence.ts'
@@ -97,8 +98,14 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     log,
     now: Date.now,
   })
-  http.watchDrift(() => ({
-    records: drift.read().records,
+  // One that stands by does not look at the fleet.
+  const readFleetDrift = () =>
+    board.fleetDrift.read().then(
+      read => read.drift?.records ?? [],
+      () => drift.ofFleet(),
+    )
+  http.watchDrift(async () => ({
+    records: [...drift.ofNodes(), ...(await readFleetDrift())],
     log: driftLog?.state() ?? null,
     alerts: alerts?.state() ?? new Map(),
   }))
@@ -145,7 +152,8 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     readListening: nodes => readListening(connection, nodes),
     nodes: () => [...(controller?.fleet()?.nodes.keys() ?? [])],
     drift,
-    leads: () => lease.epoch() !== null,
+    memory: createFleetDriftMemory({ board, log, now: Date.now }),
+    epoch: lease.epoch,
     onChange: tellDrift,
     log,
   })

@@ -5,7 +5,7 @@ import type { FleetStatus, NodeCondition, NodeStatus } from '../../schemas/fleet
 import type { DriftItem } from '../../schemas/report.ts'
 import type { RevisionState, SourceProblem } from '../../schemas/revision-state.ts'
 import type { Rollout } from '../../schemas/rollout.ts'
-import { differingFields } from '../drift/describe-drift.ts'
+import { describeDrift, differingFields } from '../drift/describe-drift.ts'
 import { renderDiagnostic } from '../manifest/render-diagnostic.ts'
 import { renderAge, shortRevision } from './print.ts'
 import { renderHold } from './render-hold.ts'
@@ -26,7 +26,10 @@ type Paint = (style: Parameters<typeof styleText>[0], text: string) => string
 /** For a terminal: the repository, a table of nodes, then each thing that is wrong, with the difference itself. */
 export function renderStatus(status: FleetStatus, { color }: { color: boolean }): string {
   const paint: Paint = (style, text) => (color ? styleText(style, text, { validateStream: false }) : text)
-  const details = status.nodes.flatMap(node => renderDetails(node, status.at, paint))
+  const ofFleet = (status.fleetDrift ?? []).map(record =>
+    paint('red', `${describeDrift(record)}, for ${renderAge(status.at - record.since)}`),
+  )
+  const details = [...ofFleet, ...status.nodes.flatMap(node => renderDetails(node, status.at, paint))]
   const parts = [renderRepository(status, paint), renderNodes(status, paint), details.join('\n')]
   return `${parts.filter(part => part !== '').join('\n\n')}\n`
 }

@@ -9,6 +9,7 @@ import type { ForgePages } from './forge-pages.ts'
 import { makePlan } from './make-plan.ts'
 import type { OpenBoard } from './open-board.ts'
 import { CommandFailure } from './outcome.ts'
+import { createDriftReader } from './read-drift.ts'
 import { readObservedFleet } from './read-live-fleet.ts'
 import { readStatus } from './status.ts'
 import { VERSION } from './version.ts'
@@ -39,13 +40,14 @@ export interface Served {
   /** For the controller: what happens goes into metrics and events. */
   observe(event: ControllerEvent): void
   /** What the metrics of drift are read from. */
-  watchDrift(read: () => DriftTold): void
+  watchDrift(read: () => Promise<DriftTold>): void
   stop(): Promise<void>
 }
 
 /** Answers HTTP when `listen` is set. Throws `LISTEN_FAILED`, `SECRET_FILE_UNUSABLE`. */
 export async function serveReconciler(options: ServeOptions): Promise<Served> {
   const { settings, source, board, look, review, readPage, log } = options
+  const readDrift = createDriftReader(board)
   if (settings.listen === undefined) return { observe: () => {}, watchDrift: () => {}, stop: async () => {} }
   const http = createReconcilerApp({
     ...settings,
@@ -59,6 +61,7 @@ export async function serveReconciler(options: ServeOptions): Promise<Served> {
     fleet: {
       readStatus: () => readStatus(board),
       readReports: async () => [...(await board.reports.readAll()).values()],
+      readDrift: async () => (await readDrift()).records,
       readCounters: nodes => createCounters(board.connection).readAll(nodes),
       plan: ({ from, to }) =>
         makePlan({

@@ -30,22 +30,32 @@ async function read(command: Command, node: string | undefined): Promise<FleetSt
     const status = await readStatus(board)
     if (node === undefined) return status
     const nodes = status.nodes.filter(({ name }) => name === node)
-    return { ...status, nodes, inSync: nodes.length > 0 && nodes.every(({ state }) => state === 'in-sync') }
+    const ofNode = status.fleetDrift?.filter(each => each.node === node) ?? []
+    const { fleetDrift: _, ...rest } = status
+    return {
+      ...rest,
+      nodes,
+      ...(ofNode.length > 0 && { fleetDrift: ofNode }),
+      inSync: nodes.length > 0 && nodes.every(({ state }) => state === 'in-sync'),
+    }
   } finally {
     board.close()
   }
 }
 
-export async function readStatus({ revisions, wants, reports, rollouts }: OpenBoard): Promise<FleetStatus> {
-  const [revision, wanted, reported, rollout, held] = await Promise.all([
+export async function readStatus(board: OpenBoard): Promise<FleetStatus> {
+  const { revisions, wants, reports, rollouts, fleetDrift } = board
+  const [revision, wanted, reported, rollout, held, ofFleet] = await Promise.all([
     revisions.read(),
     wants.readAll(),
     reports.readAll(),
     rollouts.read(),
     rollouts.readHolds(),
+    fleetDrift.read(),
   ])
   return makeFleetStatus({
     ...{ revisions: revision, wants: wanted, reports: reported, rollout, holds: held?.holds ?? [] },
+    fleetDrift: ofFleet.drift?.records ?? [],
     now: Date.now(),
   })
 }

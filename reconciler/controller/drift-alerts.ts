@@ -11,7 +11,7 @@ import {
 } from '../drift/alert-memory.ts'
 import type { Log } from '../log/log.ts'
 import { createLoop, type Loop } from '../process/loop.ts'
-import type { FleetDrift } from './drift-log.ts'
+import type { DriftView } from './drift-log.ts'
 
 export interface DriftAlertsOptions {
   readonly settings: AlertSettings
@@ -21,7 +21,7 @@ export interface DriftAlertsOptions {
     read(receiver: string): Promise<ReceiverMemory | null>
     write(receiver: string, memory: ReceiverMemory): Promise<void>
   }
-  readonly readDrift: () => FleetDrift
+  readonly readDrift: () => DriftView
   readonly labelsOf: (node: string) => Readonly<Record<string, string>>
   /** Of the lease; null while another reconciler leads. */
   readonly epoch: () => number | null
@@ -147,7 +147,7 @@ function startReceiver(name: string, options: DriftAlertsOptions) {
   )
 
   /** When drift that is there will have lasted as long as a rule says. */
-  function nextRuleAt({ records }: FleetDrift): number | null {
+  function nextRuleAt({ records }: DriftView): number | null {
     const times = records
       .filter(({ healedAt }) => healedAt === null)
       .flatMap(({ since }) => rules.map(({ after }) => since + after))

@@ -7,7 +7,7 @@ import { createLoop } from '../process/loop.ts'
 import type { DriftBranch } from '../repo/drift-branch.ts'
 
 /** What the fleet reports of its drift. */
-export interface FleetDrift {
+export interface DriftView {
   readonly records: readonly DriftRecord[]
   /** Whether what is not among the records of a node is gone: the node reported, or has left the fleet. */
   isKnown(node: string): boolean
@@ -15,7 +15,7 @@ export interface FleetDrift {
 
 export interface DriftLogOptions {
   readonly branch: DriftBranch
-  readonly readDrift: () => FleetDrift
+  readonly readDrift: () => DriftView
   /** Of the lease; null while another reconciler leads. */
   readonly epoch: () => number | null
   /** ms */

@@ -4,16 +4,12 @@ import type { DriftItem, NodeReport } from '../../schemas/report.ts'
 import type { DesiredFleet } from '../desired/build-desired.ts'
 import { partsOf } from '../desired/share-rows.ts'
 import { driftPath } from '../drift/drift-path.ts'
+import { CONVERGES_WITHIN_MS, findDisagreement } from '../drift/find-disagreement.ts'
 import { HEALED_KEPT_MS } from '../drift/find-drift.ts'
-import {
-  CONVERGES_WITHIN_MS,
-  DEAF_AFTER_MS,
-  findDisagreement,
-  findUnreachable,
-} from '../drift/find-fleet-drift.ts'
+import { DEAF_AFTER_MS, findUnreachable } from '../drift/find-fleet-drift.ts'
 import { recordsOf } from '../drift/fleet-drift.ts'
 import { createEffectMeter } from '../drift/traffic-effect.ts'
-import type { FleetDrift } from './drift-log.ts'
+import type { DriftView } from './drift-log.ts'
 
 /** Collects what nodes report of their drift. */
 export interface DriftCollector {
@@ -21,9 +17,13 @@ export interface DriftCollector {
   reported(report: NodeReport): boolean
   /** These workers listen for calls; null: nobody can say. */
   listening(nodes: ReadonlySet<string> | null): void
-  read(): FleetDrift
-  /** That of it which no node can say of itself, as long as it lasts. */
+  read(): DriftView
+  /** That of it which nodes say of themselves. */
+  ofNodes(): readonly DriftRecord[]
+  /** That of it which no node can say of itself: what is there, and what ended in the last hour. */
   ofFleet(): readonly DriftRecord[]
+  /** What another process, or this one before, knew of the fleet: it goes on, or has ended meanwhile. Of nodes that have reported here, nothing is taken from `reports`. */
+  restore(records: readonly DriftRecord[], reports: Iterable<NodeReport>): void
   /** ms until something that was seen, and is not told yet, has lasted long enough; null: there is nothing such. */
   untilTold(): number | null
 }
@@ -51,21 +51,36 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
     return byNode.get(node)!.records
   }
 
-  function readFleet(staying: readonly string[]): DriftRecord[] {
+  function readNodes(staying: readonly string[]): DriftRecord[] {
     const nodes = fleet()?.nodes
-    if (nodes === undefined) return []
+    return staying.flatMap(node => recordsOfNode(node, nodes?.get(node)?.names ?? NO_NAMES))
+  }
+
+  /** What is there, and what has ended. */
+  function readFleet(staying: readonly string[]): readonly DriftRecord[] {
+    const nodes = fleet()?.nodes
+    if (nodes === undefined) return [...open, ...ended]
     const reports = staying.map(node => byNode.get(node)!.report)
     const at = now()
     const found = group(reports, nodes).map(each =>
-      findDisagreement({ reports: each, now: at, since: disagreeing }),
+      findDisagreement({
+        reports: each,
+        now: at,
+        since: disagreeing,
+        names: nodes.get(each[0]!.node)?.names ?? NO_NAMES,
+        measure,
+      }),
     )
     disagreeing = new Map(found.flatMap(({ since }) => [...since]))
     const records = [
       ...reports.flatMap(report => findUnreachable(report, at, deaf.get(report.node) ?? null) ?? []),
       ...found.flatMap(each => each.records),
     ]
-    followEnds(records, at)
-    return records
+    const began = new Map(open.map(each => [driftPath(each), each.since]))
+    // How it is noticed may change while it lasts.
+    const lasting = records.map(each => ({ ...each, since: began.get(driftPath(each)) ?? each.since }))
+    followEnds(lasting, at)
+    return [...open, ...ended]
   }
 
   function followEnds(records: readonly DriftRecord[], at: number): void {
@@ -76,16 +91,18 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
     open = records
   }
 
+  function take(report: NodeReport): boolean {
+    const known = byNode.get(report.node)
+    byNode.set(report.node, { report, before: healedBefore(known, report), names: null, records: [] })
+    return known === undefined || choiceOf(report) !== choiceOf(known.report)
+  }
+
   /** One that is to leave is being emptied, which is no drift. */
   const isLeaving = (node: string): boolean => fleet()?.nodes.has(node) === false
   const findStaying = (): string[] => [...byNode.keys()].filter(node => !isLeaving(node))
 
   return {
-    reported(report) {
-      const known = byNode.get(report.node)
-      byNode.set(report.node, { report, before: healedBefore(known, report), names: null, records: [] })
-      return known === undefined || choiceOf(report) !== choiceOf(known.report)
-    },
+    reported: take,
     listening(found) {
       if (found === null) {
         // Nobody knows that they are back.
@@ -96,18 +113,26 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
       for (const node of found) deaf.set(node, null)
     },
     read() {
-      const nodes = fleet()?.nodes
       const staying = findStaying()
       return {
-        records: [
-          ...staying.flatMap(node => recordsOfNode(node, nodes?.get(node)?.names ?? NO_NAMES)),
-          ...readFleet(staying),
-          ...ended,
-        ],
+        records: [...readNodes(staying), ...readFleet(staying)],
         isKnown: node => byNode.has(node) || isLeaving(node),
       }
     },
+    ofNodes: () => readNodes(findStaying()),
     ofFleet: () => readFleet(findStaying()),
+    restore(records, reports) {
+      for (const report of reports) if (!byNode.has(report.node)) take(report)
+      const [before, over] = [records.filter(isOpen), records.filter(each => !isOpen(each))]
+      for (const { node, kind, since } of before) {
+        const first = Math.min(since, (kind === 'unreachable' ? deaf : disagreeing).get(node) ?? since)
+        if (kind === 'unreachable') deaf.set(node, first)
+        else disagreeing = new Map(disagreeing).set(node, first)
+      }
+      const known = new Set([...open.map(driftPath), ...ended.map(episodeOf)])
+      open = [...open, ...before.filter(record => !known.has(driftPath(record)))]
+      ended = [...ended, ...over.filter(record => !known.has(episodeOf(record)))]
+    },
     untilTold() {
       const at = now()
       const waits = [
@@ -127,6 +152,9 @@ interface Known {
   readonly names: Names | null
   readonly records: readonly DriftRecord[]
 }
+
+const episodeOf = (record: DriftRecord): string => `${driftPath(record)} ${record.since} ${record.healedAt}`
+const isOpen = ({ healedAt }: DriftRecord): boolean => healedAt === null
 
 /** Of a report, what `findDisagreement` compares. */
 const choiceOf = ({ ringsDigest, outcome, want, paused }: NodeReport): string =>

@@ -1,13 +1,16 @@
 import type { Log } from '../log/log.ts'
 import { createLoop } from '../process/loop.ts'
 import type { DriftCollector } from './fleet-drift.ts'
+import type { FleetDriftMemory } from './fleet-drift-memory.ts'
 
 export interface PresenceOptions {
   /** Those of the nodes whose workers listen now; null: nobody can say. */
   readonly readListening: (nodes: readonly string[]) => Promise<ReadonlySet<string> | null>
   readonly nodes: () => readonly string[]
-  readonly drift: Pick<DriftCollector, 'listening' | 'ofFleet' | 'untilTold'>
-  readonly leads: () => boolean
+  readonly drift: Pick<DriftCollector, 'listening' | 'ofFleet' | 'restore' | 'untilTold'>
+  readonly memory: FleetDriftMemory
+  /** Of the lease; null while another reconciler leads. */
+  readonly epoch: () => number | null
   /** Something that only the fleet as a whole shows is there, or gone. */
   readonly onChange: () => void
   readonly log: Log
@@ -28,6 +31,8 @@ const REPORTED_MS = 50
 export function watchPresence(options: PresenceOptions): Presence {
   const { drift, log } = options
   let told = ''
+  /** Of the memory that this process goes on from; null: to be read. */
+  let lastEpoch: number | null = null
   const timers = new Map<'due' | 'reported', NodeJS.Timeout>()
   const lookIn = (reason: 'due' | 'reported', wait: number): void => {
     const look = (): void => {
@@ -38,20 +43,29 @@ export function watchPresence(options: PresenceOptions): Presence {
   }
   const loop = createLoop(
     async reasons => {
-      if (!options.leads()) return
+      const epoch = options.epoch()
+      if (epoch === null || epoch !== lastEpoch) told = ''
+      if (epoch !== null && epoch !== lastEpoch) {
+        const { records, reports } = await options.memory.read()
+        drift.restore(records, reports)
+      }
+      lastEpoch = epoch
+      if (epoch === null) return
       if (reasons.has('time') || reasons.has('due'))
         drift.listening(await options.readListening(options.nodes()))
-      const found = drift.ofFleet().map(({ node, kind, observed }) => `${node} ${kind} ${String(observed)}`)
-      const text = found.sort().join()
-      if (text !== told) options.onChange()
-      told = text
+      const found = drift.ofFleet()
       const wait = drift.untilTold()
       clearTimeout(timers.get('due'))
       if (wait !== null && wait < LOOK_MS) lookIn('due', wait)
+      const text = JSON.stringify(found)
+      if (text === told) return
+      options.onChange()
+      await options.memory.write(found)
+      told = text
     },
     error => {
       drift.listening(null)
-      log.debug({ err: error }, 'who listens cannot be asked; silence is noticed later')
+      log.debug({ err: error }, 'Redis cannot be asked who gives a sign; silence is noticed later')
     },
   )
   const interval = setInterval(() => loop.trigger('time'), LOOK_MS)

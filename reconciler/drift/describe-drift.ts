@@ -1,5 +1,7 @@
+import { z } from 'zod'
 import type { DriftRecord } from '../../schemas/drift-record.ts'
 import type { XdpServiceRow } from '../../schemas/node-state.ts'
+import { OtherRing } from './find-disagreement.ts'
 import { readRow } from './traffic-effect.ts'
 
 type Told = Pick<DriftRecord, 'desired' | 'observed'>
@@ -47,7 +49,7 @@ function describeChange(record: DriftRecord): string {
     case 'unreachable':
       return 'gives no sign'
     case 'rings-disagree':
-      return 'chooses other backends than nodes that serve the same'
+      return describeDisagreement(record)
     case 'paused': {
       const { by, until, why } = record.observed as Record<string, unknown>
       return `is paused by ${by} until ${until}: ${why}`
@@ -97,10 +99,30 @@ function describeService(name: string, desired: XdpServiceRow, observed: XdpServ
   return parts.join(' and ') || `has the backends of ${name} in another order`
 }
 
+const Observed = z.object({ services: z.array(OtherRing) })
+const Desired = z.object({ on: z.array(z.string()) })
+
+function describeDisagreement({ node, desired, observed }: DriftRecord): string {
+  const on = Desired.safeParse(desired).data?.on ?? []
+  const services = Observed.safeParse(observed).data?.services ?? []
+  const others = on.length === 0 ? 'nodes that serve the same' : enumerate(on)
+  if (services.length === 0)
+    return `chooses other backends than ${others}, and no node says for which service`
+  const named = services.map(each => {
+    const [name, slots] = [each.service ?? each.key, each.slots]
+    const where = each.node === node ? '' : ` on ${each.node}`
+    return `${name} (${slots === null ? 'which nobody asked for' : `${slots} slots`}${where})`
+  })
+  return `chooses other backends of ${enumerate(named)} than ${others}`
+}
+
+function enumerate(names: readonly string[]): string {
+  const rest = names.length > NAMED ? ` and ${names.length - NAMED} more` : ''
+  return `${names.slice(0, NAMED).join(', ')}${rest}`
+}
+
 const list = (addresses: readonly string[]): string => {
-  const shown = addresses.slice(0, NAMED).join(', ')
-  const rest = addresses.length > NAMED ? ` and ${addresses.length - NAMED} more` : ''
-  return `${addresses.length === 1 ? 'backend' : 'backends'} ${shown}${rest}`
+  return `${addresses.length === 1 ? 'backend' : 'backends'} ${enumerate(addresses)}`
 }
 
 const HOW = {

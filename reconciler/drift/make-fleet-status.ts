@@ -1,12 +1,11 @@
+import type { DriftRecord } from '../../schemas/drift-record.ts'
 import type { FleetStatus, NodeCondition, NodeStatus } from '../../schemas/fleet-status.ts'
 import type { Hold } from '../../schemas/hold.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import type { RevisionState } from '../../schemas/revision-state.ts'
 import type { Rollout } from '../../schemas/rollout.ts'
 import type { Want } from '../../schemas/want.ts'
-
-/** A node that reports every 10 s and has not for this long is silent, ms. */
-const SILENT_AFTER_MS = 30_000
+import { SILENT_AFTER_MS } from './find-fleet-drift.ts'
 
 export interface FleetView {
   readonly revisions: RevisionState | null
@@ -14,6 +13,8 @@ export interface FleetView {
   readonly reports: ReadonlyMap<string, NodeReport>
   readonly rollout?: Rollout | null
   readonly holds?: readonly Hold[]
+  /** What only the fleet as a whole shows, open or healed. */
+  readonly fleetDrift?: readonly DriftRecord[]
   /** ms since the epoch. */
   readonly now: number
 }
@@ -21,8 +22,12 @@ export interface FleetView {
 /** Joins what is wanted with what was reported, node by node. */
 export function makeFleetStatus(view: FleetView): FleetStatus {
   const { revisions, wants, reports, rollout = null, holds = [], now } = view
+  const fleetDrift = (view.fleetDrift ?? []).filter(({ healedAt }) => healedAt === null)
   const names = [...new Set([...wants.keys(), ...reports.keys()])].sort()
-  const nodes = names.map(name => makeNodeStatus(name, wants.get(name), reports.get(name), now))
+  const nodes = names.map(name => {
+    const kinds = fleetDrift.filter(({ node }) => node === name).map(({ kind }) => kind)
+    return makeNodeStatus({ name, want: wants.get(name), report: reports.get(name), kinds, now })
+  })
   const accepted = revisions === null || (revisions.rejected === null && revisions.problems.length === 0)
   return {
     inSync: accepted && !isUnderWay(rollout, revisions) && nodes.every(({ state }) => state === 'in-sync'),
@@ -30,6 +35,7 @@ export function makeFleetStatus(view: FleetView): FleetStatus {
     ...(rollout !== null && { rollout }),
     ...(holds.length > 0 && { holds: [...holds] }),
     nodes,
+    ...(fleetDrift.length > 0 && { fleetDrift }),
     at: now,
   }
 }
@@ -38,15 +44,20 @@ export function makeFleetStatus(view: FleetView): FleetStatus {
 const isUnderWay = (rollout: Rollout | null, revisions: RevisionState | null): boolean =>
   rollout !== null && rollout.state !== 'done' && rollout.base === (revisions?.accepted ?? null)
 
-function makeNodeStatus(
-  name: string,
-  want: Want | undefined,
-  report: NodeReport | undefined,
-  now: number,
-): NodeStatus {
+interface NodeView {
+  readonly name: string
+  readonly want: Want | undefined
+  readonly report: NodeReport | undefined
+  /** Of the open drift of the fleet, those of this node. */
+  readonly kinds: readonly DriftRecord['kind'][]
+  readonly now: number
+}
+
+function makeNodeStatus(view: NodeView): NodeStatus {
+  const { name, want, report, now } = view
   return {
     name,
-    state: judgeNode(want, report, now),
+    state: judgeNode(view),
     wanted:
       want === undefined
         ? null
@@ -61,12 +72,13 @@ function makeNodeStatus(
   }
 }
 
-function judgeNode(want: Want | undefined, report: NodeReport | undefined, now: number): NodeCondition {
+function judgeNode({ want, report, kinds, now }: NodeView): NodeCondition {
   if (report === undefined) return 'unseen'
-  if (now - report.at > SILENT_AFTER_MS) return 'silent'
+  if (kinds.includes('unreachable') || now - report.at > SILENT_AFTER_MS) return 'silent'
   if (want === undefined) return report.want === null ? 'unassigned' : 'leaving'
   if (report.outcome === 'refused') return 'failed'
   if (report.want === null || report.want.generation < want.generation) return 'converging'
+  if (kinds.includes('rings-disagree')) return 'drifted'
   if (report.drift.some(({ healedAt }) => healedAt === null)) return 'drifted'
   if (report.outcome === 'applied') return 'in-sync'
   return report.outcome === 'failed' ? 'failed' : 'converging'

@@ -71,7 +71,7 @@ const serviceOf = (row: XdpRow | null): XdpServiceRow | null => (row?.kind === '
 export const readRow = (value: unknown): XdpRow | null => XdpRow.safeParse(value).data ?? null
 
 /** `31%`, `0.4%`, `<0.1%`. */
-function renderShare(share: number): string {
+export function renderShare(share: number): string {
   const percent = 100 * share
   if (percent > 0 && percent < 0.1) return '<0.1%'
   return percent >= 10 || percent === 0 ? `${Math.round(percent)}%` : `${percent.toFixed(1)}%`

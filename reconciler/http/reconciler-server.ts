@@ -50,7 +50,7 @@ export interface ReconcilerApp {
   readonly metrics: ReconcileMetrics
   publish(event: ApiEvent): void
   /** What the metrics of drift are read from. */
-  watchDrift(read: () => DriftTold): void
+  watchDrift(read: () => Promise<DriftTold>): void
   reported(report: NodeReport): void
   /** Ends the streams of events, so that the server can stop. */
   end(): void

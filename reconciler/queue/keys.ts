@@ -28,6 +28,9 @@ export const POKE_CHANNEL = `${KEY_PREFIX}:poke`
 /** That somebody works on a node by hand; gone when it ends. */
 export const pauseKey = (node: string): string => `${KEY_PREFIX}:pause:${node}`
 
+/** What only the fleet as a whole shows of its drift. */
+export const FLEET_DRIFT_KEY = `${KEY_PREFIX}:fleet-drift`
+
 /** What a receiver of alerts was told. */
 export const alertsKey = (receiver: string): string => `${KEY_PREFIX}:alerts:${receiver}`
 

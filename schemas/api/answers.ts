@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { DriftRecord } from '../drift-record.ts'
 import { NodeReport } from '../report.ts'
 import { RevisionState } from '../revision-state.ts'
 
@@ -6,6 +7,11 @@ export const ReportList = z
   .strictObject({ reports: z.array(NodeReport) })
   .meta({ description: 'The latest report of every node, by name.' })
 export type ReportList = z.infer<typeof ReportList>
+
+export const DriftList = z.strictObject({ drift: z.array(DriftRecord) }).meta({
+  description: 'Drift of all nodes and of the fleet: what is open, and what healed in the last hour.',
+})
+export type DriftList = z.infer<typeof DriftList>
 
 export const RevisionAnswer = z
   .strictObject({ repository: RevisionState.nullable() })

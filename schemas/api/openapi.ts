@@ -3,7 +3,7 @@ import { FleetStatus, NodeStatus } from '../fleet-status.ts'
 import { FleetPlan } from '../plan.ts'
 import { NodeReport } from '../report.ts'
 import { RevisionState } from '../revision-state.ts'
-import { ReconcileAnswer, ReportList, RevisionAnswer } from './answers.ts'
+import { DriftList, ReconcileAnswer, ReportList, RevisionAnswer } from './answers.ts'
 import { ApiEvent } from './event.ts'
 import { OPERATIONS, type Operation } from './operations.ts'
 import { Problem } from './problem.ts'
@@ -17,6 +17,7 @@ const SCHEMAS = {
   NodeReport,
   RevisionState,
   ReportList,
+  DriftList,
   RevisionAnswer,
   ReconcileAnswer,
   ApiEvent,

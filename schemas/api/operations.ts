@@ -117,6 +117,16 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Partial<Record<'get' |
       problems: guarded,
     },
   },
+  '/api/v1/drift': {
+    get: {
+      summary: 'What differs on the nodes, and what only the fleet as a whole shows',
+      role: 'read',
+      answers: {
+        200: { description: 'As `ballast drift --all --json` prints it.', schema: 'DriftList' },
+      },
+      problems: guarded,
+    },
+  },
   '/api/v1/revisions': {
     get: {
       summary: 'What was seen, accepted and refused of the repository',

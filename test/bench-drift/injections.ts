@@ -13,6 +13,7 @@ import {
   type DriftLab,
   findOnFleet,
   HELD,
+  isOpen,
   killNode,
   NODES,
   type Outcome,
@@ -145,7 +146,7 @@ async function disagree(drift: DriftLab, node: string): Promise<FleetOutcome> {
 
 const goneFromFleet = (drift: DriftLab, node: string | null, kind: string): Promise<boolean> =>
   waitUntil({ what: `${kind} to end`, deadline: 60_000 }, async () =>
-    (await drift.isOpen(node, kind)) ? null : true,
+    (await isOpen(drift, node, kind)) ? null : true,
   ).catch(() => false)
 
 /** Those that the branch does not tell of, by place and time; once its tree is empty. */

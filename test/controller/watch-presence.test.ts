@@ -9,6 +9,10 @@ function makeWatch(t: TestContext) {
   const asked = { listening: 0, fleet: 0, changes: 0 }
   let until: number | null = null
   let observed: string | null = null
+  let epoch: number | null = 1
+  const known = [{ node: 'lb-1' }]
+  const restored: unknown[] = []
+  const written: unknown[] = []
   const presence = watchPresence({
     readListening: async () => {
       asked.listening += 1
@@ -22,8 +26,17 @@ function makeWatch(t: TestContext) {
         return observed === null ? [] : [{ node: 'lb-1', kind: 'rings-disagree', observed } as never]
       },
       untilTold: () => until,
+      restore: records => {
+        restored.push(...records)
+      },
     },
-    leads: () => true,
+    memory: {
+      read: async () => ({ records: known as never, reports: [] }),
+      write: async records => {
+        written.push(records)
+      },
+    },
+    epoch: () => epoch,
     onChange: () => {
       asked.changes += 1
     },
@@ -33,7 +46,10 @@ function makeWatch(t: TestContext) {
   return {
     asked,
     presence,
-    set: (change: { until?: number | null; observed?: string | null }) => {
+    restored,
+    written,
+    set: (change: { until?: number | null; observed?: string | null; epoch?: number | null }) => {
+      if (change.epoch !== undefined) epoch = change.epoch
       if (change.until !== undefined) until = change.until
       if (change.observed !== undefined) observed = change.observed
     },
@@ -48,12 +64,12 @@ test('what was seen is looked at again when it has lasted long enough, and not a
   const { asked, set, pass } = makeWatch(t)
   set({ until: 120 })
   await pass(500)
-  assert.deepEqual(asked, { listening: 1, fleet: 1, changes: 0 })
+  assert.deepEqual(asked, { listening: 1, fleet: 1, changes: 1 })
   set({ until: null, observed: 'a' })
   await pass(119)
   assert.equal(asked.fleet, 1)
   await pass(1)
-  assert.deepEqual(asked, { listening: 2, fleet: 2, changes: 1 })
+  assert.deepEqual(asked, { listening: 2, fleet: 2, changes: 2 })
 })
 
 test('reports are looked at soon, many at once, and nobody is asked who listens for them', async t => {
@@ -66,4 +82,17 @@ test('reports are looked at soon, many at once, and nobody is asked who listens 
   presence.reported()
   await pass(50)
   assert.deepEqual(asked, { listening: 0, fleet: 2, changes: 2 })
+})
+
+test('what is known is read once by each leader before it looks, and written when it changes', async t => {
+  const { restored, written, set, pass } = makeWatch(t)
+  await pass(500)
+  await pass(500)
+  assert.deepEqual([restored, written], [[{ node: 'lb-1' }], [[]]])
+  set({ epoch: null, observed: 'a' })
+  await pass(500)
+  assert.equal(written.length, 1)
+  set({ epoch: 2 })
+  await pass(500)
+  assert.deepEqual([restored.length, written.length], [2, 2])
 })

@@ -62,7 +62,7 @@ test('a node that disagrees with those that serve the same is told when it had t
   now = 400
   assert.equal(collector.untilTold(), null)
   assert.deepEqual(told(), [
-    'lb-2 chooses other backends than nodes that serve the same (the same packet goes to another backend there)',
+    'lb-2 chooses other backends than lb-1, lb-3, and no node says for which service (the same packet goes to another backend there)',
   ])
   assert.equal(collector.read().records[0]?.since, 0)
   assert.equal(collector.reported(reportOf('lb-2', 'e', { at: now })), false)
@@ -72,6 +72,80 @@ test('a node that disagrees with those that serve the same is told when it had t
   assert.deepEqual(told(), [])
   collector.reported(reportOf('lb-2', 'd', { at: now }))
   assert.deepEqual(told(), [])
+})
+
+const WEB = 'service/203.0.113.10:80/tcp'
+const webRow = fleet.nodes.get('lb-1')?.state.tables.xdp[WEB]
+
+test('a disagreement names the services and the slots, as the nodes report them, and blames the node that drifted', () => {
+  let now = 0
+  const collector = createDriftCollector(
+    () => fleet,
+    () => now,
+  )
+  const drift = [
+    {
+      ...({ driver: 'xdp', key: WEB, kind: 'changed', since: 0, healedAt: null, held: 'policy' } as const),
+      desired: webRow as never,
+      observed: { ...webRow, ring: { slots: 65537, differing: 6554 } } as never,
+    },
+  ]
+  // Of two nodes, the one that drifted is the other one, whatever the digests.
+  collector.reported(reportOf('lb-1', 'd', { outcome: 'held', drift }))
+  collector.reported(reportOf('lb-2', 'e'))
+  collector.ofFleet()
+  now = 400
+  const [record, ...others] = collector.ofFleet()
+  assert.deepEqual([others, record?.node, record?.service], [[], 'lb-1', 'web'])
+  assert.equal(
+    describeDrift(record!),
+    'lb-1 chooses other backends of web (6554 slots) than lb-2 (10% of its flows go to another backend there)',
+  )
+  assert.deepEqual(record?.observed, {
+    rings: 'd'.repeat(64),
+    services: [{ key: WEB, service: 'web', node: 'lb-1', slots: 6554 }],
+  })
+})
+
+test('what one process knew of the fleet goes on in the next, since when it was seen first, or has ended meanwhile', () => {
+  let now = 0
+  const start = () =>
+    createDriftCollector(
+      () => fleet,
+      () => now,
+    )
+  const first = start()
+  const reports = Object.entries({ 'lb-1': 'd', 'lb-2': 'e', 'lb-3': 'd' }).map(([node, rings]) =>
+    reportOf(node, rings),
+  )
+  for (const report of reports) first.reported(report)
+  first.listening(new Set(['lb-1', 'lb-2', 'lb-3']))
+  now = 1_000
+  first.listening(new Set(['lb-1', 'lb-2']))
+  first.ofFleet()
+  now = 3_000
+  const known = first.ofFleet()
+  const shown = (records: ReturnType<typeof first.ofFleet>) =>
+    records.map(({ node, kind, since, healedAt }) => [node, kind, since, healedAt])
+  assert.deepEqual(shown(known), [
+    ['lb-3', 'unreachable', 1_000, null],
+    ['lb-2', 'rings-disagree', 1_000, null],
+  ])
+  now = 20_000
+  const second = start()
+  second.restore(known, reports)
+  second.listening(new Set(['lb-1', 'lb-2']))
+  assert.deepEqual(shown(second.ofFleet()), shown(known))
+  second.restore(known, reports)
+  second.listening(new Set(['lb-1', 'lb-2', 'lb-3']))
+  second.reported(reportOf('lb-2', 'd', { at: 20_000 }))
+  const over = [
+    ['lb-3', 'unreachable', 1_000, 20_000],
+    ['lb-2', 'rings-disagree', 1_000, 20_000],
+  ]
+  assert.deepEqual(shown(second.ofFleet()), over)
+  second.restore(second.ofFleet(), [])
+  assert.deepEqual(shown(second.ofFleet()), over, 'what has ended is not told twice')
 })
 
 test('what the fleet as a whole showed is remembered for an hour when it has ended, once', () => {
@@ -89,7 +163,10 @@ test('what the fleet as a whole showed is remembered for an hour when it has end
   assert.equal(collector.ofFleet().length, 1)
   collector.reported(reportOf('lb-2', 'd', { at: now }))
   now = 450
-  assert.deepEqual(collector.ofFleet(), [])
+  assert.deepEqual(
+    collector.ofFleet().map(({ healedAt }) => healedAt),
+    [450],
+  )
   now = 500
   const healed = ['lb-2', 'rings-disagree', 0, 450]
   assert.deepEqual([read(), read()], [[healed], [healed]])
@@ -112,7 +189,10 @@ test('a worker that was heard and listens no more is told of in seconds, and not
     () => fleet,
     () => now,
   )
-  const told = () => collector.ofFleet().map(({ node, kind, since }) => `${node} ${kind} ${since}`)
+  const told = () =>
+    collector
+      .ofFleet()
+      .flatMap(({ node, kind, since, healedAt }) => (healedAt === null ? [`${node} ${kind} ${since}`] : []))
   for (const node of ['lb-1', 'lb-2']) collector.reported(reportOf(node, 'd'))
   collector.listening(new Set(['lb-1']))
   now = 1_000

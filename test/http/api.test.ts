@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
-import { ReportList, RevisionAnswer } from '../../schemas/api/answers.ts'
+import { DriftList, ReportList, RevisionAnswer } from '../../schemas/api/answers.ts'
 import { Problem } from '../../schemas/api/problem.ts'
 import { Readiness } from '../../schemas/api/readiness.ts'
 import { BallastError } from '../../schemas/ballast-error.ts'
@@ -11,7 +11,7 @@ import { FleetStatus, NodeStatus } from '../../schemas/fleet-status.ts'
 import { FleetPlan } from '../../schemas/plan.ts'
 import { makeFleet, repository, serveApp, TOKENS } from './serve-app.ts'
 
-const GUARDED = ['state', 'nodes/lb-1', 'plan', 'reports', 'revisions', 'events'].map(
+const GUARDED = ['state', 'nodes/lb-1', 'plan', 'reports', 'drift', 'revisions', 'events'].map(
   path => `/api/v1/${path}`,
 )
 
@@ -102,6 +102,7 @@ describe('answers', () => {
       ReportList.parse(await get('reports')).reports.map(({ node }) => node),
       ['lb-1'],
     )
+    assert.deepEqual(DriftList.parse(await get('drift')), { drift: [] })
     assert.deepEqual(RevisionAnswer.parse(await get('revisions')), { repository })
     FleetPlan.parse(await get('plan'))
   })

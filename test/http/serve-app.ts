@@ -12,6 +12,7 @@ import {
 import { startServer } from '../../reconciler/http/server.ts'
 import { createLog } from '../../reconciler/log/log.ts'
 import { planFleet } from '../../reconciler/plan/plan-fleet.ts'
+import type { DriftRecord } from '../../schemas/drift-record.ts'
 import type { DriftItem, NodeReport } from '../../schemas/report.ts'
 import { REPORT_VERSION } from '../../schemas/report.ts'
 import { REVISION_STATE_VERSION, type RevisionState } from '../../schemas/revision-state.ts'
@@ -77,12 +78,14 @@ export const repository: RevisionState = {
 export function makeFleet(
   reports: readonly NodeReport[],
   revisions: RevisionState | null = repository,
+  drift: readonly DriftRecord[] = [],
 ): ReconcilerAppOptions['fleet'] {
   const byNode = new Map(reports.map(report => [report.node, report]))
   return {
     readStatus: async () =>
       makeFleetStatus({ revisions, wants: new Map(), reports: byNode, now: Date.now() }),
     readReports: async () => reports,
+    readDrift: async () => drift,
     readCounters: async () => [],
     plan: async () => planFleet({ base: null, head: null, before: new Map(), after: new Map(), names: {} }),
   }

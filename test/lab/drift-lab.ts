@@ -11,6 +11,7 @@ import { waitUntil } from '../../reconciler/lab/wait-until.ts'
 import { untilRouted } from '../../reconciler/lab/watch-routes.ts'
 import { silentLog } from '../../reconciler/log/log.ts'
 import { runCommand, startProgram } from '../../reconciler/process/run-command.ts'
+import type { DriftRecord } from '../../schemas/drift-record.ts'
 import type { DriftItem, NodeReport } from '../../schemas/report.ts'
 import { type GitServer, serveGit } from '../repo/git-server.ts'
 import { type Injection, makeInjection, type Victim } from './by-hand.ts'
@@ -31,8 +32,10 @@ export interface DriftLab {
   readonly victims: readonly Victim[]
   /** The latest report of a node; null before its first. */
   report(node: string): NodeReport | null
-  /** Whether the reconciler knows of open drift of this kind; null: of any node. */
-  isOpen(node: string | null, kind: string): Promise<boolean>
+  /** What the reconciler knows of the fleet, and is open. */
+  ofFleet(): Promise<readonly DriftRecord[]>
+  /** `ballast drift` with these flags. */
+  show(...flags: string[]): Promise<{ readonly exitCode: number; readonly stdout: string }>
   /** In the repository that drift is committed to. */
   git(...args: string[]): Promise<string>
   /** Waits until all nodes have applied what is pushed last, are all right, and the router leads to VIPs over all. */
@@ -74,7 +77,6 @@ export async function withDriftLab<Result>(
     const { revision } = await policy.push()
     const { server, bare } = await serveDriftRepository(after, lab)
     const file = await writeSettings(lab, { repo: policy.bare })
-    const socket = join(lab.dir, 'http.sock')
     await addSettings(file, {
       driftRepo: `${server.url}/drift.git`,
       driftCommitAfter: commitAfter,
@@ -85,7 +87,7 @@ export async function withDriftLab<Result>(
     // Not in a namespace of the lab: it speaks to servers of this machine.
     const reconciler = await startProgram(
       process.execPath,
-      [CLI, 'reconciler', '--config', file, '--listen', `unix:${socket}`, '--log-format', 'json'],
+      [CLI, 'reconciler', '--config', file, '--log-format', 'json'],
       { stderr: 'inherit' },
     )
     after.after(() => reconciler.stop(5_000))
@@ -101,10 +103,6 @@ export async function withDriftLab<Result>(
         await runCommand('git', ['-C', bare, ...args], { okExitCodes: [0, 128], timeout: 30_000 })
       ).stdout.trim()
     const wanted = { revision, weight: 50 }
-    const readMetrics = async (): Promise<string> => {
-      const command = ['-s', '--unix-socket', socket, 'http://reconciler/metrics']
-      return (await runCommand('curl', command, { okExitCodes: [0, 7, 52, 56] })).stdout
-    }
     const settle = async (): Promise<void> => {
       await waitUntil(
         { what: `every node to be as ${wanted.revision} wants it`, deadline: SETTLE_LIMIT_MS },
@@ -115,14 +113,14 @@ export async function withDriftLab<Result>(
     const drift: DriftLab = {
       ...{ lab, control, server, victims, git, settle },
       report: node => reports.get(node) ?? null,
-      async isOpen(node, kind) {
-        const labels = node === null ? `kind="${kind}"` : `node="${node}",kind="${kind}"`
-        return (await readMetrics())
-          .split('\n')
-          .some(
-            line => line.startsWith('ballast_drift_open{') && line.includes(labels) && !line.endsWith(' 0'),
-          )
+      async ofFleet() {
+        const { drift: known } = await board.fleetDrift.read()
+        return (known?.records ?? []).filter(({ healedAt }) => healedAt === null)
       },
+      show: async (...flags) =>
+        runCommand(process.execPath, [CLI, 'drift', '--state-dir', join(lab.dir, 'state'), ...flags], {
+          okExitCodes: [0, 2],
+        }),
       async pushSomething() {
         const before = `weight: ${wanted.weight}`
         wanted.weight = wanted.weight === 50 ? 60 : 50
@@ -215,8 +213,12 @@ export const findOnFleet = (
   at: number,
 ): Promise<number | null> =>
   waitUntil({ what: kind, deadline: 2 * FIND_LIMIT_MS }, async () =>
-    (await drift.isOpen(node, kind)) ? Date.now() - at : null,
+    (await isOpen(drift, node, kind)) ? Date.now() - at : null,
   ).catch(() => null)
+
+/** Whether the reconciler knows of open drift of this kind; null: of any node. */
+export const isOpen = async (drift: DriftLab, node: string | null, kind: string): Promise<boolean> =>
+  (await drift.ofFleet()).some(each => each.kind === kind && (node === null || each.node === node))
 
 export const inject = (drift: DriftLab, name: string, node: string, victim: Victim): Promise<Outcome> =>
   observeInjection(drift, makeInjection(name, drift.lab, node, victim))

@@ -55,6 +55,12 @@ test('every kind of drift is found, repaired, told to Alertmanager, and committe
 
     const mend = await disagreeOnRing(lab, 'lb-1', HELD)
     assert.notEqual(await findOnFleet(drift, null, 'rings-disagree', Date.now()), null)
+    const { exitCode, stdout } = await drift.show()
+    assert.equal(exitCode, 2)
+    assert.match(
+      stdout,
+      /^lb-1 chooses other backends of v-99 \(\d+ slots\) than lb-2 \([^)]+% of its flows go to another backend there\), for /m,
+    )
     await mend()
     const revive = await killNode(drift, 'lb-2')
     assert.notEqual(await findOnFleet(drift, 'lb-2', 'unreachable', Date.now()), null)

@@ -6,11 +6,13 @@ import { type Role, roleRules, roleUser } from '../../reconciler/queue/acl.ts'
 import type { RedisAddress } from '../../reconciler/queue/client.ts'
 import { connectRedis, type RedisConnection } from '../../reconciler/queue/connection.ts'
 import { createCounters } from '../../reconciler/queue/counters.ts'
+import { createFleetDriftBoard } from '../../reconciler/queue/fleet-drift.ts'
 import { createFence, holdLease } from '../../reconciler/queue/lease.ts'
 import { createReports } from '../../reconciler/queue/reports.ts'
 import { createStateStore } from '../../reconciler/queue/state-store.ts'
 import { createWaker, listenForWakes } from '../../reconciler/queue/wake.ts'
 import { createWants } from '../../reconciler/queue/wants.ts'
+import { FLEET_DRIFT_VERSION } from '../../schemas/fleet-drift.ts'
 import { NODE_COUNTERS_VERSION } from '../../schemas/node-counters.ts'
 import { makeReportOf, makeWant } from './examples.ts'
 import { temporaryFolder, until } from './make-redis.ts'
@@ -91,6 +93,9 @@ async function useAll(t: TestContext, address: RedisAddress, ofWorker = address)
     } as const
     await createCounters(worker).publish(counters)
     assert.deepEqual(await createCounters(reconciler).readAll(['lb-1']), [counters])
+    const drift = { version: FLEET_DRIFT_VERSION, at: 1, records: [] } as const
+    await createFleetDriftBoard(reconciler, fence).write({ ...drift, records: [] })
+    assert.deepEqual(await createFleetDriftBoard(reconciler).read(), { drift, isLed: true })
     await wants.remove('lb-1')
     assert.equal(await wants.read('lb-1'), null)
   } finally {
@@ -286,6 +291,9 @@ suite('Redis with a user per role', () => {
     const status = connect(t, as(url, { role: 'status' }))
     assert.deepEqual(await createWants(status).readAll(), new Map([['lb-1', want]]))
     const refused = { code: 'REDIS_REFUSED' }
+    const drift = createFleetDriftBoard(status)
+    assert.deepEqual(await drift.read(), { drift: null, isLed: false })
+    await assert.rejects(drift.write({ version: FLEET_DRIFT_VERSION, at: 1, records: [] }), refused)
     await assert.rejects(createWants(status).remove('lb-1'), refused)
     await assert.rejects(createReports(status).publish(makeReportOf('lb-1')), refused)
   })

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { get } from 'node:http'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
+import { json, text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { runCommand, startProgram } from '../../reconciler/process/run-command.ts'
@@ -31,6 +32,12 @@ const inRepo = async (fleet: TestFleet, ...args: string[]): Promise<string> =>
 const getMetrics = (socketPath: string): Promise<string> =>
   new Promise((resolve, reject) => {
     get({ socketPath, path: '/metrics' }, response => resolve(text(response))).on('error', reject)
+  })
+
+const getJson = (socketPath: string, path: string, token: string): Promise<unknown> =>
+  new Promise((resolve, reject) => {
+    const headers = { authorization: `Bearer ${token}` }
+    get({ socketPath, path, headers }, response => resolve(json(response))).on('error', reject)
   })
 
 const subjects = async (fleet: TestFleet): Promise<string[]> =>
@@ -193,6 +200,53 @@ test('a paused node keeps what was done by hand, says so, and goes on when it is
     [0, 'node lb-1 is not paused any more.\nNothing is held.\n'],
   )
   await waitFor('it is repaired', async () => (await drift()).exitCode === 0)
+})
+
+test('a node that gives no sign is shown by `drift`, `status`, the API and metrics, since when it was, also by the next reconciler', async t => {
+  const fleet = await createFleet(t)
+  const at = ['--state-dir', fleet.stateDir]
+  const [socket, tokens] = [join(fleet.dir, 'http.sock'), join(fleet.dir, 'tokens.yaml')]
+  const entry = { name: 'reader', role: 'read', sha256: createHash('sha256').update('secret').digest('hex') }
+  await writeFile(tokens, JSON.stringify({ tokens: [entry] }), { mode: 0o600 })
+  const http = ['--listen', `unix:${socket}`, '--api-tokens-file', tokens]
+  await fleet.startRedis()
+  const first = await fleet.startReconciler(...http)
+  await fleet.startWorker('lb-1')
+  const worker = await fleet.startWorker('lb-2')
+  await fleet.untilApplied(await fleet.push(makeFiles({ nodes: ['lb-1', 'lb-2'] })))
+  const drift = async (...flags: string[]) => {
+    const { exitCode, stdout, stderr } = await fleet.ballast('drift', ...at, '--json', ...flags)
+    const records = (JSON.parse(stdout) as { drift: DriftRecord[] }).drift
+    return { exitCode, stderr, records: records.filter(({ kind }) => kind === 'unreachable') }
+  }
+  assert.deepEqual(await drift(), { exitCode: 0, stderr: '', records: [] })
+  process.kill(worker.pid, 'SIGKILL')
+  await waitFor('it is told', async () => (await drift()).exitCode === 2)
+  const { records: found } = await drift()
+  assert.deepEqual(
+    found.map(({ node }) => node),
+    ['lb-2'],
+  )
+  assert.deepEqual((await drift('--node', 'lb-1')).records, [])
+  const { inSync, nodes, fleetDrift } = await fleet.status()
+  assert.deepEqual([inSync, nodes[1]?.state, fleetDrift], [false, 'silent', found])
+  assert.match((await fleet.ballast('status', ...at)).stdout, /^lb-2 gives no sign/m)
+  assert.deepEqual(await getJson(socket, '/api/v1/drift', 'secret'), { drift: found })
+  assert.match(await getMetrics(socket), /^ballast_drift_open\{node="lb-2",kind="unreachable"\} 1$/m)
+
+  await first.stop()
+  const alone = await drift()
+  assert.deepEqual([alone.exitCode, alone.records], [2, found])
+  assert.match(alone.stderr, /^No reconciler leads: /)
+  await fleet.startReconciler(...http)
+  await waitFor('it leads', async () => (await drift()).stderr === '')
+  await waitFor('it has looked', async () => fleet.log().match(/this reconciler leads/g)?.length === 2)
+  assert.deepEqual((await drift()).records, found)
+  await fleet.startWorker('lb-2')
+  await waitFor('it is over', async () => (await drift()).exitCode === 0)
+  const [over] = (await drift('--all')).records
+  assert.deepEqual([over?.since, over?.node], [found[0]?.since, 'lb-2'])
+  assert.notEqual(over?.healedAt, null)
 })
 
 test('whoever watches drift waits for a Redis that is away', async t => {

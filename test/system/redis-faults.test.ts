@@ -149,5 +149,7 @@ test('reconciler, worker and `status` work with the users that `ballast redis ac
   const redis = ['--redis', `redis://127.0.0.1:${server.port}`]
   const status = await fleet.ballast('status', ...redis, ...as('ballast-status'))
   assert.equal(status.exitCode, 0, status.stderr)
+  const drift = await fleet.ballast('drift', ...redis, ...as('ballast-status'))
+  assert.deepEqual([drift.exitCode, drift.stdout], [0, 'No drift.\n'], drift.stderr)
   assert.equal(await server.cli('acl', 'log'), '', 'nothing was refused')
 })

@@ -1,10 +1,12 @@
 import {
+  type DriftList,
   PlanQuery,
   type ReconcileAnswer,
   type ReportList,
   type RevisionAnswer,
 } from '../../../schemas/api/answers.ts'
 import { renderOpenApi } from '../../../schemas/api/openapi.ts'
+import type { DriftRecord } from '../../../schemas/drift-record.ts'
 import type { FleetStatus } from '../../../schemas/fleet-status.ts'
 import type { FleetPlan } from '../../../schemas/plan.ts'
 import type { NodeReport } from '../../../schemas/report.ts'
@@ -16,6 +18,8 @@ import type { createAuthorizer } from './authorize.ts'
 export interface FleetView {
   readStatus(): Promise<FleetStatus>
   readReports(): Promise<readonly NodeReport[]>
+  /** Of all nodes and of the fleet, open and healed. */
+  readDrift(): Promise<readonly DriftRecord[]>
   /** A text: why no plan can be made of these revisions. */
   plan(query: PlanQuery): Promise<FleetPlan | string>
 }
@@ -67,6 +71,10 @@ export function addApi(app: App, { fleet, authorize, streamEvents, look }: ApiOp
   app.get('/api/v1/reports', read, async context => {
     const reports = [...(await fleet.readReports())].sort((a, b) => (a.node < b.node ? -1 : 1))
     return context.json({ reports } satisfies ReportList)
+  })
+  app.get('/api/v1/drift', read, async context => {
+    const drift = [...(await fleet.readDrift())]
+    return context.json({ drift } satisfies DriftList)
   })
   app.get('/api/v1/revisions', read, async context => {
     const { repository } = await fleet.readStatus()

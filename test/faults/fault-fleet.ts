@@ -24,7 +24,10 @@ export interface FaultFleet {
   readonly git: GitServer
   readonly stateDir: string
   readonly board: ReturnType<typeof openBoard>
-  start(name: ProcessName): Promise<void>
+  /** `nodeArgs`: for Node itself, before the program. */
+  start(name: ProcessName, nodeArgs?: readonly string[]): Promise<void>
+  /** Settles when it has ended by itself. */
+  ended(name: ProcessName): Promise<void>
   /** kill -9, and gone when this settles. */
   kill(name: ProcessName): Promise<void>
   /** SIGTERM, and gone when this settles. */
@@ -75,14 +78,17 @@ export async function createFaultFleet(t: TestContext): Promise<FaultFleet> {
     git,
     stateDir,
     board,
-    async start(name) {
+    async start(name, nodeArgs = []) {
       const host = name.startsWith('lb-') ? name : CONTROL
-      const [file, args] = lab.on(host, [process.execPath, CLI, ...commandOf(name)])
+      const [file, args] = lab.on(host, [process.execPath, ...nodeArgs, CLI, ...commandOf(name)])
       const program = await startProgram(file, args, { stderr: 'pipe' })
       program.stderr?.on('data', chunk => {
         said = `${said}${String(chunk).replaceAll(/^(?=.)/gm, `${name}: `)}`.slice(-LOG_BYTES)
       })
       programs.set(name, program)
+    },
+    async ended(name) {
+      await programs.get(name)?.exited
     },
     async kill(name) {
       const program = take(name)

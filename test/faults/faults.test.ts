@@ -3,17 +3,14 @@ import { randomInt } from 'node:crypto'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { createEvaluator } from '../../reconciler/controller/evaluate.ts'
-import { createXdpDriver } from '../../reconciler/drivers/xdp/driver.ts'
 import { failuresOf } from '../../reconciler/lab/measure-traffic.ts'
 import { type Load, startLoad } from '../../reconciler/lab/traffic.ts'
 import { waitUntil } from '../../reconciler/lab/wait-until.ts'
 import { untilRouted } from '../../reconciler/lab/watch-routes.ts'
-import { openRepository } from '../../reconciler/repo/repository.ts'
 import { readLastGood } from '../../reconciler/worker/last-good-file.ts'
-import type { NodeTables } from '../../schemas/node-state.ts'
 import { commitChange } from './changes.ts'
 import { compareKeys } from './expected-keys.ts'
+import { expectMapsAsDesired } from './expected-maps.ts'
 import { createFaultFleet, type FaultFleet, PROCESSES } from './fault-fleet.ts'
 import { createRandom, type Random } from './random.ts'
 
@@ -29,7 +26,6 @@ const LOOK_EVERY = 25
 const REST_LIMIT_MS = 240_000
 const VIPS = ['203.0.113.10', '2001:db8::10', '203.0.113.53']
 const LOAD = { targets: ['http://203.0.113.10/', 'http://[2001:db8::10]/'], interval: 10, timeout: 10_000 }
-const OBJECT = join(import.meta.dirname, '../../bpf/build/lb.bpf.o')
 const NODES = ['lb-1', 'lb-2'] as const
 const VICTIMS = [...PROCESSES, 'git'] as const
 
@@ -71,7 +67,7 @@ test(`${ROUNDS} rounds of kill -9 lose no request, no revision and no key (rules
       t.diagnostic(`round ${round}: ${pushes.count} pushes, ${load.events.length} requests`)
     }
     await expectRest(fleet, pushes, random)
-    await expectMapsAsDesired(fleet, pushes.good)
+    for (const node of NODES) await expectMapsAsDesired(fleet, node, pushes.good)
     await expectNoKeyLeaked(fleet)
     await untilAtRest(fleet, pushes)
   } catch (error) {
@@ -141,24 +137,6 @@ async function untilAtRest(fleet: FaultFleet, { good, head }: Pushes): Promise<v
 function expectServed(load: Load, when: string): void {
   const failures = failuresOf(load.events)
   assert.deepEqual(failures, [], `${failures.length} of ${load.events.length} requests failed at ${when}`)
-}
-
-type Services = Record<string, NodeTables['xdp'][string]>
-const servicesOf = (rows: NodeTables['xdp']): Services =>
-  Object.fromEntries(Object.entries(rows).filter(([, { kind }]) => kind === 'service'))
-
-/** Read here, by another process than the workers, and compared with what Git says. */
-async function expectMapsAsDesired(fleet: FaultFleet, revision: string): Promise<void> {
-  const repository = await openRepository({ dir: fleet.policy.bare })
-  const { fleet: desired } = await createEvaluator(repository, '')(revision)
-  for (const node of NODES) {
-    const driver = createXdpDriver({ node, bpffs: fleet.lab.bpffs, objectFile: OBJECT })
-    const observed = await driver.observe()
-    await driver.close()
-    const wanted = servicesOf(desired!.nodes.get(node)!.state.tables.xdp)
-    assert.ok(Object.keys(wanted).length >= 3)
-    assert.deepEqual(servicesOf(observed.rows), wanted, node)
-  }
 }
 
 /** A reconciler that was just started keeps states for nobody but the nodes; it collects at its first poll. */

@@ -1,6 +1,6 @@
 import type { DriftRecord } from '../../schemas/drift-record.ts'
 import type { NodeReport } from '../../schemas/report.ts'
-import { findUnreachable } from '../drift/find-fleet-drift.ts'
+import { findUnreachable, NO_SIGNS } from '../drift/find-fleet-drift.ts'
 import { recordsOf } from '../drift/fleet-drift.ts'
 import { createEffectMeter } from '../drift/traffic-effect.ts'
 import { readListening } from '../queue/presence.ts'
@@ -47,6 +47,7 @@ async function findSilent(
     .filter(({ node }) => !isTold(node))
     .flatMap(report => {
       const isDeaf = listening !== null && !listening.has(report.node)
-      return findUnreachable(report, Date.now(), isDeaf ? report.at : null) ?? []
+      const signs = { ...NO_SIGNS, lookedAt: Date.now(), deafSince: isDeaf ? report.at : null }
+      return findUnreachable(report, signs.lookedAt, signs) ?? []
     })
 }

@@ -15,7 +15,7 @@ import { createAlertMemories } from '../queue/alert-memories.ts'
 import { startEmbeddedRedis } from '../queue/embedded-redis.ts'
 import { createFence, holdLease } from '../queue/lease.ts'
 import { createPokes } from '../queue/pokes.ts'
-import { readListening } from '../queue/presence.ts'
+import { readSigns } from '../queue/presence.ts'
 import { createTrafficHistory } from '../queue/traffic-history.ts'
 import { createWaker } from '../queue/wake.ts'
 import { createReverter } from '../repo/push-revert.ts'
@@ -149,7 +149,7 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     alerts?.look()
   }
   const presence = watchPresence({
-    readListening: nodes => readListening(connection, nodes),
+    readSigns: nodes => readSigns(connection, nodes),
     nodes: () => [...(controller?.fleet()?.nodes.keys() ?? [])],
     drift,
     memory: createFleetDriftMemory({ board, log, now: Date.now }),
@@ -158,7 +158,7 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     log,
   })
   // Workers come back one after the other.
-  board.connection.onReady(() => drift.listening(null))
+  board.connection.onReady(() => drift.signs(null))
   board.connection.onReady(controller.refresh)
   lease.onChange(leads => {
     if (leads) controller?.lead()

@@ -8,6 +8,7 @@ import { createSimulatedDriver } from '../drivers/simulated/driver.ts'
 import { findWriter } from '../drivers/xdp/find-writer.ts'
 import { allHealthy } from '../effective/effective-tables.ts'
 import { createLog } from '../log/log.ts'
+import { startHeartbeat } from '../queue/heartbeats.ts'
 import { createPauses } from '../queue/pauses.ts'
 import { listenForCalls, listenForWakes } from '../queue/wake.ts'
 import type { Drivers } from '../worker/converge.ts'
@@ -83,6 +84,7 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
     log,
     now: Date.now,
   })
+  const heartbeat = startHeartbeat({ connection: board.connection, node, doing: worker.doing })
   const calls = listenForCalls({ connection: board.connection, node, onWake: worker.wake })
   const wakes = await listenForWakes({ connection: board.connection, node, onWake: worker.wake })
   const { listen, counterInterval } = settings
@@ -97,6 +99,7 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
   log.info({}, 'stopping; the dataplane stays as it is')
   await nextHops.stop()
   await served.stop()
+  await heartbeat.stop()
   calls.close()
   await wakes.close()
   await worker.stop()

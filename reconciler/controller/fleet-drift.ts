@@ -6,17 +6,18 @@ import { partsOf } from '../desired/share-rows.ts'
 import { driftPath } from '../drift/drift-path.ts'
 import { CONVERGES_WITHIN_MS, findDisagreement } from '../drift/find-disagreement.ts'
 import { HEALED_KEPT_MS } from '../drift/find-drift.ts'
-import { DEAF_AFTER_MS, findUnreachable } from '../drift/find-fleet-drift.ts'
+import { findUnreachable } from '../drift/find-fleet-drift.ts'
 import { recordsOf } from '../drift/fleet-drift.ts'
 import { createEffectMeter } from '../drift/traffic-effect.ts'
 import type { DriftView } from './drift-log.ts'
+import { type FoundSigns, followSigns } from './follow-signs.ts'
 
 /** Collects what nodes report of their drift. */
 export interface DriftCollector {
   /** Gives whether nodes may disagree otherwise than before it. */
   reported(report: NodeReport): boolean
-  /** These workers listen for calls; null: nobody can say. */
-  listening(nodes: ReadonlySet<string> | null): void
+  /** What Redis says of workers now; null: nobody can say. */
+  signs(found: FoundSigns | null): void
   read(): DriftView
   /** That of it which nodes say of themselves. */
   ofNodes(): readonly DriftRecord[]
@@ -32,8 +33,7 @@ export interface DriftCollector {
 export function createDriftCollector(fleet: () => DesiredFleet | null, now: () => number): DriftCollector {
   const measure = createEffectMeter()
   const group = createGrouper()
-  /** Of nodes that were heard to listen: since when they do not; null: they do. */
-  const deaf = new Map<string, number | null>()
+  const signs = followSigns(now)
   let disagreeing: ReadonlyMap<string, number> = new Map()
   /** Of the fleet: what there was at the last look, and what has ended since; nobody else remembers it. */
   let open: readonly DriftRecord[] = []
@@ -73,7 +73,7 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
     )
     disagreeing = new Map(found.flatMap(({ since }) => [...since]))
     const records = [
-      ...reports.flatMap(report => findUnreachable(report, at, deaf.get(report.node) ?? null) ?? []),
+      ...reports.flatMap(report => findUnreachable(report, at, signs.of(report.node)) ?? []),
       ...found.flatMap(each => each.records),
     ]
     const began = new Map(open.map(each => [driftPath(each), each.since]))
@@ -94,6 +94,8 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
   function take(report: NodeReport): boolean {
     const known = byNode.get(report.node)
     byNode.set(report.node, { report, before: healedBefore(known, report), names: null, records: [] })
+    if (known !== undefined && known.report.at < report.at)
+      signs.reported(report.node, known.report.worker.startedAt !== report.worker.startedAt)
     return known === undefined || choiceOf(report) !== choiceOf(known.report)
   }
 
@@ -103,14 +105,10 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
 
   return {
     reported: take,
-    listening(found) {
-      if (found === null) {
-        // Nobody knows that they are back.
-        open = open.filter(({ kind }) => kind !== 'unreachable')
-        return deaf.clear()
-      }
-      for (const [node, since] of deaf) if (!found.has(node)) deaf.set(node, since ?? now())
-      for (const node of found) deaf.set(node, null)
+    signs(found) {
+      signs.take(found)
+      // Nobody knows that they are back.
+      if (found === null) open = open.filter(({ kind }) => kind !== 'unreachable')
     },
     read() {
       const staying = findStaying()
@@ -125,8 +123,8 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
       for (const report of reports) if (!byNode.has(report.node)) take(report)
       const [before, over] = [records.filter(isOpen), records.filter(each => !isOpen(each))]
       for (const { node, kind, since } of before) {
-        const first = Math.min(since, (kind === 'unreachable' ? deaf : disagreeing).get(node) ?? since)
-        if (kind === 'unreachable') deaf.set(node, first)
+        const first = Math.min(since, disagreeing.get(node) ?? since)
+        if (kind === 'unreachable') signs.restore(node, since)
         else disagreeing = new Map(disagreeing).set(node, first)
       }
       const known = new Set([...open.map(driftPath), ...ended.map(episodeOf)])
@@ -136,7 +134,7 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
     untilTold() {
       const at = now()
       const waits = [
-        ...[...deaf.values()].flatMap(since => (since === null ? [] : [since + DEAF_AFTER_MS - at])),
+        ...signs.dueAt().map(due => due - at),
         ...[...disagreeing.values()].map(since => since + CONVERGES_WITHIN_MS - at),
       ].filter(wait => wait > 0)
       return waits.length === 0 ? null : Math.min(...waits)

@@ -2,12 +2,13 @@ import type { Log } from '../log/log.ts'
 import { createLoop } from '../process/loop.ts'
 import type { DriftCollector } from './fleet-drift.ts'
 import type { FleetDriftMemory } from './fleet-drift-memory.ts'
+import type { FoundSigns } from './follow-signs.ts'
 
 export interface PresenceOptions {
-  /** Those of the nodes whose workers listen now; null: nobody can say. */
-  readonly readListening: (nodes: readonly string[]) => Promise<ReadonlySet<string> | null>
+  /** What Redis says of these nodes' workers now. */
+  readonly readSigns: (nodes: readonly string[]) => Promise<FoundSigns>
   readonly nodes: () => readonly string[]
-  readonly drift: Pick<DriftCollector, 'listening' | 'ofFleet' | 'restore' | 'untilTold'>
+  readonly drift: Pick<DriftCollector, 'signs' | 'ofFleet' | 'restore' | 'untilTold'>
   readonly memory: FleetDriftMemory
   /** Of the lease; null while another reconciler leads. */
   readonly epoch: () => number | null
@@ -24,6 +25,7 @@ export interface Presence {
 
 /** Who listens is asked so often. */
 const LOOK_MS = 500
+const SLOW_MS = 1_000
 /** Reports of a push come all at once. */
 const REPORTED_MS = 50
 
@@ -41,6 +43,13 @@ export function watchPresence(options: PresenceOptions): Presence {
     }
     timers.set(reason, setTimeout(look, wait))
   }
+  async function look(): Promise<void> {
+    const began = performance.now()
+    const found = await options.readSigns(options.nodes())
+    // Signs may wait in a Redis that was slow to answer.
+    if (performance.now() - began < SLOW_MS) drift.signs(found)
+  }
+
   const loop = createLoop(
     async reasons => {
       const epoch = options.epoch()
@@ -51,8 +60,7 @@ export function watchPresence(options: PresenceOptions): Presence {
       }
       lastEpoch = epoch
       if (epoch === null) return
-      if (reasons.has('time') || reasons.has('due'))
-        drift.listening(await options.readListening(options.nodes()))
+      if (reasons.has('time') || reasons.has('due')) await look()
       const found = drift.ofFleet()
       const wait = drift.untilTold()
       clearTimeout(timers.get('due'))
@@ -64,7 +72,7 @@ export function watchPresence(options: PresenceOptions): Presence {
       told = text
     },
     error => {
-      drift.listening(null)
+      drift.signs(null)
       log.debug({ err: error }, 'Redis cannot be asked who gives a sign; silence is noticed later')
     },
   )

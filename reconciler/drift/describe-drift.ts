@@ -47,7 +47,7 @@ function describeChange(record: DriftRecord): string {
       if (record.desired === null && record.observed === null) return `had another ${record.key}`
       return `has other ${record.key}: ${differingFields(record).map(renderField).join(', ')}`
     case 'unreachable':
-      return 'gives no sign'
+      return describeSilence(record)
     case 'rings-disagree':
       return describeDisagreement(record)
     case 'paused': {
@@ -97,6 +97,13 @@ function describeService(name: string, desired: XdpServiceRow, observed: XdpServ
   )
   if (others.length > 0) parts.push(`has ${others.map(renderField).join(', ')} in ${name}`)
   return parts.join(' and ') || `has the backends of ${name} in another order`
+}
+
+const Hanging = z.object({ hangsIn: z.string() })
+
+function describeSilence({ observed }: DriftRecord): string {
+  const hanging = Hanging.safeParse(observed).data
+  return hanging === undefined ? 'gives no sign' : `gives signs of life, and hangs in ${hanging.hangsIn}`
 }
 
 const Observed = z.object({ services: z.array(OtherRing) })

@@ -1,6 +1,7 @@
 import {
   callChannel,
   countersKey,
+  heartbeatKey,
   KEY_PREFIX,
   LEADER_KEY,
   pauseKey,
@@ -67,7 +68,7 @@ function rightsOf(who: Role): string[] {
           [wantKey(who.node), pauseKey(who.node), STATE_KEYS, LEADER_KEY].map(key => `%R~${key}`),
           ['get', 'mget', 'exists'],
         ),
-        selector([`%W~${countersKey(who.node)}`], ['set']),
+        selector([`%W~${countersKey(who.node)}`, `%W~${heartbeatKey(who.node)}`], ['set']),
         selector([`~${reportKey(who.node)}`], ['hget', 'hset', 'del']),
         // What a script does with its keys is checked command by command.
         selector(

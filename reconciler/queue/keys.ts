@@ -10,6 +10,8 @@ export const WANTS_KEY = `${KEY_PREFIX}:wants`
 
 export const reportKey = (node: string): string => `${KEY_PREFIX}:report:${node}`
 export const countersKey = (node: string): string => `${KEY_PREFIX}:counters:${node}`
+/** That a worker's process runs. */
+export const heartbeatKey = (node: string): string => `${KEY_PREFIX}:alive:${node}`
 /** The nodes that have reported. */
 export const REPORTERS_KEY = `${KEY_PREFIX}:reporters`
 /** One entry per report, with the node's name: `report:<node>` holds what it said. */

@@ -1,4 +1,5 @@
 import type { RedisConnection } from './connection.ts'
+import { readHeartbeats } from './heartbeats.ts'
 import { callChannel } from './keys.ts'
 
 /**
@@ -15,4 +16,13 @@ export async function readListening(
     const counts = (await redis.pubsub('NUMSUB', ...nodes.map(callChannel))) as (string | number)[]
     return new Set(nodes.filter((_, at) => Number(counts[2 * at + 1]) > 0))
   })
+}
+
+/** Who listens, and the heartbeats of these nodes. Throws `REDIS_UNREACHABLE`. */
+export async function readSigns(connection: RedisConnection, nodes: readonly string[]) {
+  const [listening, heartbeats] = await Promise.all([
+    readListening(connection, nodes),
+    readHeartbeats(connection, nodes),
+  ])
+  return { listening, heartbeats }
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { asBallastError, BallastError } from '../../schemas/ballast-error.ts'
 import type { Pause } from '../../schemas/drift-policy.ts'
+import type { Heartbeat } from '../../schemas/heartbeat.ts'
 import type { DriverName, NodeState } from '../../schemas/node-state.ts'
 import type { DriftItem, NodeReport } from '../../schemas/report.ts'
 import type { PackedChange } from '../../schemas/tables-change.ts'
@@ -12,6 +13,7 @@ import type { HealthView } from '../effective/effective-tables.ts'
 import type { Log } from '../log/log.ts'
 import { acquireFileLock } from '../process/file-lock.ts'
 import { createLoop } from '../process/loop.ts'
+import { noteActivity } from './activity.ts'
 import type { Drivers } from './converge.ts'
 import { openDepartures } from './departures.ts'
 import { describeForeign, findForeign, readLastGood } from './last-good-file.ts'
@@ -63,6 +65,8 @@ export interface OfferedWant {
 export interface Worker {
   /** A want of this generation may be there: look, or take the one that is offered. Settles when it was worked on. */
   wake(generation: number, offer?: OfferedWant | null): Promise<void>
+  /** What its round is at; null: it waits for the next. */
+  doing(): Heartbeat['doing']
   /** Ends after the batch under way; the dataplane stays as it is. */
   stop(): Promise<void>
 }
@@ -72,7 +76,9 @@ export interface Worker {
  * follows the wants. Throws `LOCKED` when the node has a worker already, `LAST_GOOD_UNREADABLE`.
  */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const { log, now, drivers, controlPlane } = options
+  const { log, now, controlPlane } = options
+  const activity = noteActivity(options.drivers, () => performance.now())
+  const { drivers } = activity
   const file = join(options.stateDir, 'last-good.json')
   const lock = acquireFileLock(join(options.stateDir, 'lock'), `worker of ${options.node}`)
   const startedAt = now()
@@ -259,7 +265,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     async reasons => {
       const answered = reasons.has('wake') ? waiting.splice(0) : []
       try {
-        await work(reasons)
+        await activity.round(() => work(reasons))
       } finally {
         for (const answer of answered) answer()
       }
@@ -276,6 +282,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   )
 
   return {
+    doing: activity.doing,
     async wake(generation, offer = null) {
       if (offer !== null && generation > (offered?.want.generation ?? 0)) offered = offer
       if (generation > (node.lastGood?.want.generation ?? 0)) batch.abort()

@@ -6,7 +6,7 @@ import { silentLog } from '../../reconciler/log/log.ts'
 /** A watch by hand: what it asked, and a clock that steps. */
 function makeWatch(t: TestContext) {
   t.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] })
-  const asked = { listening: 0, fleet: 0, changes: 0 }
+  const asked = { signs: 0, fleet: 0, changes: 0 }
   let until: number | null = null
   let observed: string | null = null
   let epoch: number | null = 1
@@ -14,13 +14,13 @@ function makeWatch(t: TestContext) {
   const restored: unknown[] = []
   const written: unknown[] = []
   const presence = watchPresence({
-    readListening: async () => {
-      asked.listening += 1
-      return new Set<string>()
+    readSigns: async () => {
+      asked.signs += 1
+      return { listening: new Set<string>(), heartbeats: new Map() }
     },
     nodes: () => ['lb-1'],
     drift: {
-      listening: () => {},
+      signs: () => {},
       ofFleet: () => {
         asked.fleet += 1
         return observed === null ? [] : [{ node: 'lb-1', kind: 'rings-disagree', observed } as never]
@@ -64,12 +64,12 @@ test('what was seen is looked at again when it has lasted long enough, and not a
   const { asked, set, pass } = makeWatch(t)
   set({ until: 120 })
   await pass(500)
-  assert.deepEqual(asked, { listening: 1, fleet: 1, changes: 1 })
+  assert.deepEqual(asked, { signs: 1, fleet: 1, changes: 1 })
   set({ until: null, observed: 'a' })
   await pass(119)
   assert.equal(asked.fleet, 1)
   await pass(1)
-  assert.deepEqual(asked, { listening: 2, fleet: 2, changes: 2 })
+  assert.deepEqual(asked, { signs: 2, fleet: 2, changes: 2 })
 })
 
 test('reports are looked at soon, many at once, and nobody is asked who listens for them', async t => {
@@ -77,11 +77,11 @@ test('reports are looked at soon, many at once, and nobody is asked who listens 
   set({ observed: 'a' })
   for (let report = 0; report < 1000; report++) presence.reported()
   await pass(50)
-  assert.deepEqual(asked, { listening: 0, fleet: 1, changes: 1 })
+  assert.deepEqual(asked, { signs: 0, fleet: 1, changes: 1 })
   set({ observed: 'b' })
   presence.reported()
   await pass(50)
-  assert.deepEqual(asked, { listening: 0, fleet: 2, changes: 2 })
+  assert.deepEqual(asked, { signs: 0, fleet: 2, changes: 2 })
 })
 
 test('what is known is read once by each leader before it looks, and written when it changes', async t => {

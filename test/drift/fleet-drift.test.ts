@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { createDriftCollector } from '../../reconciler/controller/fleet-drift.ts'
 import { buildDesired } from '../../reconciler/desired/build-desired.ts'
 import { describeDrift } from '../../reconciler/drift/describe-drift.ts'
-import { findUnreachable } from '../../reconciler/drift/find-fleet-drift.ts'
+import { findUnreachable, NO_SIGNS } from '../../reconciler/drift/find-fleet-drift.ts'
 import { nameDrift } from '../../reconciler/drift/name-drift.ts'
 import { Resource } from '../../schemas/manifest/resource.ts'
 import type { NodeReport } from '../../schemas/report.ts'
@@ -74,6 +74,10 @@ test('a node that disagrees with those that serve the same is told when it had t
   assert.deepEqual(told(), [])
 })
 
+const listening = (...nodes: string[]) => ({
+  listening: new Set(nodes),
+  heartbeats: new Map<string, string>(),
+})
 const WEB = 'service/203.0.113.10:80/tcp'
 const webRow = fleet.nodes.get('lb-1')?.state.tables.xdp[WEB]
 
@@ -119,11 +123,12 @@ test('what one process knew of the fleet goes on in the next, since when it was 
     reportOf(node, rings),
   )
   for (const report of reports) first.reported(report)
-  first.listening(new Set(['lb-1', 'lb-2', 'lb-3']))
+  first.signs(listening('lb-1', 'lb-2', 'lb-3'))
   now = 1_000
-  first.listening(new Set(['lb-1', 'lb-2']))
+  first.signs(listening('lb-1', 'lb-2'))
   first.ofFleet()
   now = 3_000
+  first.signs(listening('lb-1', 'lb-2'))
   const known = first.ofFleet()
   const shown = (records: ReturnType<typeof first.ofFleet>) =>
     records.map(({ node, kind, since, healedAt }) => [node, kind, since, healedAt])
@@ -134,11 +139,12 @@ test('what one process knew of the fleet goes on in the next, since when it was 
   now = 20_000
   const second = start()
   second.restore(known, reports)
-  second.listening(new Set(['lb-1', 'lb-2']))
+  second.signs(listening('lb-1', 'lb-2'))
   assert.deepEqual(shown(second.ofFleet()), shown(known))
   second.restore(known, reports)
-  second.listening(new Set(['lb-1', 'lb-2', 'lb-3']))
+  second.signs(listening('lb-1', 'lb-2', 'lb-3'))
   second.reported(reportOf('lb-2', 'd', { at: 20_000 }))
+  second.reported(reportOf('lb-3', 'd', { at: 20_000 }))
   const over = [
     ['lb-3', 'unreachable', 1_000, 20_000],
     ['lb-2', 'rings-disagree', 1_000, 20_000],
@@ -177,8 +183,8 @@ test('what the fleet as a whole showed is remembered for an hour when it has end
 
 test('a node that gives no sign is told, until it does', () => {
   const report = reportOf('lb-1', 'd', { at: 5_000 })
-  assert.equal(findUnreachable(report, 35_000, null), null)
-  const record = findUnreachable(report, 35_001, null)
+  assert.equal(findUnreachable(report, 35_000, NO_SIGNS), null)
+  const record = findUnreachable(report, 35_001, NO_SIGNS)
   assert.equal(record?.since, 5_000)
   assert.equal(nameDrift(record), 'node unreachable')
 })
@@ -194,19 +200,98 @@ test('a worker that was heard and listens no more is told of in seconds, and not
       .ofFleet()
       .flatMap(({ node, kind, since, healedAt }) => (healedAt === null ? [`${node} ${kind} ${since}`] : []))
   for (const node of ['lb-1', 'lb-2']) collector.reported(reportOf(node, 'd'))
-  collector.listening(new Set(['lb-1']))
+  collector.signs(listening('lb-1'))
   now = 1_000
-  collector.listening(new Set())
+  collector.signs(listening())
   now = 2_999
-  collector.listening(new Set())
+  collector.signs(listening())
   assert.deepEqual(told(), [])
   now = 3_000
+  collector.signs(listening())
   assert.deepEqual(told(), ['lb-1 unreachable 1000'])
-  collector.listening(null)
+  collector.signs(null)
   assert.deepEqual(told(), [])
   assert.deepEqual(collector.read().records, [], 'nor is it told that it has ended')
-  collector.listening(new Set(['lb-1']))
+  collector.signs(listening('lb-1'))
   now = 9_000
+  assert.deepEqual(told(), [])
+})
+
+const beating = (beats: Record<string, number>, doing: object | null = null) => ({
+  listening: new Set(Object.keys(beats)),
+  heartbeats: new Map(
+    Object.entries(beats).map(([node, beat]) => [node, JSON.stringify({ version: 1, beat, doing })] as const),
+  ),
+})
+
+test('a worker whose heartbeat does not change is told of in seconds, though it is connected; one that never gave any is not', () => {
+  let now = 0
+  const collector = createDriftCollector(
+    () => fleet,
+    () => now,
+  )
+  const shown = () =>
+    collector.ofFleet().map(({ node, since, healedAt }) => `${node} ${since} ${healedAt ?? 'open'}`)
+  for (const node of ['lb-1', 'lb-2', 'lb-3']) collector.reported(reportOf(node, 'd'))
+  const look = (at: number, beats: Record<string, number>): string[] => {
+    now = at
+    collector.signs({ ...beating(beats), listening: new Set(['lb-1', 'lb-2', 'lb-3']) })
+    return shown()
+  }
+  // What stands there first may be of a worker that is long dead: lb-2's never changes.
+  look(0, { 'lb-1': 1, 'lb-2': 1 })
+  look(1_000, { 'lb-1': 2, 'lb-2': 1 })
+  assert.equal(collector.untilTold(), 2_200)
+  assert.deepEqual(look(3_199, { 'lb-1': 2, 'lb-2': 1 }), [])
+  now = 9_000
+  assert.deepEqual(shown(), [], 'nothing was read since: this process may have been busy')
+  assert.deepEqual(look(9_000, { 'lb-1': 3 }), [])
+  assert.deepEqual(look(11_200, { 'lb-1': 3 }), ['lb-1 9000 open'])
+  assert.deepEqual(look(11_300, { 'lb-1': 4 }), ['lb-1 9000 11300'])
+  look(13_600, { 'lb-1': 4 })
+  const next = createDriftCollector(
+    () => fleet,
+    () => now,
+  )
+  next.restore(
+    collector.ofFleet(),
+    ['lb-1', 'lb-2', 'lb-3'].map(node => reportOf(node, 'd')),
+  )
+  next.signs(beating({ 'lb-1': 4 }))
+  assert.equal(next.ofFleet().find(({ healedAt }) => healedAt === null)?.since, 11_300)
+  // Another worker, of a version that gives no signs of life.
+  const worker = { pid: 2, startedAt: 13_600, version: '0' }
+  next.reported(reportOf('lb-1', 'd', { at: 13_600, worker }))
+  next.signs(beating({ 'lb-1': 4 }))
+  assert.deepEqual(
+    next.ofFleet().filter(({ healedAt }) => healedAt === null),
+    [],
+  )
+})
+
+test('a worker that lives and hangs in a step is told of when no step takes so long, with the step', () => {
+  let now = 0
+  const collector = createDriftCollector(
+    () => fleet,
+    () => now,
+  )
+  collector.reported(reportOf('lb-1', 'd'))
+  const told = () =>
+    collector.ofFleet().flatMap(each => (each.healedAt === null ? [describeDrift(each)] : []))
+  for (let beat = 0; beat < 20; beat++) {
+    now = 1_000 * beat
+    collector.signs(beating({ 'lb-1': beat }, { what: 'ipvs apply', forMs: now }))
+    collector.reported(reportOf('lb-1', 'd', { at: now }))
+    assert.deepEqual(told(), [])
+  }
+  now = 20_000
+  collector.signs(beating({ 'lb-1': 20 }, { what: 'ipvs apply', forMs: now }))
+  assert.deepEqual(told(), [
+    'lb-1 gives signs of life, and hangs in ipvs apply (nothing is changed or repaired there; the dataplane forwards without its worker)',
+  ])
+  assert.equal(collector.ofFleet()[0]?.since, 0)
+  now = 21_000
+  collector.signs(beating({ 'lb-1': 21 }, { what: 'ipvs observe', forMs: 3 }))
   assert.deepEqual(told(), [])
 })
 

@@ -1,12 +1,23 @@
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { readTrailers } from '../../reconciler/drift/drift-message.ts'
 import { failuresOf } from '../../reconciler/lab/measure-traffic.ts'
+import { pidFileOf } from '../../reconciler/lab/routing.ts'
 import { startLoad } from '../../reconciler/lab/traffic.ts'
 import { waitUntil } from '../../reconciler/lab/wait-until.ts'
 import { listen, startAlertmanager } from '../alerts/alertmanager.ts'
 import { disagreeOnRing, INJECTIONS } from './by-hand.ts'
-import { BRANCH, findOnFleet, HELD, inject, killNode, type Outcome, withDriftLab } from './drift-lab.ts'
+import {
+  BRANCH,
+  findOnFleet,
+  HELD,
+  inject,
+  isOpen,
+  killNode,
+  type Outcome,
+  withDriftLab,
+} from './drift-lab.ts'
 
 const skip = process.getuid?.() === 0 ? false : 'only root may make network namespaces and load XDP programs'
 const LIMIT_MS = 30_000
@@ -65,6 +76,16 @@ test('every kind of drift is found, repaired, told to Alertmanager, and committe
     const revive = await killNode(drift, 'lb-2')
     assert.notEqual(await findOnFleet(drift, 'lb-2', 'unreachable', Date.now()), null)
     await revive()
+    await drift.settle()
+    // A worker whose BGP daemon hangs says so, and is itself no silent one.
+    const bird = Number.parseInt(await readFile(pidFileOf(lab, 'lb-1'), 'utf8'), 10)
+    process.kill(bird, 'SIGSTOP')
+    await waitUntil({ what: 'the node to say that BIRD hangs', deadline: LIMIT_MS }, () =>
+      drift.report('lb-1')?.failures.some(({ code }) => code === 'BGP_DAEMON_HUNG') ? true : null,
+    )
+    assert.equal(await isOpen(drift, 'lb-1', 'unreachable'), false)
+    process.kill(bird, 'SIGCONT')
+    await drift.settle()
 
     const wanted = [...outcomes.map(nameOf), 'lb-2 node report']
     const told = async () =>

@@ -249,6 +249,31 @@ test('a node that gives no sign is shown by `drift`, `status`, the API and metri
   assert.notEqual(over?.healedAt, null)
 })
 
+test('a worker that is stopped while it is connected is told of, long before reports are missed, and is back when it goes on', async t => {
+  const fleet = await createFleet(t)
+  await fleet.startReconciler()
+  await fleet.startWorker('lb-1')
+  const worker = await fleet.startWorker('lb-2')
+  await fleet.untilApplied(await fleet.push(makeFiles({ nodes: ['lb-1', 'lb-2'] })))
+  const silent = async () =>
+    (await fleet.status()).fleetDrift?.map(({ node, kind }) => `${node} ${kind}`) ?? []
+  // Its signs of life must have been heard.
+  await fleet.until('a report of a quiet node', ({ nodes }) => (nodes[1]?.reportAge ?? 0) > 3_000)
+  assert.deepEqual(await silent(), [])
+  process.kill(worker.pid, 'SIGSTOP')
+  const { nodes } = await fleet.until('it is told', ({ fleetDrift }) => fleetDrift !== undefined)
+  assert.deepEqual(await silent(), ['lb-2 unreachable'])
+  assert.deepEqual(
+    nodes.map(({ state, reportAge }) => [state, (reportAge ?? 0) < 30_000]),
+    [
+      ['in-sync', true],
+      ['silent', true],
+    ],
+  )
+  process.kill(worker.pid, 'SIGCONT')
+  await fleet.until('it is back', ({ fleetDrift }) => fleetDrift === undefined)
+})
+
 test('whoever watches drift waits for a Redis that is away', async t => {
   const fleet = await createFleet(t)
   const watch = await startProgram(

@@ -4,7 +4,7 @@ import { z } from 'zod'
 export const BenchResult = z.strictObject({
   name: z.string().min(1),
   value: z.number(),
-  unit: z.enum(['ms', 'MiB', 'bytes', 'requests', 'packets/s', 'ratio', '%', 'drifts']),
+  unit: z.enum(['ms', 'MiB', 'bytes', 'requests', 'plans', 'comments', 'packets/s', 'ratio', '%', 'drifts']),
   n: z.int().min(1),
 })
 export type BenchResult = z.infer<typeof BenchResult>

@@ -45,6 +45,8 @@ export interface ServedForge {
 
 /** Of a plan of ten thousand services on a machine that is busy. */
 const PLAN_MS = 300_000
+/** Reviews wait for pushes and answers, not those for them: nice(1). */
+const PLAN_NICENESS = 10
 const TELL_EVERY_MS = 1_000
 const PLAN_SETTINGS = ['repo', 'stateDir', 'path', ...REDIS_SETTINGS] as const
 
@@ -68,9 +70,10 @@ export function serveForge({
     const page = join(settings.stateDir, 'plan.html')
     const args = ['plan', '--json', ...flags, '--from', base, '--to', head, '--live', '--record']
     const html = settings.publicUrl === undefined ? [] : ['--html', page]
+    const program = [process.execPath, ...process.execArgv, process.argv[1]!]
     const { exitCode, stdout, stderr } = await runCommand(
-      process.execPath,
-      [process.argv[1]!, ...args, ...html],
+      'nice',
+      ['-n', String(PLAN_NICENESS), ...program, ...args, ...html],
       { timeout: PLAN_MS, okExitCodes: [0, 1, 2] },
     )
     if (exitCode === 1) return reviewProblems(stderr)

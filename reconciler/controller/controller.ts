@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { nameScope } from '../../schemas/hold.ts'
 import type { NodeCounters } from '../../schemas/node-counters.ts'
 import type { NodeReport } from '../../schemas/report.ts'
@@ -179,6 +180,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   /** What was accepted changes. The nodes are at work on it meanwhile. */
   async function tellAccepted(): Promise<void> {
     for (const { before, after } of untold.splice(0)) {
+      await setImmediate()
       const plan = await time('plan', async () =>
         planFleet({
           base: before?.revision ?? null,

@@ -1,11 +1,12 @@
 import type { Diagnostic } from '../../schemas/diagnostic.ts'
 import type { Revision } from '../../schemas/want.ts'
 import { buildDesired, type DesiredFleet } from '../desired/build-desired.ts'
-import { checkRules } from '../manifest/check-rules.ts'
+import { stepRules } from '../manifest/check-rules.ts'
 import type { Manifest } from '../manifest/manifest.ts'
 import { createManifestCache, type ManifestCache } from '../manifest/manifest-cache.ts'
-import { parseManifests } from '../manifest/parse-manifests.ts'
+import { parseAhead, parseManifests } from '../manifest/parse-manifests.ts'
 import { sortDiagnostics } from '../manifest/render-diagnostic.ts'
+import { createPause, inSteps } from '../process/pauses.ts'
 import type { Repository, Snapshot } from '../repo/repository.ts'
 import type { TimePhase } from './controller-event.ts'
 
@@ -20,7 +21,10 @@ export interface Evaluation {
 
 export type Evaluate = (revision: Revision) => Promise<Evaluation>
 
-/** Evaluates one revision after the other; what a revision shares with the last one is neither read nor parsed again. */
+/**
+ * Evaluates one revision after the other; what a revision shares with the last one is neither read nor parsed again. Lets others
+ * run in between: webhooks are answered while a push is judged.
+ */
 export function createEvaluator(
   repository: Repository,
   path: string,
@@ -41,18 +45,18 @@ async function evaluateSnapshot(
   cache: ManifestCache,
   time: TimePhase,
 ): Promise<Evaluation> {
+  const pause = createPause()
   const files = Array.from(snapshot.files, ([file, { oid, text }]) => ({ path: file, text, id: oid }))
   const { tree, found } = await time('parse', async () => {
+    await inSteps(parseAhead(files, cache), pause)
     const parsed = parseManifests(files, { cache })
+    await pause()
     // What could not be read is said; that it is missing would be said in vain.
-    return {
-      tree: parsed,
-      found: checkRules(parsed, {
-        incomplete: parsed.incomplete || snapshot.diagnostics.length > 0,
-      }),
-    }
+    const incomplete = parsed.incomplete || snapshot.diagnostics.length > 0
+    return { tree: parsed, found: await inSteps(stepRules(parsed, { incomplete }), pause) }
   })
   const diagnostics = sortDiagnostics([...snapshot.diagnostics, ...tree.diagnostics, ...found])
+  await pause()
   const refused = diagnostics.some(({ severity }) => severity === 'error')
   return {
     revision: snapshot.revision,

@@ -12,19 +12,34 @@ import { RULES } from './rules/rules.ts'
  * that could not be read may be it.
  */
 export function checkRules(tree: ManifestTree, options: CheckOptions = {}): Diagnostic[] {
+  const steps = stepRules(tree, options)
+  for (;;) {
+    const { done, value } = steps.next()
+    if (done === true) return value
+  }
+}
+
+/** The same, rule by rule: those of ten thousand services take longer than others should wait. */
+export function* stepRules(tree: ManifestTree, options: CheckOptions = {}): Generator<void, Diagnostic[]> {
   const context = createRuleContext(tree, { incomplete: tree.incomplete, ...options })
-  const ask = (rules: readonly Rule[], about: RuleContext): Diagnostic[] =>
-    rules.flatMap(({ id, severity, check }) =>
-      Array.from(check(about), finding => ({ rule: id, severity, ...finding })),
-    )
   const services = context.services.filter(service => !isSound(service, context))
   const backendSets = context.backendSets.filter(({ backends }) => !soundBackends.has(backends))
-  const ofLocal = ask(LOCAL, { ...context, services, backendSets })
+  yield
+  const ofLocal = yield* ask(LOCAL, { ...context, services, backendSets })
   const faulty = new Set(ofLocal.map(({ at }) => at.file))
   for (const service of services)
     if (!faulty.has(service.at.file)) soundServices.set(service.spec, backendsOf(service, context))
   for (const { owner, backends } of backendSets) if (!faulty.has(owner.at.file)) soundBackends.add(backends)
-  return sortDiagnostics([...ask(TOGETHER, context), ...ofLocal])
+  return sortDiagnostics([...(yield* ask(TOGETHER, context)), ...ofLocal])
+}
+
+function* ask(rules: readonly Rule[], about: RuleContext): Generator<void, Diagnostic[]> {
+  const found: Diagnostic[] = []
+  for (const { id, severity, check } of rules) {
+    for (const finding of check(about)) found.push({ rule: id, severity, ...finding })
+    yield
+  }
+  return found
 }
 
 const LOCAL = RULES.filter(({ local }) => local)

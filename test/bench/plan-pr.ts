@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { type Benchmark, milliseconds } from './benchmark.ts'
-import { bundleProcess } from './released-process.ts'
+import { bundleProgram, runProgram } from './released-process.ts'
 import { composeFleet, composeService, serviceFile } from './sample-fleet.ts'
 import { createSampleRepository } from './sample-repository.ts'
 
@@ -28,9 +28,9 @@ export const planPrBenchmark: Benchmark = {
       Array.from({ length: SIZE.services }, (_, n) => [serviceFile(n), composeService(n, SIZE.backends, 60)]),
     )
     await repository.push()
-    const process = await bundleProcess(join(import.meta.dirname, 'plan-pr-process.ts'), dir)
+    const program = await bundleProgram(join(import.meta.dirname, 'plan-pr-process.ts'), dir)
     const plan = async (head: string, updates: number) => {
-      const measured = (await process(repository.dir, base, head)) as Measured
+      const measured = (await runProgram(program, repository.dir, base, head)) as Measured
       if (measured.updates !== updates) throw new Error(`planned ${measured.updates} updates`)
       say(`${measured.took.toFixed()} ms, peak ${measured.peak.toFixed()} MiB`)
       return measured

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 import { bundle } from '../../reconciler/build/bundle.ts'
 import { EXTERNAL, THREADS } from '../../reconciler/build/entry-points.ts'
@@ -8,23 +8,21 @@ import { runCommand } from '../../reconciler/process/run-command.ts'
 const ROOT = resolve(import.meta.dirname, '../..')
 
 /**
- * Bundles a script and its threads as `npm run build` does, into a folder, and gives what runs it with arguments as a release
- * runs Node, once for each call: what it prints, as JSON.
+ * Bundles a script and its threads as `npm run build` does, into a folder, and gives the arguments with which a release starts
+ * Node for it.
  */
-export async function bundleProcess(
-  script: string,
-  dir: string,
-): Promise<(...args: string[]) => Promise<unknown>> {
+export async function bundleProgram(script: string, dir: string): Promise<string[]> {
   const outDir = join(dir, 'released')
   const entryPoint = relative(ROOT, script)
   await mkdir(outDir)
-  await writeFile(join(outDir, 'package.json'), '{"type":"module"}\n')
+  await writeFile(join(outDir, 'package.json'), '{"type":"module","version":"0.0.0"}\n')
+  await symlink(join(ROOT, 'node_modules'), join(outDir, 'node_modules'))
   await bundle({ root: ROOT, outDir, entryPoints: [entryPoint, ...THREADS], external: EXTERNAL })
-  const program = join(outDir, entryPoint.replace(/\.ts$/, '.js'))
-  return async (...args) => {
-    const { stdout } = await runCommand(process.execPath, [...NODE_FLAGS, program, ...args], {
-      timeout: 300_000,
-    })
-    return JSON.parse(stdout)
-  }
+  return [...NODE_FLAGS, join(outDir, entryPoint.replace(/\.ts$/, '.js'))]
+}
+
+/** Runs such a program once, and gives the JSON that it prints. */
+export async function runProgram(program: readonly string[], ...args: string[]): Promise<unknown> {
+  const { stdout } = await runCommand(process.execPath, [...program, ...args], { timeout: 300_000 })
+  return JSON.parse(stdout)
 }

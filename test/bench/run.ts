@@ -1,6 +1,7 @@
 import { fleetSizesBenchmark } from './fleet-sizes.ts'
 import { loadXdpBenchmark } from './load-xdp.ts'
 import { planPrBenchmark } from './plan-pr.ts'
+import { pullStormBenchmark } from './pull-storm.ts'
 import { pushLabBenchmark } from './push-lab.ts'
 import { pushSimulatedBenchmarks } from './push-simulated.ts'
 import { ringBenchmark } from './ring.ts'
@@ -17,6 +18,7 @@ const BENCHMARKS = [
   pushLabBenchmark,
   ...pushSimulatedBenchmarks,
   webhookStormBenchmark,
+  pullStormBenchmark,
   fleetSizesBenchmark,
 ]
 
@@ -41,6 +43,8 @@ const TARGETS = {
   redis_bytes_per_push: 200_000,
   webhook_storm_p99: 100,
   webhook_storm_fetches: 1,
+  pull_storm_slowest: 100,
+  pull_storm_comments: 20,
 }
 
 await runBenchmarks(BENCHMARKS, TARGETS)

@@ -50,7 +50,7 @@ interface Status {
 
 export const PROJECT = 'network/policy'
 
-export async function startStandIn(t: TestContext, kind: ForgeKind): Promise<StandIn> {
+export async function startStandIn(t: Pick<TestContext, 'after'>, kind: ForgeKind): Promise<StandIn> {
   const forge: StandIn = {
     url: '',
     token: `token-of-${kind}`,

@@ -40,9 +40,10 @@ export type Move = z.infer<typeof Move>
 /**
  * From what an impact is computed. `ring`: the rings before and after. `table`: those that IPVS builds for `mh`, `sh` and
  * `dh`. `weights`: the scheduler goes by load or in turn, so shares are those of the long run, and what moves is the
- * least that they let move. `chance`: old and new choose by different hashes, and what stays does so by chance.
+ * least that they let move. `independent`: old and new choose in ways that have nothing to do with each other (another hash, another
+ * key); a flow stays with the sum of `share_before * share_after`, exact over all flows that there can be.
  */
-const ImpactBasis = z.enum(['ring', 'table', 'weights', 'chance'])
+const ImpactBasis = z.enum(['ring', 'table', 'weights', 'independent'])
 
 /** What a change does to the traffic of one service. */
 export const Impact = z.strictObject({

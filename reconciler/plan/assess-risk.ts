@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import type { IpvsServiceRow } from '../../schemas/node-state.ts'
 import type { Impact, LiveImpact, NodePlan, Risk, ServicePlan, Severity } from '../../schemas/plan.ts'
 import type { ServiceView } from './service-view.ts'
 
@@ -18,6 +19,8 @@ export interface Assessed {
   readonly change: ServicePlan['change']
   readonly before: ServiceView | null
   readonly after: ServiceView | null
+  /** The key of the flow hash changes. */
+  readonly isRehashed: boolean
   readonly impact: Impact
   readonly live: LiveImpact | null
   /** Nodes that serve it afterwards, of all. */
@@ -68,7 +71,8 @@ const RULES: Readonly<Record<Risk, RiskRule>> = {
   'hash-changed': {
     severity: 'medium',
     explanation: 'what chooses the slot of a flow changes: nearly every new flow may go to another backend',
-    applies: ({ before, after }) => before !== null && after !== null && isHashedOtherwise(before, after),
+    applies: ({ before, after, isRehashed }) =>
+      isRehashed || (before !== null && after !== null && isHashedOtherwise(before, after)),
   },
   'forwarding-changed': {
     severity: 'medium',
@@ -135,13 +139,18 @@ function isSkewed(impact: Impact): boolean {
 }
 
 function isHashedOtherwise(before: ServiceView, after: ServiceView): boolean {
-  const choice = ({ row }: ServiceView) => ('match' in row ? row.schedulerFlags : row.hashBy)
+  const choice = ({ row }: ServiceView) =>
+    'match' in row ? [row.schedulerFlags, persistenceOf(row), row.onePacket] : row.hashBy
   const scheduler = ({ row }: ServiceView) => ('match' in row ? row.scheduler : 'maglev')
   return (
     scheduler(before) !== scheduler(after) ||
     (before.dataplane === after.dataplane && !isDeepStrictEqual(choice(before), choice(after)))
   )
 }
+
+/** Who is kept on a backend, and by what. For how long decides about none of the new flows. */
+const persistenceOf = ({ persistence }: IpvsServiceRow) =>
+  persistence === null ? null : { prefixLength: persistence.prefixLength, engine: persistence.engine }
 
 function isSentOtherwise(before: ServiceView, after: ServiceView): boolean {
   const way = ({ row }: ServiceView) =>

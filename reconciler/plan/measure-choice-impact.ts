@@ -6,7 +6,7 @@ import type { ServiceView } from './service-view.ts'
 
 type Shares = ReadonlyMap<string, number>
 
-/** Who had a part of the new flows and who gets it, in slots; not whole ones where it is a matter of chance. */
+/** Who had a part of the new flows and who gets it, in slots; not whole ones where they come of shares. */
 interface Flow {
   readonly from: string | null
   readonly to: string | null
@@ -16,20 +16,11 @@ interface Flow {
 /**
  * What a change does to new flows where not both sides are the same kind of ring: of the kernel's tables that it builds
  * for `mh`, `sh` and `dh`, slot by slot; by weights for schedulers that go by load or in turn, which keep the proportions
- * alone; and by chance where old and new choose in different ways.
+ * alone; and as of two hashes that know nothing of each other where old and new choose in different ways.
  */
 export function measureChoiceImpact(before: ServiceView, after: ServiceView, mostMoves: number): Impact {
-  const [was, is] = [sharesOf(before, after), sharesOf(after, before)]
-  const backends = joinShares([...before.backends, ...after.backends], was, is)
-  const least = backends.reduce(
-    (sum, { share_before, share_after }) => sum + Math.max(0, share_before - share_after),
-    0,
-  )
-  if (choiceOf(before) !== choiceOf(after))
-    return {
-      basis: 'chance',
-      ...toImpact(byChance(was, is), { backends, least, slots: RING_SLOTS, mostMoves }),
-    }
+  if (choiceOf(before) !== choiceOf(after)) return measureIndependent(before, after, mostMoves)
+  const { backends, least } = compareShares(before, after)
   const row = after.row as IpvsServiceRow
   if (!isTable(row))
     return {
@@ -38,6 +29,26 @@ export function measureChoiceImpact(before: ServiceView, after: ServiceView, mos
     }
   const flows = byTable(ownersOf(before, after), ownersOf(after, before))
   return { basis: 'table', ...toImpact(flows, { backends, least, slots: slotsOf(row), mostMoves }) }
+}
+
+/**
+ * Of two ways to choose that have nothing to do with each other: a flow stays with the sum of `share_before * share_after`, which is
+ * exact over all flows that there can be.
+ */
+export function measureIndependent(before: ServiceView, after: ServiceView, mostMoves: number): Impact {
+  const { was, is, backends, least } = compareShares(before, after)
+  const flows = betweenIndependent(was, is)
+  return { basis: 'independent', ...toImpact(flows, { backends, least, slots: RING_SLOTS, mostMoves }) }
+}
+
+function compareShares(before: ServiceView, after: ServiceView) {
+  const [was, is] = [sharesOf(before, after), sharesOf(after, before)]
+  const backends = joinShares([...before.backends, ...after.backends], was, is)
+  const least = backends.reduce(
+    (sum, { share_before, share_after }) => sum + Math.max(0, share_before - share_after),
+    0,
+  )
+  return { was, is, backends, least }
 }
 
 function joinShares(
@@ -61,24 +72,30 @@ interface Frame {
   readonly mostMoves: number
 }
 
-/** Whole slots, so that they add up. */
+/** Whole slots that add up to what moves in all: by largest remainder, so that a thousand small parts are not lost. */
 function toImpact(
   flows: readonly Flow[],
   { backends, least, slots, mostMoves }: Frame,
 ): Omit<Impact, 'basis'> {
-  const moves: Move[] = flows
-    .map(flow => ({ ...flow, slots: Math.round(flow.slots) }))
-    .filter(move => move.slots > 0)
+  const moved = Math.min(slots, Math.round(flows.reduce((sum, flow) => sum + flow.slots, 0)))
+  const parts = flows.map(flow => ({ ...flow, whole: Math.floor(flow.slots) }))
+  let rest = moved - parts.reduce((sum, { whole }) => sum + whole, 0)
+  for (const part of parts.toSorted((a, b) => b.slots - b.whole - (a.slots - a.whole))) {
+    if (rest-- <= 0) break
+    part.whole++
+  }
+  const moves: Move[] = parts
+    .filter(({ whole }) => whole > 0)
+    .map(({ from, to, whole }) => ({ from, to, slots: whole }))
     .sort((a, b) => b.slots - a.slots)
-  const moved = moves.reduce((sum, move) => sum + move.slots, 0)
   const kept = moves.slice(0, mostMoves)
   const shown = kept.reduce((sum, move) => sum + move.slots, 0)
   const minimum = Math.min(moved, Math.round(least * slots))
   return { slots, moved, minimum, backends, moves: kept, moves_cut: moved - shown }
 }
 
-/** Two hashes that know nothing of each other: a flow of any backend goes to each by its share. */
-function byChance(was: Shares, is: Shares): Flow[] {
+/** A flow of any backend goes to each by its share. */
+function betweenIndependent(was: Shares, is: Shares): Flow[] {
   const rest = (shares: Shares): [null, number] => [
     null,
     Math.max(0, 1 - [...shares.values()].reduce((sum, share) => sum + share, 0)),

@@ -7,9 +7,10 @@ import { assessRisk, rankOf } from './assess-risk.ts'
 import { choiceOf } from './choice.ts'
 import { describeFields } from './describe-fields.ts'
 import { digestRow } from './digest-row.ts'
+import { findRehashed } from './find-rehashed.ts'
 import { findRenames } from './find-renames.ts'
 import { createJoiner, type Fold, isService, type NodeClass } from './fold-edits.ts'
-import { measureChoiceImpact } from './measure-choice-impact.ts'
+import { measureChoiceImpact, measureIndependent } from './measure-choice-impact.ts'
 import { type CompareRings, measureImpact } from './measure-impact.ts'
 import { type LiveTraffic, measureLive } from './measure-live.ts'
 import { idOf, type ServiceView, viewService } from './service-view.ts'
@@ -34,6 +35,8 @@ interface ServiceChange {
   readonly change: Change
   readonly before: ServiceView | null
   readonly after: ServiceView | null
+  /** The key of the flow hash changes on some of its nodes. */
+  readonly isRehashed: boolean
   readonly nodes: readonly string[]
   /** Nodes that serve it: before or after, and after. */
   readonly served: readonly string[]
@@ -49,13 +52,14 @@ const MOVES_OF_ALL = 200_000
 const MOVES_OF_ONE = { least: 20, most: 1_000 } as const
 
 export function planServices(input: ServicesInput): ServicePlan[] {
-  const changes = collectChanges(input)
+  const changes = collectChanges(input).map(markRehashed(findRehashed(input.fold)))
   const renames = findRenames(changes)
   const compare = input.compareRings ?? createRingComparer(COMPARISONS_KEPT)
   const lost = lastAnnounced(input.announcements)
   const changed = changes.filter(({ change }) => change !== 'unchanged').length
   const mostMoves = mostMovesOf(changed)
-  const measure = (before: ServiceView | null, after: ServiceView | null): Impact => {
+  const measure = ({ before, after, isRehashed }: ServiceChange): Impact => {
+    if (isRehashed) return measureIndependent(before!, after!, mostMoves)
     if (!isByRings(before, after)) return measureChoiceImpact(before!, after!, mostMoves)
     const sides = { before: before?.backends ?? [], after: after?.backends ?? [], mostMoves }
     const impact = measureImpact(sides, compare)
@@ -86,12 +90,12 @@ export function planServices(input: ServicesInput): ServicePlan[] {
           risk: [],
           /** Of ten thousand that stay as they are, and which nobody looks at as a rule. */
           get impact() {
-            return measure(before, after)
+            return measure(change)
           },
           live: null,
           details: [],
         }
-      const impact = measure(before, after)
+      const impact = measure(change)
       const members = new Set(after?.backends.map(({ address }) => address))
       const live = input.traffic === null ? null : measureLive({ key, nodes, members, impact }, input.traffic)
       return {
@@ -100,6 +104,7 @@ export function planServices(input: ServicesInput): ServicePlan[] {
           change: change.change,
           before,
           after,
+          isRehashed: change.isRehashed,
           impact,
           live,
           servedAfter,
@@ -107,7 +112,10 @@ export function planServices(input: ServicesInput): ServicePlan[] {
         }),
         impact,
         live,
-        details: change.change === 'update' ? detailsOf(before!, after!) : [],
+        details: [
+          ...(change.isRehashed ? ['fleetKey: changed'] : []),
+          ...(change.change === 'update' ? detailsOf(before!, after!) : []),
+        ],
       }
     })
     .sort(byWeight)
@@ -132,7 +140,7 @@ function detailsOf(before: ServiceView, after: ServiceView): string[] {
 }
 
 /** Every service of every class of nodes, those that change alike joined over the classes. */
-function collectChanges({ fold, names }: ServicesInput): ServiceChange[] {
+function collectChanges({ fold, names }: ServicesInput): Omit<ServiceChange, 'isRehashed'>[] {
   const join = createJoiner()
   const namesOf = (key: RowKey) => ({ nameBefore: names.before[key], nameAfter: names.after[key] })
   const [only, ...others] = fold.classes
@@ -145,7 +153,10 @@ function collectChanges({ fold, names }: ServicesInput): ServiceChange[] {
   }
   const groups = new Map<
     string,
-    { change: Omit<ServiceChange, 'nodes' | 'served' | 'servedAfter'>; lists: (readonly string[])[] }
+    {
+      change: Omit<ServiceChange, 'isRehashed' | 'nodes' | 'served' | 'servedAfter'>
+      lists: (readonly string[])[]
+    }
   >()
   const served = new Map<RowKey, { any: (readonly string[])[]; after: (readonly string[])[] }>()
   for (const each of fold.classes) {
@@ -171,6 +182,18 @@ function collectChanges({ fold, names }: ServicesInput): ServiceChange[] {
     const { any, after } = served.get(change.key)!
     return { ...change, nodes: join(lists), served: join(any), servedAfter: join(after).length }
   })
+}
+
+/** A service whose row stays as it is changes with the key of the hash. */
+function markRehashed(rehashed: ReadonlySet<string>) {
+  return (change: Omit<ServiceChange, 'isRehashed'>): ServiceChange => {
+    const isRehashed =
+      rehashed.size > 0 &&
+      change.before?.dataplane === 'xdp' &&
+      change.after?.dataplane === 'xdp' &&
+      change.nodes.some(node => rehashed.has(node))
+    return { ...change, isRehashed, change: isRehashed ? 'update' : change.change }
+  }
 }
 
 type Found = [key: RowKey, before: ServiceView | null, after: ServiceView | null, change: Change]

@@ -84,8 +84,10 @@ export function describeMoves({ change, impact }: ServicePlan): string | null {
       return moved === 0
         ? 'shares of new flows stay, by weights: the scheduler goes by load or in turn'
         : `moves at least ${share} of new flows, by weights: the scheduler goes by load or in turn`
-    case 'chance':
-      return `moves ${share} of new flows, since they are chosen by another hash (unavoidable: ${least})`
+    case 'independent':
+      return moved === 0
+        ? 'no new flow goes elsewhere'
+        : `moves ${share} of new flows, since they are chosen by another hash (unavoidable: ${least})`
     default: {
       const how = basis === 'table' ? ", by the kernel's own table" : ''
       return moved === 0
@@ -99,7 +101,14 @@ export function describeMoves({ change, impact }: ServicePlan): string | null {
 export function describeMoved({ change, impact: { basis, moved, slots } }: ServicePlan): string {
   if (change !== 'update') return '–'
   const share = percent(moved / slots)
-  return basis === 'weights' ? `≥ ${share} by weights` : basis === 'chance' ? `${share} by chance` : share
+  switch (basis) {
+    case 'weights':
+      return `≥ ${share} by weights`
+    case 'independent':
+      return `${share} by another hash`
+    default:
+      return share
+  }
 }
 
 export function describeFlows(live: LiveImpact): string {

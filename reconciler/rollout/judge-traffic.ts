@@ -83,14 +83,16 @@ export function judgeTraffic(
   return null
 }
 
-/** Of several nodes the one that most of it was counted on: `, most on lb-1 (12.0 % of 300)`. */
+/** Of several nodes the one with the largest certain share, however little it has of all: `, most on lb-1 (12.0 % of 300)`. */
 function describeWorst(
   changed: readonly RolloutNode[],
   reports: Reports,
   { of, among }: Pick<Measure, 'of' | 'among'>,
 ): string {
   const counts = changed.map(node => ({ name: node.name, since: sumGrowth([node], reports) }))
-  const [worst] = counts.toSorted((a, b) => of(b.since) - of(a.since))
+  const shareOn = (counted: TrafficCounts) =>
+    among(counted) === 0 ? 0 : certainShare(of(counted), among(counted))
+  const [worst] = counts.toSorted((a, b) => shareOn(b.since) - shareOn(a.since))
   if (counts.length < 2 || worst === undefined) return ''
   const total = among(worst.since)
   return `, most on ${worst.name} (${percent(of(worst.since) / total)} of ${total})`

@@ -6,7 +6,7 @@ import { buildMhTable } from '../../reconciler/ring/kernel-tables.ts'
 import type { IpvsServiceRow, NodeTables } from '../../schemas/node-state.ts'
 import type { Impact } from '../../schemas/plan.ts'
 import { service, backend as standard } from '../drivers/ipvs/tables.ts'
-import { backend, serviceRow, tablesOf } from './rows.ts'
+import { backend, serviceRow, settingsRow, tablesOf } from './rows.ts'
 
 const VIP = '203.0.113.1'
 const KEY = `service/${VIP}:80/tcp`
@@ -82,7 +82,7 @@ test('sh goes by its 256 slots, dh to one backend, and others by weights', () =>
   assert.deepEqual([wrr!.basis, Math.round((100 * wrr!.moved) / wrr!.slots)], ['weights', 25])
 })
 
-test('between two ways to choose, what stays does so by chance', () => {
+test('between two ways to choose, as much stays as both give to the same backend', () => {
   const [half, thirds] = [
     { 1: 1, 2: 1 },
     { 1: 1, 2: 1, 3: 1 },
@@ -93,7 +93,7 @@ test('between two ways to choose, what stays does so by chance', () => {
     [onIpvs(thirds, 'mh'), onIpvs(thirds, 'lc'), 67],
   ] as const) {
     const { basis, moved, slots } = impactOf(before, after)
-    assert.deepEqual([basis, Math.round((100 * moved) / slots)], ['chance', share])
+    assert.deepEqual([basis, Math.round((100 * moved) / slots)], ['independent', share])
   }
 })
 
@@ -108,7 +108,7 @@ test('whatever the schedulers, what moves adds up and is no less than must move'
   fc.assert(
     fc.property(side, side, (before, after) => {
       const { moved, minimum, slots, moves, moves_cut, backends } = impactOf(make(before), make(after))
-      assert.ok(0 <= minimum && minimum <= moved && moved <= slots + moves.length)
+      assert.ok(0 <= minimum && minimum <= moved && moved <= slots)
       assert.equal(
         moves.reduce((sum, move) => sum + move.slots, moves_cut),
         moved,
@@ -119,4 +119,58 @@ test('whatever the schedulers, what moves adds up and is no less than must move'
     }),
     { numRuns: 300 },
   )
+})
+
+test('of two independent hashes the share that moves is exact, also where a pair of backends has less than a slot', () => {
+  const many = Object.fromEntries(Array.from({ length: 200 }, (_, host) => [host, 1 + (host % 7)]))
+  const impact = impactOf(onXdp(many), onXdp(many, { hashBy: 'source' }))
+  const stays = impact.backends.reduce((sum, each) => sum + each.share_before * each.share_after, 0)
+  assert.equal(impact.moved, Math.round((1 - stays) * impact.slots))
+})
+
+test('a new fleet key is told of every service of XDP, and leaves those of IPVS alone', () => {
+  const withKey = (fleetKey: string): NodeTables => {
+    const { xdp } = tablesOf(
+      settingsRow({ fleetKey }),
+      serviceRow(VIP, [backend(addressOf(1)), backend(addressOf(2))]),
+      serviceRow('203.0.113.2', [backend(addressOf(1))]),
+    )
+    const { ipvs } = onIpvs({ 1: 1, 2: 1 }, 'mh')
+    return { ...tablesOf(), xdp, ipvs: { 'service/203.0.113.3:80/tcp': moved(ipvs[KEY] as IpvsServiceRow) } }
+  }
+  const moved = (row: IpvsServiceRow): IpvsServiceRow => ({
+    ...row,
+    match: { by: 'address', vip: '203.0.113.3', port: 80, protocol: 'tcp' },
+  })
+  const plan = planFleet({
+    ...{ base: null, head: null, names: {} },
+    before: new Map([['lb-1', withKey('0'.repeat(16))]]),
+    after: new Map([['lb-1', withKey('1'.repeat(16))]]),
+  })
+  assert.deepEqual(
+    plan.services.map(({ vip, change, risk, impact, details }) => [
+      ...[vip, change, risk, impact.basis, details],
+      Math.round((100 * impact.moved) / impact.slots),
+    ]),
+    [
+      [VIP, 'update', ['hash-changed'], 'independent', ['fleetKey: changed'], 50],
+      ['203.0.113.2', 'update', ['hash-changed'], 'independent', ['fleetKey: changed'], 0],
+      ['203.0.113.3', 'unchanged', [], 'weights', [], 0],
+    ],
+  )
+})
+
+test('who is kept on a backend is part of the choice, for how long is not', () => {
+  const kept = (persistence: IpvsServiceRow['persistence']): NodeTables => {
+    const tables = onIpvs({ 1: 1, 2: 1 }, 'wrr')
+    return { ...tables, ipvs: { [KEY]: { ...(tables.ipvs[KEY] as IpvsServiceRow), persistence } } }
+  }
+  const hour = { timeout: 3600, prefixLength: 32, engine: '' }
+  const risksOf = (before: NodeTables, after: NodeTables) => {
+    const sides = { before: new Map([['lb-1', before]]), after: new Map([['lb-1', after]]) }
+    return planFleet({ base: null, head: null, ...sides, names: {} }).services[0]!.risk
+  }
+  assert.deepEqual(risksOf(kept(null), kept(hour)), ['hash-changed'])
+  assert.deepEqual(risksOf(kept(hour), kept({ ...hour, prefixLength: 24 })), ['hash-changed'])
+  assert.deepEqual(risksOf(kept(hour), kept({ ...hour, timeout: 60 })), [])
 })

@@ -299,7 +299,7 @@ test('every form says how what moves was computed, where that is not slot by slo
   for (const [basis, said] of [
     ['weights', 'moves at least 50.0 % of new flows, by weights'],
     ['table', "by the kernel's own table"],
-    ['chance', 'since they are chosen by another hash'],
+    ['independent', 'since they are chosen by another hash'],
   ] as const)
     for (const text of [
       renderTerminal(of(basis), { color: false }),

@@ -109,7 +109,7 @@ for (const [title, reasons, gate] of traffic) {
   })
 }
 
-test('of several changed nodes the closed gate names the one that most of it was counted on', () => {
+test('of several changed nodes the closed gate names the one with the largest share, not the one with most packets', () => {
   const world = new World(makeRollout(8, { waves: ['half', 'fleet'], maxInChange: null }))
   world.record = {
     ...world.record,
@@ -119,6 +119,7 @@ test('of several changed nodes the closed gate names the one that most of it was
   world.look()
   world.answerAll()
   for (const name of nameNodes(8)) world.count(name, { forwarded_flow: 1_000 })
+  world.count('lb-01', { forwarded_flow: 3_000, drop_no_backend: 600 })
   world.count('lb-02', { drop_no_backend: 500 })
   world.look()
   assert.match(

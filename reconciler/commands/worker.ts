@@ -4,10 +4,11 @@ import { Command } from 'commander'
 import type { DriverName } from '../../schemas/node-state.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import { createBgpDriver } from '../drivers/bgp/create-bgp-driver.ts'
+import type { AddressWriters } from '../drivers/ipvs/address-writers.ts'
 import { createSimulatedDriver } from '../drivers/simulated/driver.ts'
-import { findWriter } from '../drivers/xdp/find-writer.ts'
+import { findWriter as findMapWriter } from '../drivers/xdp/find-writer.ts'
 import { allHealthy } from '../effective/effective-tables.ts'
-import { createLog } from '../log/log.ts'
+import { createLog, type Log } from '../log/log.ts'
 import { startHeartbeat } from '../queue/heartbeats.ts'
 import { createPauses } from '../queue/pauses.ts'
 import { listenForCalls, listenForWakes } from '../queue/wake.ts'
@@ -59,7 +60,11 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
   const stateDir = join(settings.stateDir, 'nodes', node)
   await mkdir(stateDir, { recursive: true })
   const board = openBoard(settings, log)
-  const { drivers, readCounters, countTraffic, followNextHops } = await openDrivers(settings, stateDir)
+  const { drivers, readCounters, countTraffic, followNextHops, findWriter } = await openDrivers(
+    settings,
+    stateDir,
+    log,
+  )
   let lastReport: NodeReport | null = null
   const worker = await startWorker({
     node,
@@ -77,7 +82,7 @@ async function runWorker(settings: WorkerSettings): Promise<void> {
       },
     },
     health: allHealthy,
-    findWriter: settings.driver === 'simulated' ? async () => null : item => findWriter(settings, item),
+    findWriter,
     countTraffic,
     scanIntervalMs: settings.scanInterval,
     reportIntervalMs: settings.reportInterval,
@@ -111,16 +116,18 @@ interface OpenDrivers {
   /** Null: nothing is counted. */
   readonly readCounters: ServeWorkerOptions['readCounters']
   readonly countTraffic: WorkerOptions['countTraffic']
+  readonly findWriter: WorkerOptions['findWriter']
   readonly followNextHops: (onError: (error: unknown) => void) => { stop(): Promise<void> }
 }
 
-async function openDrivers(settings: WorkerSettings, stateDir: string): Promise<OpenDrivers> {
+async function openDrivers(settings: WorkerSettings, stateDir: string, log: Log): Promise<OpenDrivers> {
   if (settings.driver === 'simulated') {
     const simulate = <D extends DriverName>(name: D) =>
       createSimulatedDriver({ name, file: join(stateDir, `simulated-${name}.json`) })
     const drivers = { xdp: simulate('xdp'), ipvs: simulate('ipvs'), bgp: simulate('bgp') }
     const followNextHops = () => ({ stop: async () => {} })
-    return { drivers, readCounters: null, countTraffic: async () => null, followNextHops }
+    const findWriter = async () => null
+    return { drivers, readCounters: null, countTraffic: async () => null, followNextHops, findWriter }
   }
   // Only now: a laptop has no libbpf.
   const { createXdpDriver } = await import('../drivers/xdp/driver.ts')
@@ -132,10 +139,25 @@ async function openDrivers(settings: WorkerSettings, stateDir: string): Promise<
     objectFile,
     ...(fleetKeyFile === undefined ? {} : { fleetKeyFile }),
   })
-  const ipvs = createIpvsDriver({ file: join(runtimeDir, node, 'ipvs.json') })
+  const writers = await openWriters(log)
+  const onAddressChange = () => writers?.look()
+  const ipvs = createIpvsDriver({ file: join(runtimeDir, node, 'ipvs.json'), onAddressChange })
   const { readCounters, countTraffic, followNextHops } = xdp
   const { bgpDaemon: daemon, birdSocket, gobgpApi, gobgpApiDir, bgpSecretsDir: secretsDir } = settings
   const birdFile = join(runtimeDir, node, 'bird.conf')
   const bgp = await createBgpDriver({ daemon, birdSocket, birdFile, gobgpApi, gobgpApiDir, secretsDir })
-  return { drivers: { xdp, ipvs, bgp }, readCounters, countTraffic, followNextHops }
+  const findWriter: WorkerOptions['findWriter'] = async item =>
+    item.driver === 'xdp' ? findMapWriter(settings, item) : ((await writers?.find(item)) ?? null)
+  return { drivers: { xdp, ipvs, bgp }, readCounters, countTraffic, followNextHops, findWriter }
+}
+
+/** Null: nobody can be named. */
+async function openWriters(log: Log): Promise<AddressWriters | null> {
+  const { openAddressWriters } = await import('../drivers/ipvs/address-writers.ts')
+  try {
+    return openAddressWriters()
+  } catch (error) {
+    log.warn({ err: error }, 'who changes addresses against Ballast cannot be named')
+    return null
+  }
 }

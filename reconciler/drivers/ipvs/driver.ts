@@ -13,6 +13,8 @@ import { readOwned } from './owned-file.ts'
 export interface IpvsDriverOptions {
   /** Where the driver keeps what it owns (owned-file.ts): on a file system that a boot empties, below /run. */
   readonly file: string
+  /** Called at once when an address has changed, before anybody looks at it. */
+  readonly onAddressChange?: () => void
 }
 
 export type IpvsDriver = Driver<IpvsRow> & Required<Pick<Driver<IpvsRow>, 'connections'>>
@@ -22,7 +24,7 @@ export type IpvsDriver = Driver<IpvsRow> & Required<Pick<Driver<IpvsRow>, 'conne
  * counts those that are established and those that are opening, closing or, for UDP, not yet timed out; templates
  * of persistence are none.
  */
-export function createIpvsDriver({ file }: IpvsDriverOptions): IpvsDriver {
+export function createIpvsDriver({ file, onAddressChange }: IpvsDriverOptions): IpvsDriver {
   const inTurn = createTurns()
   return {
     name: 'ipvs',
@@ -54,7 +56,10 @@ export function createIpvsDriver({ file }: IpvsDriverOptions): IpvsDriver {
     apply: (edits: readonly Edit<IpvsRow>[], signal: AbortSignal) =>
       inTurn(() => applyIpvs(file, edits, signal)),
     async *watch(signal) {
-      for await (const _ of watchNetwork(['address'], signal)) yield { reason: 'an address changed' }
+      for await (const _ of watchNetwork(['address'], signal)) {
+        onAddressChange?.()
+        yield { reason: 'an address changed' }
+      }
     },
     close: async () => {},
   }

@@ -63,6 +63,7 @@ const LIBC = [
   'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
   'int umount2(const char *target, int flags)',
   'int socket(int domain, int type, int protocol)',
+  'int bind(int fd, const void *address, uint32_t length)',
   'long send(int fd, const void *data, size_t size, int flags)',
   'long recv(int fd, void *data, size_t size, int flags)',
   'int ioctl(int fd, unsigned long request, void *argument)',

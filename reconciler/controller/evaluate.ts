@@ -50,13 +50,13 @@ async function evaluateSnapshot(
   const { tree, found } = await time('parse', async () => {
     await inSteps(parseAhead(files, cache), pause)
     const parsed = parseManifests(files, { cache })
-    await pause()
+    if (pause.isDue()) await pause.take()
     // What could not be read is said; that it is missing would be said in vain.
     const incomplete = parsed.incomplete || snapshot.diagnostics.length > 0
     return { tree: parsed, found: await inSteps(stepRules(parsed, { incomplete }), pause) }
   })
   const diagnostics = sortDiagnostics([...snapshot.diagnostics, ...tree.diagnostics, ...found])
-  await pause()
+  if (pause.isDue()) await pause.take()
   const refused = diagnostics.some(({ severity }) => severity === 'error')
   return {
     revision: snapshot.revision,

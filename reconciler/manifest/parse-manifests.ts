@@ -43,8 +43,9 @@ export function parseManifests(
  * longer than others should wait.
  */
 export function* parseAhead(files: Iterable<ManifestFile>, cache: ManifestCache): Generator<void, void> {
+  const unknown = [...files].filter(({ id }) => id !== undefined && !cache.has(id))
   let faulty = 0
-  for (const file of [...files].sort((a, b) => (a.path < b.path ? -1 : 1))) {
+  for (const file of unknown.sort((a, b) => (a.path < b.path ? -1 : 1))) {
     if (faulty > MAX_FAULTY) return
     if (parseWithCache(file, cache).problems.length > 0) faulty += file.text.length
     yield

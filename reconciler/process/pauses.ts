@@ -1,18 +1,23 @@
 import { setImmediate } from 'node:timers/promises'
 
-/** Lets what waits for this thread run, when it has been kept busy for long; else returns at once. */
-export type Pause = () => Promise<void>
-
-/** ms. */
+/** ms that a thread may be kept busy, before what waits for it runs. */
 const BUSY_MS = 5
 
-/** For long work of many small steps, between which it is called. */
+/** For long work of many small steps, between which it is asked. */
+export interface Pause {
+  isDue(): boolean
+  /** Lets what waits for this thread run. */
+  take(): Promise<void>
+}
+
 export function createPause(): Pause {
   let since = performance.now()
-  return async () => {
-    if (performance.now() - since < BUSY_MS) return
-    await setImmediate()
-    since = performance.now()
+  return {
+    isDue: () => performance.now() - since >= BUSY_MS,
+    async take() {
+      await setImmediate()
+      since = performance.now()
+    },
   }
 }
 
@@ -20,7 +25,7 @@ export function createPause(): Pause {
 export async function inSteps<T>(steps: Generator<void, T>, pause: Pause): Promise<T> {
   for (;;) {
     const { done, value } = steps.next()
-    if (done === true) return value as T
-    await pause()
+    if (done === true) return value
+    if (pause.isDue()) await pause.take()
   }
 }

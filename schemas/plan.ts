@@ -167,6 +167,8 @@ export const ObjectPlan = z.strictObject({
   fields: z.array(z.strictObject({ text: z.string(), line: z.int(), column: z.int() })),
   /** Of the revision that has it; the file of the one before when it is deleted. */
   at: Position,
+  /** Where it stood before, when that is another file. */
+  file_before: z.string().nullable(),
 })
 export type ObjectPlan = z.infer<typeof ObjectPlan>
 

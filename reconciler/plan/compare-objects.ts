@@ -58,11 +58,15 @@ export function compareObjects(
       effect: hasEffect({ kind, name, renamedFrom }) ? 'traffic' : 'none',
       fields,
       at: fields[0] === undefined ? at : { file: at.file, line: fields[0].line, column: fields[0].column },
+      file_before: former === undefined || former.at.file === at.file ? null : former.at.file,
     })
   }
   for (const { kind, metadata, at } of gone) {
     const effect = hasEffect({ kind, name: metadata.name, renamedFrom: null }) ? 'traffic' : 'none'
-    plans.push({ kind, name: metadata.name, change: 'delete', renamed_from: null, effect, fields: [], at })
+    plans.push({
+      ...{ kind, name: metadata.name, change: 'delete', renamed_from: null, effect, fields: [], at },
+      file_before: null,
+    })
   }
   return plans
 }

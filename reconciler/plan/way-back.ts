@@ -20,7 +20,9 @@ const FILES_NAMED = 10
  */
 export function wayBack({ base, head, objects, path }: WayBackInput): string | null {
   if (base === null) return head === null ? null : `git revert --no-edit ${head} && git push`
-  const files = [...new Set(objects.map(({ at }) => at.file))].sort()
+  const files = [
+    ...new Set(objects.flatMap(({ at, file_before }) => [at.file, file_before ?? at.file])),
+  ].sort()
   const named = files.length > 0 && files.length <= FILES_NAMED ? files : [path === '' ? '.' : path]
   const places = named.map(quote).join(' ')
   const message = quote(`Back to ${base.slice(0, 12)}`)

@@ -113,7 +113,7 @@ function renderMoves({ impact: { moves, slots } }: ServicePlan): string[] {
       ({ from, to, slots: some }) => `    ${from ?? 'nobody'} → ${to ?? 'nobody'}: ${percent(some / slots)}`,
     )
   const more = moves.length - MOVES_SHOWN
-  return more > 0 ? [...lines, `    and ${more} more pairs`] : lines
+  return more > 0 ? [...lines, `    and ${more} more ${more === 1 ? 'pair' : 'pairs'}`] : lines
 }
 
 function renderAnnouncement(plan: AnnouncementPlan, paint: Paint): string[] {

@@ -42,6 +42,7 @@ test('a changed weight is told with its line, an unchanged manifest not at all',
         effect: 'traffic',
         fields: [{ text: 'spec.backends.10.0.1.1.weight: 100 → 50', line: 12, column: 36 }],
         at: { file: 'a.yaml', line: 12, column: 36 },
+        file_before: null,
       },
     ],
   )
@@ -95,7 +96,7 @@ test('values that may be secret are never shown, wherever they stand', () => {
   assert.equal(describeValue('list', Array(1000).fill('x')).length, 121)
 })
 
-test('the way back puts the files of a change as they were, also behind a merge, and leaves the others', t => {
+test('the way back puts the files of a change as they were, also behind a merge and a move, and leaves the others', t => {
   const dir = mkdtempSync(join(tmpdir(), 'ballast-way-back-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
   const env = { ...process.env, GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_SYSTEM: '/dev/null' }
@@ -111,19 +112,33 @@ test('the way back puts the files of a change as they were, also behind a merge,
   }
   git('init', '-q', '-b', 'main')
   write('old name.yaml', service('web', 100))
+  write('moved.yaml', service('dns', 1, { vip: 12 }))
+  write('renamed.yaml', service('a', 1, { vip: 13 }))
   write('other.yaml', 'before\n')
   const base = commit()
   git('checkout', '-q', '-b', 'change')
   write('old name.yaml', service('web', 50))
   write('new.yaml', service('api', 1, { vip: 11 }))
+  git('rm', '-q', 'moved.yaml', 'renamed.yaml')
+  write('there.yaml', service('dns', 2, { vip: 12 }))
+  write('b.yaml', service('b', 1, { vip: 13 }))
   commit()
   git('checkout', '-q', 'main')
   write('other.yaml', 'after\n')
   commit()
   git('merge', '-q', '--no-ff', 'change', '-m', 'merged')
   const objects = compare(
-    { 'old name.yaml': service('web', 100) },
-    { 'old name.yaml': service('web', 50), 'new.yaml': service('api', 1, { vip: 11 }) },
+    {
+      'old name.yaml': service('web', 100),
+      'moved.yaml': service('dns', 1, { vip: 12 }),
+      'renamed.yaml': service('a', 1, { vip: 13 }),
+    },
+    {
+      'old name.yaml': service('web', 50),
+      'new.yaml': service('api', 1, { vip: 11 }),
+      'there.yaml': service('dns', 2, { vip: 12 }),
+      'b.yaml': service('b', 1, { vip: 13 }),
+    },
   )
   const command = wayBack({ base, head: null, objects, path: '' })!
   const withoutPush = command
@@ -132,5 +147,5 @@ test('the way back puts the files of a change as they were, also behind a merge,
   execFileSync('sh', ['-ec', withoutPush], { cwd: dir, env })
   assert.equal(readFileSync(join(dir, 'old name.yaml'), 'utf8'), service('web', 100))
   assert.equal(readFileSync(join(dir, 'other.yaml'), 'utf8'), 'after\n')
-  assert.deepEqual(git('ls-files').split('\n'), ['old name.yaml', 'other.yaml'])
+  assert.deepEqual(git('ls-files').split('\n'), ['moved.yaml', 'old name.yaml', 'other.yaml', 'renamed.yaml'])
 })

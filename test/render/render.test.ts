@@ -57,6 +57,7 @@ function hostilePlan(): FleetPlan {
         effect: 'none',
         fields: [],
         at: { file: 'a b/<c>.yaml', line: 3, column: 5 },
+        file_before: null,
       },
     ],
   }

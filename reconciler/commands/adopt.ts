@@ -58,7 +58,7 @@ async function adopt(drift: readonly string[], options: AdoptOptions, command: C
   const source = await openConfiguredSource(settings, createCommandLog())
   try {
     const open = [...(await board.reports.readAll()).values()]
-      .flatMap(report => recordsOf(report, {}, createEffectMeter()))
+      .flatMap(report => recordsOf(report, () => null, createEffectMeter()))
       .filter(({ healedAt }) => healedAt === null)
     const record = findRecord(open, drift)
     await source.pull()

@@ -24,7 +24,11 @@ export function createDriftReader(board: OpenBoard): ReadDrift {
     const reports = [...read.values()]
     const ofFleet = drift?.records ?? []
     const silent = isLed ? [] : await findSilent(board, reports, ofFleet)
-    const records = [...reports.flatMap(report => recordsOf(report, {}, measure)), ...ofFleet, ...silent]
+    const records = [
+      ...reports.flatMap(report => recordsOf(report, () => null, measure)),
+      ...ofFleet,
+      ...silent,
+    ]
     return {
       records: records.sort((a, b) => a.node.localeCompare(b.node) || a.since - b.since),
       nodes: new Set(read.keys()),

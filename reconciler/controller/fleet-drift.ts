@@ -1,7 +1,8 @@
 import type { DriftRecord } from '../../schemas/drift-record.ts'
 import type { NodeTables, RowKey } from '../../schemas/node-state.ts'
 import type { DriftItem, NodeReport } from '../../schemas/report.ts'
-import type { DesiredFleet } from '../desired/build-desired.ts'
+import type { DesiredFleet, DesiredNode } from '../desired/build-desired.ts'
+import { servicesOfRoute } from '../desired/route-services.ts'
 import { partsOf } from '../desired/share-rows.ts'
 import { driftPath } from '../drift/drift-path.ts'
 import { CONVERGES_WITHIN_MS, findDisagreement } from '../drift/find-disagreement.ts'
@@ -40,20 +41,21 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
   let ended: readonly DriftRecord[] = []
   const byNode = new Map<string, Known>()
 
-  function recordsOfNode(node: string, names: Names): readonly DriftRecord[] {
+  function recordsOfNode(node: string, desired: DesiredNode | null): readonly DriftRecord[] {
     const known = byNode.get(node)!
-    if (known.names !== names) {
+    if (known.desired !== desired) {
       const { report, before } = known
-      const forgotten = recordsOf({ ...report, drift: [...before], paused: null }, names, measure)
-      const records = [...recordsOf(report, names, measure), ...forgotten]
-      byNode.set(node, { ...known, names, records })
+      const serviceOf = (key: RowKey): string | null => (desired === null ? null : findService(key, desired))
+      const forgotten = recordsOf({ ...report, drift: [...before], paused: null }, serviceOf, measure)
+      const records = [...recordsOf(report, serviceOf, measure), ...forgotten]
+      byNode.set(node, { ...known, desired, records })
     }
     return byNode.get(node)!.records
   }
 
   function readNodes(staying: readonly string[]): DriftRecord[] {
     const nodes = fleet()?.nodes
-    return staying.flatMap(node => recordsOfNode(node, nodes?.get(node)?.names ?? NO_NAMES))
+    return staying.flatMap(node => recordsOfNode(node, nodes?.get(node) ?? null))
   }
 
   /** What is there, and what has ended. */
@@ -67,7 +69,7 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
         reports: each,
         now: at,
         since: disagreeing,
-        names: nodes.get(each[0]!.node)?.names ?? NO_NAMES,
+        names: nodes.get(each[0]!.node)?.names ?? {},
         measure,
       }),
     )
@@ -93,7 +95,7 @@ export function createDriftCollector(fleet: () => DesiredFleet | null, now: () =
 
   function take(report: NodeReport): boolean {
     const known = byNode.get(report.node)
-    byNode.set(report.node, { report, before: healedBefore(known, report), names: null, records: [] })
+    byNode.set(report.node, { report, before: healedBefore(known, report), desired: undefined, records: [] })
     if (known !== undefined && known.report.at < report.at)
       signs.reported(report.node, known.report.worker.startedAt !== report.worker.startedAt)
     return known === undefined || choiceOf(report) !== choiceOf(known.report)
@@ -146,8 +148,8 @@ interface Known {
   readonly report: NodeReport
   /** Healed under workers that have ended: this one does not know of it. */
   readonly before: readonly DriftItem[]
-  /** Null: `records` are to be made. */
-  readonly names: Names | null
+  /** What `records` were made with; undefined: they are to be made. */
+  readonly desired: DesiredNode | null | undefined
   readonly records: readonly DriftRecord[]
 }
 
@@ -200,6 +202,6 @@ function createGrouper() {
   }
 }
 
-type Names = Readonly<Record<RowKey, string>>
-
-const NO_NAMES: Names = {}
+/** Of a route that several announce, the first by name. */
+const findService = (key: RowKey, { names, state }: DesiredNode): string | null =>
+  names[key] ?? servicesOfRoute(key, state.tables.bgp, names)[0] ?? null

@@ -35,7 +35,7 @@ export interface DesiredFleet {
   readonly policy: Policy
 }
 
-interface DesiredNode {
+export interface DesiredNode {
   readonly state: NodeState
   readonly handover: Handover
   /** The Service that each row of a service came from. */
@@ -95,7 +95,7 @@ export function buildDesired(manifests: readonly Resource[]): DesiredFleet {
   const policies = readDriftPolicies(fleet, services)
   for (const node of nodes) {
     const each = built.get(node.metadata.name)!
-    each.driftPolicy = policies.of(node, each.names)
+    each.driftPolicy = policies.of(node, each.names, each.state.tables.bgp)
   }
   return {
     nodes: built,

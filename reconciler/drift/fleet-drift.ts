@@ -6,15 +6,15 @@ import { renderTime } from './drift-file.ts'
 import { episodesOf } from './find-drift.ts'
 import type { MeasureEffect } from './traffic-effect.ts'
 
-/** What one node reports of its drift, open and healed lately; `names`: the Service of each row of it. */
+/** What one node reports of its drift, open and healed lately; `serviceOf`: the Service of a row of it, null for none. */
 export function recordsOf(
   { node, want, drift, paused }: NodeReport,
-  names: Readonly<Record<RowKey, string>>,
+  serviceOf: (key: RowKey) => string | null,
   measure: MeasureEffect,
 ): DriftRecord[] {
   const common = { version: DRIFT_RECORD_VERSION, node, revision: want?.revision ?? null } as const
   const records = drift.flatMap(item => {
-    const [service, effect] = [names[item.key] ?? null, measure(item)]
+    const [service, effect] = [serviceOf(item.key), measure(item)]
     return episodesOf(item).map((each): DriftRecord => ({ ...common, ...each, service, effect }))
   })
   return paused == null ? records : [...records, { ...common, ...describePause(paused) }]

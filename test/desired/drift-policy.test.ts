@@ -58,6 +58,29 @@ test('Service, Node, Fleet: the nearer one counts, its kind before its rest', ()
   )
 })
 
+test('a route has the rule of the Service that announces it; of several, what waits longest', () => {
+  const shared = { vip: '203.0.113.9', announce: true }
+  const policy = policyOf(
+    {},
+    { addresses: ['10.80.1.1'], bgp: { asn: 64_513 } },
+    {
+      alone: { announce: true, drift: 'hold' },
+      plain: { announce: true },
+      first: { ...shared, driftByKind: { missing: { repairAfter: '90s' }, changed: 'hold' } },
+      second: { ...shared, ports: [{ port: 81, protocol: 'tcp' }], drift: { repairAfter: '60s' } },
+      third: { ...shared, ports: [{ port: 82, protocol: 'tcp' }] },
+    },
+  )
+  const routes = Object.entries(policy!.rows).filter(([key]) => key.startsWith('route/'))
+  assert.deepEqual(Object.fromEntries(routes), {
+    'route/203.0.113.2/32': { all: 'hold', kinds: {} },
+    'route/203.0.113.9/32': {
+      all: { repairAfter: 60_000 },
+      kinds: { missing: { repairAfter: 90_000 }, changed: 'hold' },
+    },
+  })
+})
+
 test('what is no policy is refused', () => {
   for (const drift of ['mend', { repairAfter: '5' }, { repairAfter: '5m', hold: true }, {}]) {
     const fleet = { apiVersion, kind: 'Fleet', metadata: { name: 'test' }, spec: { drift } }

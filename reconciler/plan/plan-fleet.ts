@@ -8,6 +8,7 @@ import {
   PLAN_VERSION,
   type ServicePlan,
 } from '../../schemas/plan.ts'
+import { servicesOfRoute } from '../desired/route-services.ts'
 import { assessNodeRisk } from './assess-risk.ts'
 import { compareLive, type ObservedFleet } from './compare-live.ts'
 import { type ComparedObject, compareObjects } from './compare-objects.ts'
@@ -171,6 +172,10 @@ function planObjects(before: PlanSide, after: PlanSide, fold: Fold): ObjectPlan[
     } else {
       for (const node of on) nodes.add(node)
       fleet = true
+    }
+    for (const side of [before, after]) {
+      const bgp = side.nodes.get(on[0]!)?.bgp ?? {}
+      for (const name of servicesOfRoute(edit.key, bgp, side.names)) services.add(name)
     }
   }
   const pools = new Set<string>()

@@ -27,6 +27,7 @@ export const weightOf = ({ risk, rollout }: FleetPlan): Severity | null =>
 
 /** How long the change takes, and what it waits for on the way. */
 export function describeDuration({ duration, rollout }: FleetPlan): string {
+  if (duration.expected === 0) return 'no time: nothing is written on any node'
   const { expected, basis, waits } = duration
   const how = basis === 'measured' ? 'as the last change took' : 'by the number of edits'
   const time = expected < 1000 ? `${Math.round(expected)} ms` : `${(expected / 1000).toFixed(1)} s`

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { planFleet } from '../../reconciler/plan/plan-fleet.ts'
+import { sideOf } from '../../reconciler/controller/plan-side.ts'
+import { buildDesired } from '../../reconciler/desired/build-desired.ts'
+import { parseManifests } from '../../reconciler/manifest/parse-manifests.ts'
+import { makeFleetPlan, planFleet } from '../../reconciler/plan/plan-fleet.ts'
 import { renderTerminal } from '../../reconciler/render/render-terminal.ts'
 import type { NodeTables, RowBackend } from '../../schemas/node-state.ts'
 import { FleetPlan } from '../../schemas/plan.ts'
@@ -100,4 +103,41 @@ test('a change of settings is shown field by field', () => {
   const made = plan(fleet(tablesOf(settingsRow())), fleet(tablesOf(settingsRow({ mtu: 9000 }))))
   assert.deepEqual(made.nodes[0]?.details, ['mtu: 1500 → 9000'])
   assert.match(renderTerminal(made, { color: false }), /~ xdp settings {2}on lb-1\n {4}mtu: 1500 → 9000/)
+})
+
+test('a Service that is announced no more has an effect on traffic, and one whose annotation changes has none', () => {
+  const sideOfManifests = (spec: object, annotations: object = {}) => {
+    const manifests = [
+      { kind: 'Fleet', metadata: { name: 'test' }, spec: {} },
+      {
+        kind: 'Node',
+        metadata: { name: 'lb-1' },
+        spec: { interfaces: [{ name: 'eth0' }], addresses: ['10.80.1.1'], bgp: { asn: 64_513 } },
+      },
+      {
+        kind: 'Service',
+        metadata: { name: 'web', annotations },
+        spec: {
+          vip: '203.0.113.10',
+          ports: [{ port: 80, protocol: 'tcp' }],
+          backends: [{ address: '10.0.1.1' }],
+          ...spec,
+        },
+      },
+    ].map((each, index) => ({
+      path: `${index}.yaml`,
+      text: JSON.stringify({ apiVersion: 'ballast.dev/v1', ...each }),
+    }))
+    const parsed = parseManifests(manifests).manifests
+    const fleet = buildDesired(parsed)
+    return sideOf({ revision: 'a'.repeat(40), fleet, manifests: parsed })
+  }
+  const announced = sideOfManifests({ announce: true })
+  const effectOf = (after: ReturnType<typeof sideOf>) =>
+    makeFleetPlan({ before: announced, after }).plan.objects.map(({ name, effect }) => ({ name, effect }))
+  assert.deepEqual(effectOf(sideOfManifests({})), [{ name: 'web', effect: 'traffic' }])
+  assert.deepEqual(effectOf(sideOfManifests({ announce: { med: 50 } })), [{ name: 'web', effect: 'traffic' }])
+  assert.deepEqual(effectOf(sideOfManifests({ announce: true }, { note: 'x' })), [
+    { name: 'web', effect: 'none' },
+  ])
 })

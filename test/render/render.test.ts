@@ -291,6 +291,11 @@ test('every form says that a guard refuses, what is frozen, which waves there ar
   for (const { ruleId } of run.results) assert.ok(ids.has(ruleId), `${ruleId} is explained nowhere`)
 })
 
+test('a plan that writes nothing takes no time', () => {
+  const nothing = { ...plan, duration: { expected: 0, basis: 'modelled', waits: [] } } satisfies FleetPlan
+  assert.match(renderTerminal(nothing, { color: false }), /Takes: no time: nothing is written on any node\.\n/)
+})
+
 test('every form says how what moves was computed, where that is not slot by slot of a ring', async () => {
   const plan = samplePlan()
   const of = (basis: FleetPlan['services'][number]['impact']['basis']): FleetPlan => ({

@@ -292,8 +292,14 @@ test('every form says that a guard refuses, what is frozen, which waves there ar
 })
 
 test('a plan that writes nothing takes no time', () => {
-  const nothing = { ...plan, duration: { expected: 0, basis: 'modelled', waits: [] } } satisfies FleetPlan
-  assert.match(renderTerminal(nothing, { color: false }), /Takes: no time: nothing is written on any node\.\n/)
+  const nothing = {
+    ...samplePlan(),
+    duration: { expected: 0, basis: 'modelled', waits: [] },
+  } satisfies FleetPlan
+  assert.match(
+    renderTerminal(nothing, { color: false }),
+    /Takes: no time: nothing is written on any node\.\n/,
+  )
 })
 
 test('every form says how what moves was computed, where that is not slot by slot of a ring', async () => {

@@ -133,7 +133,8 @@ function planNodes({ edits }: Fold): NodePlan[] {
   const counts = new Map<string, number>()
   for (const { driver, edit, nodes } of edits) {
     const { key, op: change } = edit
-    if (isService(key) || (driver === 'bgp' && key.startsWith('route/') && change !== 'update')) continue
+    // Routes that come or go are told with their prefix, and their conditions come and go with them.
+    if (isService(key) || (change !== 'update' && /^(route|condition)\//.test(key))) continue
     const details = edit.op === 'update' ? describeFields(edit.before, edit.after) : []
     const row = `${driver} ${key}`
     counts.set(row, (counts.get(row) ?? 0) + nodes.length)

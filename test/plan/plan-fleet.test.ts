@@ -136,6 +136,7 @@ test('a Service that is announced no more has an effect on traffic, and one whos
   const effectOf = (after: ReturnType<typeof sideOf>) =>
     makeFleetPlan({ before: announced, after }).plan.objects.map(({ name, effect }) => ({ name, effect }))
   assert.deepEqual(effectOf(sideOfManifests({})), [{ name: 'web', effect: 'traffic' }])
+  assert.deepEqual(makeFleetPlan({ before: announced, after: sideOfManifests({}) }).plan.nodes, [])
   assert.deepEqual(effectOf(sideOfManifests({ announce: { med: 50 } })), [{ name: 'web', effect: 'traffic' }])
   assert.deepEqual(effectOf(sideOfManifests({ announce: true }, { note: 'x' })), [
     { name: 'web', effect: 'none' },

@@ -2,9 +2,9 @@ import type { OpenBoard } from '../../reconciler/commands/open-board.ts'
 import { KEY_PREFIX, stateKey } from '../../reconciler/queue/keys.ts'
 import { type Blob, stateTree } from '../../reconciler/queue/state-tree.ts'
 
-/** Need not be there: counters, who leads, and what BullMQ keeps for each queue beside its jobs. */
+/** Need not be there: counters, signs of life, the fleet's drift, who leads, and what BullMQ keeps for each queue beside its jobs. */
 const ALLOWED =
-  /^\{ballast\}:(counters:lb-[12]|leader|epoch|wake-lb-[12]:(meta|id|events|marker|stalled|stalled-check|pc))$/
+  /^\{ballast\}:((counters|alive):lb-[12]|fleet-drift|leader|epoch|wake-lb-[12]:(meta|id|events|marker|stalled|stalled-check|pc))$/
 const KINDS = [
   'want:lb-1',
   'want:lb-2',

@@ -163,10 +163,12 @@ async function follow(
 }
 
 async function writeServices(policy: PolicyRepository, victims: readonly Victim[]): Promise<void> {
-  const all = [...victims.map(each => ({ ...each, drift: 'repair' })), { ...HELD, drift: 'hold' }]
-  for (const { vip, drift } of all) {
+  // Or what it announces would stay away when BIRD was restarted.
+  const held = { drift: 'hold', driftByKind: { missing: 'repair' } }
+  const all = [...victims.map(each => ({ ...each, rule: { drift: 'repair' } })), { ...HELD, rule: held }]
+  for (const { vip, rule } of all) {
     const name = `v-${vip.split('.').at(-1)}`
-    const spec = { vip, ports: [{ port: 80, protocol: 'tcp' }], pool: 'web', announce: true, drift }
+    const spec = { vip, ports: [{ port: 80, protocol: 'tcp' }], pool: 'web', announce: true, ...rule }
     const service = { apiVersion: 'ballast.dev/v1', kind: 'Service', metadata: { name }, spec }
     await writeFile(join(policy.clone, `services/${name}.yaml`), stringify(service))
   }

@@ -47,8 +47,8 @@ export interface Served {
 /** Answers HTTP when `listen` is set. Throws `LISTEN_FAILED`, `SECRET_FILE_UNUSABLE`. */
 export async function serveReconciler(options: ServeOptions): Promise<Served> {
   const { settings, source, board, look, review, readPage, log } = options
-  const readDrift = createDriftReader(board)
   if (settings.listen === undefined) return { observe: () => {}, watchDrift: () => {}, stop: async () => {} }
+  const readDrift = createDriftReader(board)
   const http = createReconcilerApp({
     ...settings,
     version: VERSION,

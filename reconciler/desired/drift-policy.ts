@@ -4,7 +4,6 @@ import type { Fleet } from '../../schemas/manifest/fleet.ts'
 import type { Node } from '../../schemas/manifest/node.ts'
 import type { Service } from '../../schemas/manifest/service.ts'
 import type { BgpRow, RowKey, Table } from '../../schemas/node-state.ts'
-import { servicesOfRoute } from './route-services.ts'
 
 /**
  * A Service's rule comes before the Node's, and that before the Fleet's; of each, that of the kind before the rest. Of a
@@ -15,7 +14,7 @@ export interface DriftPolicies {
   of(node: Node, names: Readonly<Record<RowKey, string>>, bgp: Table<BgpRow>): DriftPolicy | null
 }
 
-type Written = Partial<Pick<Service['spec'], 'drift' | 'driftByKind'>>
+type Written = Pick<Service['spec'], 'drift' | 'driftByKind'>
 
 export function readDriftPolicies(fleet: Fleet, services: readonly Service[]): DriftPolicies {
   const own = new Map(
@@ -32,11 +31,9 @@ export function readDriftPolicies(fleet: Fleet, services: readonly Service[]): D
           const written = own.get(name)
           if (written !== undefined) rows[key] = join(base, written)
         }
-        for (const key of Object.keys(bgp)) {
-          if (!key.startsWith('route/')) continue
-          const announcing = servicesOfRoute(key, bgp, names)
-          if (!announcing.some(name => own.has(name))) continue
-          rows[key] = announcing.map(name => join(base, own.get(name) ?? {})).reduce(moreReserved)
+        for (const row of Object.values(bgp)) {
+          if (row.kind !== 'condition' || !row.services.some(({ key }) => rows[key] !== undefined)) continue
+          rows[`route/${row.prefix}`] = row.services.map(({ key }) => rows[key] ?? base).reduce(moreReserved)
         }
       }
       return { node: base, rows }

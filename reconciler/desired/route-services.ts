@@ -1,6 +1,6 @@
 import type { BgpRow, RowKey, Table } from '../../schemas/node-state.ts'
 
-/** The Services that announce the prefix of a route, sorted by name; none: no manifest asks for it, or it is no route. */
+/** The Services that announce the prefix of a route, or of its condition, sorted by name; none: no manifest asks for it, or the key is another row's. */
 export function servicesOfRoute(
   key: RowKey,
   bgp: Table<BgpRow>,

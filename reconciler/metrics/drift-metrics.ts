@@ -44,12 +44,12 @@ export function createDriftMetrics(all: Metrics): (read: () => Promise<DriftTold
     const { records, log, alerts } = await readTold()
     for (const each of perLabel) each.reset()
     const shares = new Map<string, number>()
-    const all = records.filter(({ healedAt }) => healedAt === null)
-    for (const { node, driver, key, kind, ...each } of all
+    const lasting = records.filter(({ healedAt }) => healedAt === null)
+    for (const { node, driver, key, kind, ...each } of lasting
       .toSorted((a, b) => a.since - b.since)
       .slice(0, SHOWN))
       since.set({ node, driver, key, kind, service: each.service ?? '' }, each.since / 1000)
-    for (const { node, kind, effect } of all) {
+    for (const { node, kind, effect } of lasting) {
       open.inc({ node, kind })
       shares.set(node, Math.max(shares.get(node) ?? 0, effect.share ?? 0))
     }

@@ -173,10 +173,10 @@ function planObjects(before: PlanSide, after: PlanSide, fold: Fold): ObjectPlan[
     } else {
       for (const node of on) nodes.add(node)
       fleet = true
-    }
-    for (const side of [before, after]) {
-      const bgp = side.nodes.get(on[0]!)?.bgp ?? {}
-      for (const name of servicesOfRoute(edit.key, bgp, side.names)) services.add(name)
+      for (const side of [before, after]) {
+        const bgp = side.nodes.get(on[0]!)?.bgp ?? {}
+        for (const name of servicesOfRoute(edit.key, bgp, side.names)) services.add(name)
+      }
     }
   }
   const pools = new Set<string>()

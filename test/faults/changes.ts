@@ -1,6 +1,6 @@
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { PolicyRepository } from '../../reconciler/lab/policy-repository.ts'
+import type { PolicyRepository, PoolBackend } from '../../reconciler/lab/policy-repository.ts'
 import type { Random } from './random.ts'
 
 /**
@@ -37,12 +37,19 @@ export async function commitChange(
 async function setWeights(policy: PolicyRepository, random: Random): Promise<void> {
   const kept = random.pick(HOSTS)
   const weights = HOSTS.map(host => ({
-    host,
     weight: 1 + random.int(100),
     drain: host !== kept && random.chance(0.3),
   }))
+  await setPools(policy, weights)
+}
+
+/** Of the pools under load, for the hosts in their order. */
+export async function setPools(
+  policy: PolicyRepository,
+  weights: readonly Omit<PoolBackend, 'address'>[],
+): Promise<void> {
   const backends = (address: (host: number) => string) =>
-    weights.map(({ host, weight, drain }) => ({ address: address(host), weight, drain }))
+    weights.map((each, index) => ({ address: address(HOSTS[index]!), ...each }))
   await policy.setBackends(
     'web',
     backends(host => `10.80.${10 + host}.1`),

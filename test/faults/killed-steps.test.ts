@@ -10,6 +10,7 @@ import type { PolicyRepository } from '../../reconciler/lab/policy-repository.ts
 import { startLoad } from '../../reconciler/lab/traffic.ts'
 import { waitUntil } from '../../reconciler/lab/wait-until.ts'
 import { untilRouted } from '../../reconciler/lab/watch-routes.ts'
+import { setPools } from './changes.ts'
 import { expectMapsAsDesired } from './expected-maps.ts'
 import { createFaultFleet, type FaultFleet, PROCESSES } from './fault-fleet.ts'
 import { createRandom } from './random.ts'
@@ -55,20 +56,8 @@ const OPERATIONS: readonly Operation[] = [
     back: 'and are as they were',
     async change(policy, isThere) {
       await setService(policy, 'beside', isThere ? [2, 3] : [1, 2])
-      const backends = (address: (host: number) => string) =>
-        [1, 2, 3].map(host => ({
-          address: address(host),
-          weight: isThere ? host : 1,
-          drain: isThere && host === 1,
-        }))
-      await policy.setBackends(
-        'web',
-        backends(host => `10.80.${10 + host}.1`),
-      )
-      await policy.setBackends(
-        'web6',
-        backends(host => `fd00:80:${10 + host}::1`),
-      )
+      const drained = isThere ? { weight: 1, drain: true } : { weight: 1 }
+      await setPools(policy, [drained, { weight: isThere ? 2 : 1 }, { weight: isThere ? 3 : 1 }])
     },
     routes: always({ ...WEB, '203.0.113.101': BOTH }),
   },

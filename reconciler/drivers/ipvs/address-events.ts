@@ -1,4 +1,5 @@
 import ipaddr from 'ipaddr.js'
+import { align, HEADER_BYTES, readAttributes } from '../xdp/libbpf/netlink.ts'
 
 /** That an address came or went (rtnetlink(7), RTM_NEWADDR and RTM_DELADDR), and who asked for it. */
 export interface AddressEvent {
@@ -8,7 +9,6 @@ export interface AddressEvent {
   readonly port: number
 }
 
-const HEADER_BYTES = 16
 const IFADDRMSG_BYTES = 8
 const RTM_NEWADDR = 20
 const RTM_DELADDR = 21
@@ -16,7 +16,7 @@ const IFA_ADDRESS = 1
 /** Of IPv4 on a link to one peer, the other end is IFA_ADDRESS. */
 const IFA_LOCAL = 2
 
-/** Reads what one datagram holds; what is nothing of it is left out. Numbers are in the byte order of the host, which is little-endian. */
+/** Reads what one datagram holds; what is nothing of it is left out. */
 export function decodeAddressEvents(datagram: Buffer): AddressEvent[] {
   const events: AddressEvent[] = []
   for (let at = 0; at + HEADER_BYTES <= datagram.length; ) {
@@ -33,16 +33,10 @@ export function decodeAddressEvents(datagram: Buffer): AddressEvent[] {
   return events
 }
 
-function readAddress(attributes: Buffer): string | null {
-  const found = new Map<number, Buffer>()
-  for (let at = 0; at + 4 <= attributes.length; ) {
-    const size = attributes.readUInt16LE(at)
-    if (size < 4) break
-    found.set(attributes.readUInt16LE(at + 2), attributes.subarray(at + 4, at + size))
-    at += align(size)
-  }
-  const bytes = found.get(IFA_LOCAL) ?? found.get(IFA_ADDRESS)
-  return bytes?.length === 4 || bytes?.length === 16 ? ipaddr.fromByteArray([...bytes]).toString() : null
+function readAddress(bytes: Buffer): string | null {
+  const attributes = readAttributes(bytes)
+  const address = attributes?.get(IFA_LOCAL) ?? attributes?.get(IFA_ADDRESS)
+  return address?.length === 4 || address?.length === 16
+    ? ipaddr.fromByteArray([...address]).toString()
+    : null
 }
-
-const align = (size: number): number => (size + 3) & ~3

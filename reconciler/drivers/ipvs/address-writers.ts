@@ -1,17 +1,14 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import type { DriftItem } from '../../../schemas/report.ts'
-import { Descriptor } from '../xdp/libbpf/descriptor.ts'
 import { bpfFault } from '../xdp/libbpf/errno.ts'
 import { lastErrno, loadLibc } from '../xdp/libbpf/native.ts'
+import { AF_NETLINK, ANSWER_BYTES, openNetlink } from '../xdp/libbpf/netlink.ts'
 import { type AddressEvent, decodeAddressEvents } from './address-events.ts'
 
-const AF_NETLINK = 16
-const SOCK_RAW_CLOEXEC = 3 | 0x80000
 const NETLINK_ROUTE = 0
 const RTMGRP_IPV4_IFADDR = 0x10
 const RTMGRP_IPV6_IFADDR = 0x100
 const MSG_DONTWAIT = 0x40
-const ROOM = 65536
 /** Addresses remembered. */
 const KEPT = 1_000
 
@@ -26,25 +23,25 @@ export interface AddressWriters {
 
 /** Throws where there is no netlink. */
 export function openAddressWriters(): AddressWriters {
-  const { socket, bind, recv } = loadLibc()
-  const fd = Number(socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_ROUTE))
-  if (fd < 0) throw bpfFault('opening a netlink socket', lastErrno())
-  const descriptor = new Descriptor(fd)
+  const { bind, recv } = loadLibc()
+  const socket = openNetlink(NETLINK_ROUTE)
+  const { fd } = socket
   const place = Buffer.alloc(12)
   place.writeUInt16LE(AF_NETLINK, 0)
   place.writeUInt32LE(RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR, 8)
   if (Number(bind(fd, place, place.length)) < 0) {
-    descriptor.close()
+    socket.close()
     throw bpfFault('listening to netlink', lastErrno())
   }
-  const room = Buffer.alloc(ROOM)
+  const room = Buffer.alloc(ANSWER_BYTES)
   /** By change and address, the one that changed last is last. */
-  const writers = new Map<string, Promise<string | null>>()
+  const writers = new Map<string, Writer>()
 
   function note({ change, address, port }: AddressEvent): void {
     const name = `${change} ${address}`
     writers.delete(name)
-    writers.set(name, nameWriter(port))
+    // At once: ip(8) ends when it is done.
+    writers.set(name, { port, comm: port === 0 ? Promise.resolve(null) : readComm(port) })
     if (writers.size > KEPT) writers.delete(writers.keys().next().value!)
   }
 
@@ -64,17 +61,26 @@ export function openAddressWriters(): AddressWriters {
       look()
       // What is put right by adding it was removed by somebody else.
       const change = kind === 'unexpected' ? 'added' : 'removed'
-      return (await writers.get(`${change} ${key.slice('vip/'.length)}`)) ?? null
+      const writer = writers.get(`${change} ${key.slice('vip/'.length)}`)
+      return writer === undefined ? null : nameWriter(writer)
     },
-    close: () => descriptor.close(),
+    close: () => socket.close(),
   }
 }
 
-/** Of who has several sockets, or is in another PID namespace, the port is not its process id: what holds the socket is looked for first. */
-async function nameWriter(port: number): Promise<string | null> {
+interface Writer {
+  /** Its netlink port, mostly its process id. */
+  readonly port: number
+  /** Of the process with that id, when the address changed; null: there was none any more. */
+  readonly comm: Promise<string | null>
+}
+
+/**
+ * Of who has several sockets, or is in another PID namespace, the port is not its process id: what holds the socket is looked
+ * for first, which goes through all files of all processes, and so only when somebody asks.
+ */
+async function nameWriter({ port, comm }: Writer): Promise<string | null> {
   if (port === 0) return null
-  // At once: ip(8) ends when it is done.
-  const comm = readComm(port)
   const holder = await findHolder(port)
   if (holder !== null) return holder
   const name = await comm

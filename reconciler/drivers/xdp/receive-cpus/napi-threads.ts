@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { dumpGeneric } from './netlink.ts'
+import { dumpGeneric } from './generic-netlink.ts'
 
 /** NAPI threads of an interface: what the kernel polls its receive queues with, once the interface is `threaded`. */
 

@@ -1,12 +1,18 @@
 import { BallastError } from '../../../../schemas/ballast-error.ts'
-import { Descriptor } from '../libbpf/descriptor.ts'
+import type { Descriptor } from '../libbpf/descriptor.ts'
 import { bpfFault } from '../libbpf/errno.ts'
 import { lastErrno, loadLibc } from '../libbpf/native.ts'
+import {
+  ANSWER_BYTES,
+  type Attributes,
+  align,
+  HEADER_BYTES,
+  openNetlink,
+  readAttributes,
+} from '../libbpf/netlink.ts'
 
 /** As much of generic netlink as asking for a list takes (include/uapi/linux/genetlink.h), in this network namespace. */
 
-const AF_NETLINK = 16
-const SOCK_RAW_CLOEXEC = 3 | 0x80000
 const NETLINK_GENERIC = 16
 const NLM_F_REQUEST = 1
 const NLM_F_DUMP = 0x300
@@ -16,12 +22,7 @@ const GENL_ID_CTRL = 16
 const CTRL_CMD_GETFAMILY = 3
 const CTRL_ATTR_FAMILY_ID = 1
 const CTRL_ATTR_FAMILY_NAME = 2
-const HEADER_BYTES = 16
 const GENERIC_BYTES = 4
-const ROOM = 65536
-
-/** Attributes by type; of the same type the last one. */
-export type Attributes = ReadonlyMap<number, Buffer>
 
 export interface GenericRequest {
   readonly family: string
@@ -32,7 +33,7 @@ export interface GenericRequest {
 
 /** What the kernel lists; null when it knows no such family or command. */
 export function dumpGeneric({ family, command, attributes }: GenericRequest): Attributes[] | null {
-  using socket = openSocket()
+  using socket = openNetlink(NETLINK_GENERIC)
   const name: readonly [number, Buffer] = [CTRL_ATTR_FAMILY_NAME, Buffer.from(`${family}\0`)]
   const found = ask(socket, { type: GENL_ID_CTRL, command: CTRL_CMD_GETFAMILY, attributes: [name], flags: 0 })
   const id = found?.[0]?.get(CTRL_ATTR_FAMILY_ID)
@@ -58,7 +59,7 @@ function ask({ fd }: Descriptor, { type, command, attributes, flags }: Message):
   const { send, recv } = loadLibc()
   if (Number(send(fd, message, message.length, 0)) < 0) throw bpfFault('asking netlink', lastErrno())
   const answers: Attributes[] = []
-  const room = Buffer.alloc(ROOM)
+  const room = Buffer.alloc(ANSWER_BYTES)
   for (;;) {
     const length = Number(recv(fd, room, room.length, 0))
     if (length < 0) throw bpfFault('reading from netlink', lastErrno())
@@ -68,22 +69,15 @@ function ask({ fd }: Descriptor, { type, command, attributes, flags }: Message):
       if (kind === NLMSG_DONE) return answers
       if (kind === NLMSG_ERROR) return null
       if (size < HEADER_BYTES + GENERIC_BYTES) throw malformed()
-      answers.push(decodeAttributes(Buffer.from(room.subarray(at + HEADER_BYTES + GENERIC_BYTES, at + size))))
+      const attributes = readAttributes(
+        Buffer.from(room.subarray(at + HEADER_BYTES + GENERIC_BYTES, at + size)),
+      )
+      if (attributes === null) throw malformed()
+      answers.push(attributes)
       at += align(size)
     }
     if (flags === 0) return answers
   }
-}
-
-function decodeAttributes(bytes: Buffer): Attributes {
-  const attributes = new Map<number, Buffer>()
-  for (let at = 0; at + 4 <= bytes.length; ) {
-    const size = bytes.readUInt16LE(at)
-    if (size < 4) throw malformed()
-    attributes.set(bytes.readUInt16LE(at + 2) & 0x3fff, bytes.subarray(at + 4, at + size))
-    at += align(size)
-  }
-  return attributes
 }
 
 function encodeHeader(type: number, { length }: Buffer): Buffer {
@@ -93,14 +87,7 @@ function encodeHeader(type: number, { length }: Buffer): Buffer {
   return header
 }
 
-const align = (size: number): number => (size + 3) & ~3
 const padding = ({ length }: Buffer): Buffer => Buffer.alloc(align(length) - length)
-
-function openSocket(): Descriptor {
-  const fd = Number(loadLibc().socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_GENERIC))
-  if (fd < 0) throw bpfFault('opening a netlink socket', lastErrno())
-  return new Descriptor(fd)
-}
 
 const malformed = (): BallastError =>
   new BallastError({

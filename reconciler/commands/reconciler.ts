@@ -152,7 +152,7 @@ async function runReconciler(settings: ReturnType<typeof readSettings<(typeof SE
     readSigns: nodes => readSigns(connection, nodes),
     nodes: () => [...(controller?.fleet()?.nodes.keys() ?? [])],
     drift,
-    memory: createFleetDriftMemory({ board, log, now: Date.now }),
+    memory: createFleetDriftMemory({ board, now: Date.now }),
     epoch: lease.epoch,
     onChange: tellDrift,
     log,

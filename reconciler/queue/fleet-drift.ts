@@ -8,7 +8,7 @@ import { evalFenced, type Fence } from './lease.ts'
 export interface FleetDriftBoard {
   /** Throws `NOT_LEADING`. */
   write(drift: FleetDrift): Promise<void>
-  /** Null: none was written, or Redis was emptied. `isLed`: a reconciler keeps it true. Throws `QUEUE_VALUE_UNREADABLE`. */
+  /** Null: none was written, Redis was emptied, or it cannot be read, which the log says. `isLed`: a reconciler keeps it true. */
   read(): Promise<{ readonly drift: FleetDrift | null; readonly isLed: boolean }>
 }
 
@@ -20,9 +20,18 @@ export const createFleetDriftBoard = (connection: RedisConnection, fence?: Fence
   },
   async read() {
     const [text, leader] = await connection.call(redis => redis.mget(FLEET_DRIFT_KEY, LEADER_KEY))
-    return {
-      drift: text == null ? null : decode(FleetDrift, FLEET_DRIFT_KEY, text),
-      isLed: leader != null,
-    }
+    return { drift: text == null ? null : readText(connection, text), isLed: leader != null }
   },
 })
+
+function readText({ log }: RedisConnection, text: string): FleetDrift | null {
+  try {
+    return decode(FleetDrift, FLEET_DRIFT_KEY, text)
+  } catch (error) {
+    log.warn(
+      { err: error },
+      'the drift of the fleet cannot be read; a reconciler that begins to lead finds it anew',
+    )
+    return null
+  }
+}

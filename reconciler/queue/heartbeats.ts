@@ -1,3 +1,4 @@
+import { BallastError } from '../../schemas/ballast-error.ts'
 import { HEARTBEAT_VERSION, type Heartbeat } from '../../schemas/heartbeat.ts'
 import { createLoop } from '../process/loop.ts'
 import type { RedisConnection } from './connection.ts'
@@ -17,13 +18,24 @@ export interface HeartbeatOptions {
 /** Tells every second that this process runs, on its event loop, and what it is at. While Redis is away nobody hears it. */
 export function startHeartbeat({ connection, node, doing }: HeartbeatOptions): { stop(): Promise<void> } {
   let beat = Date.now()
+  let isRefused = false
   const loop = createLoop(
     async () => {
       beat += 1
       const heartbeat: Heartbeat = { version: HEARTBEAT_VERSION, beat, doing: doing() }
       await connection.call(redis => redis.set(heartbeatKey(node), JSON.stringify(heartbeat), 'PX', KEPT_MS))
+      isRefused = false
     },
-    error => connection.log.debug({ node, err: error }, 'no sign of life could be given'),
+    error => {
+      const wasRefused = isRefused
+      isRefused = error instanceof BallastError && error.code === 'REDIS_REFUSED'
+      // A Redis that is away is told by others.
+      const level = isRefused && !wasRefused ? 'warn' : 'debug'
+      connection.log[level](
+        { node, err: error },
+        'no sign of life can be given: that it hangs would be told late',
+      )
+    },
   )
   const timer = setInterval(() => loop.trigger('beat'), BEAT_MS)
   loop.trigger('beat')

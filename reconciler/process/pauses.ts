@@ -10,13 +10,14 @@ export interface Pause {
   take(): Promise<void>
 }
 
-export function createPause(): Pause {
-  let since = performance.now()
+/** `now`: ms. */
+export function createPause(now = () => performance.now()): Pause {
+  let since = now()
   return {
-    isDue: () => performance.now() - since >= BUSY_MS,
+    isDue: () => now() - since >= BUSY_MS,
     async take() {
       await setImmediate()
-      since = performance.now()
+      since = now()
     },
   }
 }

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { Command, Option } from 'commander'
 import type { FleetPlan } from '../../schemas/plan.ts'
 import { keepPlan } from '../plan/reviewed-plan.ts'
+import { withoutUnchanged } from '../render/words.ts'
 import { makePlan } from './make-plan.ts'
 import { openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
@@ -23,6 +24,7 @@ export const planCommand = (): Command =>
     .option('--live', 'with --from: say too what it does to the flows that are there, and what has drifted')
     .addOption(new Option('--format <format>', 'how the plan is shown').choices(FORMATS).default('terminal'))
     .option('--json', 'print the plan as one JSON value (docs/plan.md): short for --format json')
+    .option('--changed', 'in JSON: without the services that stay as they are on all nodes')
     .option('--output <file>', 'write it to a file')
     .option('--html <file>', 'write it as a page with pictures, too')
     .option('--link <url>', 'where the whole plan is, for a Markdown comment that must be cut')
@@ -38,6 +40,7 @@ interface PlanOptions {
   readonly live?: boolean
   readonly format: Format
   readonly json?: boolean | undefined
+  readonly changed?: boolean | undefined
   readonly output?: string | undefined
   readonly html?: string | undefined
   readonly link?: string | undefined
@@ -75,11 +78,12 @@ export const isEmptyPlan = ({ totals, nodes, announcements }: FleetPlan): boolea
   totals.create + totals.update + totals.delete + nodes.length + announcements.length === 0
 
 /** Each is loaded when asked for: the pictures' library takes longer to load than a plan of a small fleet. */
-async function render(made: FleetPlan, { format, json, link, output }: PlanOptions): Promise<string> {
+async function render(made: FleetPlan, options: PlanOptions): Promise<string> {
+  const { format, json, changed, link, output } = options
   switch (json === true ? 'json' : format) {
     case 'json':
       // On one line: that of a large fleet is long enough without spaces.
-      return `${JSON.stringify(made)}\n`
+      return `${JSON.stringify(changed === true ? withoutUnchanged(made) : made)}\n`
     case 'markdown':
       return (await import('../render/render-markdown.ts')).renderMarkdown(made, { link: link ?? null })
     case 'junit':

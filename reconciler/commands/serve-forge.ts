@@ -67,17 +67,31 @@ export function serveForge({
   /** Planned in a process of its own: a great plan keeps neither reconciles nor webhooks waiting. */
   async function review(base: Revision, head: Revision): Promise<Review> {
     const flags = writeFlags({ ...settings, repo: repository.dir }, PLAN_SETTINGS)
-    const page = join(settings.stateDir, 'plan.html')
-    const args = ['plan', '--json', ...flags, '--from', base, '--to', head, '--live', '--record']
+    const [page, file] = [join(settings.stateDir, 'plan.html'), join(settings.stateDir, 'plan.json')]
+    // Through a file: of output and an exit code that is not 0, execa makes the text of an error, at length.
+    const args = [
+      'plan',
+      '--json',
+      '--changed',
+      '--output',
+      file,
+      ...flags,
+      '--from',
+      base,
+      '--to',
+      head,
+      '--live',
+      '--record',
+    ]
     const html = settings.publicUrl === undefined ? [] : ['--html', page]
     const program = [process.execPath, ...process.execArgv, process.argv[1]!]
-    const { exitCode, stdout, stderr } = await runCommand(
+    const { exitCode, stderr } = await runCommand(
       'nice',
       ['-n', String(PLAN_NICENESS), ...program, ...args, ...html],
       { timeout: PLAN_MS, okExitCodes: [0, 1, 2] },
     )
     if (exitCode === 1) return reviewProblems(stderr)
-    const plan = FleetPlan.parse(JSON.parse(stdout))
+    const plan = FleetPlan.parse(JSON.parse(await readFile(file, 'utf8')))
     const link =
       html.length === 0 ? null : await pages.put('plans', plan.digest, await readFile(page, 'utf8'))
     return {

@@ -16,6 +16,12 @@ export const idOf = ({ vip, port, endPort, protocol }: ServicePlan): string =>
 export const changedServices = ({ services }: FleetPlan): ServicePlan[] =>
   services.filter(({ change, renamed_from }) => change !== 'unchanged' || renamed_from !== null)
 
+/** Less the services that stay as they are on all nodes: what Markdown says of a plan it says of this too. */
+export function withoutUnchanged(plan: FleetPlan): FleetPlan {
+  const changed = new Set(changedServices(plan).map(idOf))
+  return { ...plan, services: plan.services.filter(service => changed.has(idOf(service))) }
+}
+
 /** Services that change alike, as those of one pool do: what is said of one of them is true of all. In order of the first. */
 export function groupAlike(services: readonly ServicePlan[]): ServicePlan[][] {
   const groups = new Map<string, ServicePlan[]>()

@@ -8,7 +8,7 @@ import { renderJunit } from '../../reconciler/render/render-junit.ts'
 import { COMMENT_MARKER, renderMarkdown } from '../../reconciler/render/render-markdown.ts'
 import { renderSarif } from '../../reconciler/render/render-sarif.ts'
 import { renderTerminal } from '../../reconciler/render/render-terminal.ts'
-import { groupAlike } from '../../reconciler/render/words.ts'
+import { changedServices, groupAlike, idOf, withoutUnchanged } from '../../reconciler/render/words.ts'
 import type { NodeTables, RowBackend } from '../../schemas/node-state.ts'
 import { FleetPlan } from '../../schemas/plan.ts'
 import { backend, serviceRow, settingsRow, tablesOf } from '../plan/rows.ts'
@@ -289,6 +289,24 @@ test('every form says that a guard refuses, what is frozen, which waves there ar
   assert.equal(refusal.locations[0].physicalLocation.region.startLine, 7)
   const ids = new Set(run.tool.driver.rules.map(({ id }: { id: string }) => id))
   for (const { ruleId } of run.results) assert.ok(ids.has(ruleId), `${ruleId} is explained nowhere`)
+})
+
+test('without the services that stay as they are, Markdown says the same', () => {
+  const [first] = samplePlan().services
+  const elsewhere = { ...first!, change: 'unchanged' as const, nodes: ['lb-07'] }
+  const apart = { ...samplePlan(), services: [...samplePlan().services, elsewhere] }
+  for (const plan of [samplePlan(), hostilePlan(), rolledPlan(), apart]) {
+    const less = withoutUnchanged(plan)
+    assert.equal(renderMarkdown(less, { link: null }), renderMarkdown(plan, { link: null }))
+    const changed = new Set(changedServices(plan).map(idOf))
+    assert.ok(less.services.every(service => changed.has(idOf(service))))
+  }
+  const services = samplePlan().services.map(each => ({
+    ...each,
+    change: 'unchanged' as const,
+    renamed_from: null,
+  }))
+  assert.deepEqual(withoutUnchanged({ ...samplePlan(), services }).services, [])
 })
 
 test('a plan that writes nothing takes no time', () => {

@@ -2,7 +2,7 @@
 /*
  * The backend of a packet: that of its flow entry while it is a member of the
  * service, else that of its slot in the ring. A SYN opens a connection and is
- * always sent by the ring.
+ * always sent by the ring; what comes after it goes by the SYN's entry first.
  */
 #ifndef BALLAST_CHOOSE_H
 #define BALLAST_CHOOSE_H
@@ -10,6 +10,7 @@
 #include "access.h"
 #include "flow_limit.h"
 #include "flow_table.h"
+#include "half_open.h"
 #include "hash.h"
 #include "maps.h"
 #include "next_hop.h"
@@ -22,17 +23,15 @@ struct choice {
 	enum reason reason;
 };
 
-/* A packet, as far as its flow entry goes. */
+/* A packet, as far as its flow entry goes. No gaps: global functions are given it. */
 struct attempt {
-	struct flow_bucket *first;
-	struct flow_bucket *second;
-	struct flow *place; /* of the flow's own entry, or NULL */
 	__u64 hash;
-	__u64 slot_hash;
+	__u64 buckets; /* bucket_hash of it */
+	__u64 data;    /* of the entry to be made */
 	__u32 now;
 	enum flow_state state;
-	__u32 bytes;	    /* of the frame, for the counters */
-	enum reason reason; /* out: how it ended */
+	__u32 bytes; /* of the frame, for the counters */
+	__u32 zero;
 };
 
 static __always_inline struct flow_bucket *bucket_at(__u32 hash)
@@ -40,6 +39,27 @@ static __always_inline struct flow_bucket *bucket_at(__u32 hash)
 	__u32 index = hash & (config.flow_buckets - 1);
 
 	return bpf_map_lookup_elem(&flows, &index);
+}
+
+/* The flow's entry in the flow table. */
+static __always_inline struct found_flow find_flow(__u64 hash, __u64 buckets)
+{
+	struct flow_bucket *first = bucket_at(buckets >> 32), *second = bucket_at(buckets);
+	struct found_flow found = {};
+
+	if (first)
+		found = find_in_bucket(first, hash);
+	if (!found.place && second)
+		found = find_in_bucket(second, hash);
+	return found;
+}
+
+/* The entry that the connection's SYN left. */
+static __always_inline struct found_flow find_opened(__u64 hash, __u64 buckets)
+{
+	struct flow_bucket *bucket = half_open_bucket(buckets);
+
+	return bucket ? find_in_bucket(bucket, hash) : (struct found_flow){};
 }
 
 static __always_inline enum flow_state state_of(__u8 protocol, __u8 tcp_flags)
@@ -106,42 +126,55 @@ static __always_inline bool goes_on(struct ring *ring, const struct found_flow *
 /* Where a flow without an entry may make one; NULL: all others are worth more. */
 static __always_inline struct flow *find_place(const struct attempt *attempt)
 {
-	__u64 first = find_victim(attempt->first, attempt->now);
-	__u64 second = find_victim(attempt->second, attempt->now);
+	__u64 first = find_victim(bucket_at(attempt->buckets >> 32), attempt->now);
+	__u64 second = find_victim(bucket_at(attempt->buckets), attempt->now);
 	__u64 victim = second < first ? second : first;
 	enum worth worth = victim_worth(victim);
+	struct flow_bucket *bucket;
 
 	if (worth > state_worth(attempt->state))
 		return NULL;
 	if (worth >= WORTH_SYN)
 		count_reason(REASON_FLOW_EVICTED, attempt->bytes);
-	return victim_place(second < first ? attempt->second : attempt->first, victim);
+	bucket = bucket_at(second < first ? attempt->buckets : attempt->buckets >> 32);
+	return bucket ? victim_place(bucket, victim) : NULL;
 }
 
-/* The member of the flow's slot, which gets an entry if it can; NULL: there is none. */
-static __noinline struct member *start_flow(struct ring *ring, struct attempt *attempt)
+/* Whether a SYN's entry is a half-open one. Not where what has no entry is the kernel's. */
+static __always_inline bool is_half_open(const struct ring *ring, enum flow_state state)
 {
-	__u32 index = slot_member(ring, attempt->slot_hash);
-	struct flow *place = attempt->place;
-	struct member *member;
-	__u64 data;
+	return state == FLOW_SYN && !(ring->features & RING_HANDOVER);
+}
 
-	attempt->reason = REASON_DROP_NO_BACKEND;
-	if (index >= RING_MEMBERS)
-		return NULL;
-	member = &ring->members[index];
-	if (!member->generation)
-		return NULL;
+/*
+ * Puts an entry in the place of the flow's own, or of one worth less; false: there is none. Global for the same reason
+ * as find_victim.
+ */
+__noinline int begin_flow(const struct attempt *attempt)
+{
+	struct flow *place;
+
+	if (!attempt)
+		return false;
+	place = find_flow(attempt->hash, attempt->buckets).place ?: find_place(attempt);
 	if (!place)
-		place = find_place(attempt);
-	attempt->reason = place ? REASON_FORWARDED_RING : REASON_FORWARDED_UNTRACKED;
+		return false;
+	write_flow(place, attempt->hash, attempt->data);
+	return true;
+}
+
+/* The same of one that is_half_open, for which there always is a place. */
+__noinline int open_flow(const struct attempt *attempt)
+{
+	struct flow *place;
+
+	if (!attempt)
+		return false;
+	place = half_open_place(attempt->buckets, attempt->hash, attempt->now, attempt->bytes);
 	if (!place)
-		return member;
-	data = flow_data(flow_identity(index, member->generation), attempt->now, attempt->state);
-	write_flow(place, attempt->hash, data);
-	if (attempt->state != FLOW_SYN)
-		count_reason(REASON_FLOW_MIDWAY, attempt->bytes);
-	return member;
+		return false;
+	write_flow(place, attempt->hash, attempt->data);
+	return true;
 }
 
 /* Of the slot, where the service has its own idea of what chooses it. */
@@ -158,15 +191,14 @@ static __always_inline struct choice peek_member(struct ring *ring, const struct
 						 const struct packet *packet, __u64 hash)
 {
 	__u64 buckets = bucket_hash(hash, config.bucket_key);
-	struct flow_bucket *first = bucket_at(buckets >> 32), *second = bucket_at(buckets);
 	struct found_flow found = {};
 	struct member *member;
 	__u32 index;
 
-	if (first)
-		found = find_in_bucket(first, hash);
-	if (!found.place && second)
-		found = find_in_bucket(second, hash);
+	if (key->protocol == IPPROTO_TCP)
+		found = find_opened(hash, buckets);
+	if (!found.place)
+		found = find_flow(hash, buckets);
 	if (found.place && !flow_forgotten(ring, found.data, flow_now())) {
 		member = flow_member(ring, found.data);
 		if (member)
@@ -180,57 +212,92 @@ static __always_inline struct choice peek_member(struct ring *ring, const struct
 	return (struct choice){ &ring->members[index], REASON_FORWARDED_RING };
 }
 
+/*
+ * For the first packet after a SYN: the member that the SYN went to, whose entry moves to the flow table. NULL: it has
+ * left the service. One that ends before it goes on is nothing to remember.
+ */
+static __always_inline struct member *confirm_flow(struct ring *ring, struct attempt *attempt,
+						   struct found_flow opened)
+{
+	struct member *member = flow_member(ring, opened.data);
+
+	if (member && attempt->state == FLOW_FIN)
+		return member;
+	if (!member) {
+		count_reason(REASON_FLOW_REHASHED, attempt->bytes);
+		renew_flow(opened, 0);
+		return NULL;
+	}
+	attempt->data = flow_data(opened.data & FLOW_IDENTITY_MASK, attempt->now, FLOW_CONFIRMED);
+	if (begin_flow(attempt)) {
+		count_reason(REASON_FLOW_CONFIRMED, attempt->bytes);
+		renew_flow(opened, 0);
+	}
+	return member;
+}
+
 /* bytes: of the frame, for the counters. */
 static __always_inline struct choice choose_member(struct xdp_md *ctx, struct ring *ring,
 						   const struct service_key *key,
 						   const struct packet *packet, __u64 hash,
 						   __u32 bytes)
 {
-	__u64 buckets = bucket_hash(hash, config.bucket_key);
 	struct attempt attempt = {
-		.first = bucket_at(buckets >> 32),
-		.second = bucket_at(buckets),
 		.hash = hash,
+		.buckets = bucket_hash(hash, config.bucket_key),
 		.now = flow_now(),
 		.state = state_of(key->protocol, packet->tcp_flags),
 		.bytes = bytes,
 	};
-	struct found_flow found;
+	bool opens = is_half_open(ring, attempt.state);
+	struct found_flow found = {};
 	struct member *member;
+	enum reason reason;
 	__u32 index;
 
-	if (!attempt.first || !attempt.second)
-		return (struct choice){ .reason = REASON_DROP_NO_BACKEND };
 	if (attempt.state == FLOW_UDP && ring->features & RING_QUIC) {
 		index = quic_member(ctx, ring, bytes);
 		if (index < RING_MEMBERS)
 			return (struct choice){ &ring->members[index], REASON_FORWARDED_QUIC };
 	}
-	found = find_in_bucket(attempt.first, hash);
-	if (!found.place)
-		found = find_in_bucket(attempt.second, hash);
+	if (attempt.state != FLOW_UDP && !opens)
+		found = find_opened(hash, attempt.buckets);
 	if (found.place && attempt.state != FLOW_SYN) {
-		member = flow_member(ring, found.data);
-		if (!member) {
-			count_reason(REASON_FLOW_REHASHED, bytes);
-		} else if (!flow_forgotten(ring, found.data, attempt.now)) {
-			keep_flow(found, attempt.now, attempt.state, bytes);
+		member = confirm_flow(ring, &attempt, found);
+		if (member)
 			return (struct choice){ member, REASON_FORWARDED_FLOW };
+	} else if (!opens) {
+		if (!found.place)
+			found = find_flow(hash, attempt.buckets);
+		if (found.place && attempt.state != FLOW_SYN) {
+			member = flow_member(ring, found.data);
+			if (!member) {
+				count_reason(REASON_FLOW_REHASHED, bytes);
+			} else if (!flow_forgotten(ring, found.data, attempt.now)) {
+				keep_flow(found, attempt.now, attempt.state, bytes);
+				return (struct choice){ member, REASON_FORWARDED_FLOW };
+			}
 		}
 	}
-	attempt.place = found.place;
 	if (ring->features) {
-		attempt.reason =
-			may_begin(ctx, ring, attempt.state, goes_on(ring, &found, &attempt));
+		reason = may_begin(ctx, ring, attempt.state, goes_on(ring, &found, &attempt));
 		/* What comes after it finds no entry either. */
-		if (attempt.reason == REASON_PASS_HANDOVER && found.place)
+		if (reason == REASON_PASS_HANDOVER && found.place)
 			renew_flow(found, 0);
-		if (attempt.reason != REASON_NONE)
-			return (struct choice){ .reason = attempt.reason };
+		if (reason != REASON_NONE)
+			return (struct choice){ .reason = reason };
 	}
-	attempt.slot_hash = hash_for_slot(ring, key, packet, hash);
-	member = start_flow(ring, &attempt);
-	return (struct choice){ member, attempt.reason };
+	index = slot_member(ring, hash_for_slot(ring, key, packet, hash));
+	if (index >= RING_MEMBERS || !ring->members[index].generation)
+		return (struct choice){ .reason = REASON_DROP_NO_BACKEND };
+	member = &ring->members[index];
+	attempt.data =
+		flow_data(flow_identity(index, member->generation), attempt.now, attempt.state);
+	if (!(opens ? open_flow(&attempt) : begin_flow(&attempt)))
+		return (struct choice){ member, REASON_FORWARDED_UNTRACKED };
+	if (attempt.state != FLOW_SYN)
+		count_reason(REASON_FLOW_MIDWAY, bytes);
+	return (struct choice){ member, REASON_FORWARDED_RING };
 }
 
 #endif

@@ -151,7 +151,12 @@ struct ring {
  * check: tag ^ (data & FLOW_IDENTITY_MASK). An entry whose halves come from
  * two writers matches no flow, unless both name the same member and no harm is
  * done; stamp and state are outside of it, so that one store renews them.
+ *
+ * half_open: the same for connections of which only a SYN was seen, each in
+ * one bucket; see half_open.h. Not there in programs of earlier versions,
+ * which have all of these in `flows`.
  */
+#define HALF_OPEN_BUCKETS (1 << 16) /* at most */
 #define FLOW_WAYS 4
 #define FLOW_TICK_SHIFT 30 /* nanoseconds >> 30: 1.07 s */
 #define FLOW_STATE_SHIFT 0
@@ -281,6 +286,7 @@ enum reason {
 	REASON_FLOW_REHASHED,	 /* counted besides: the entry's member had left the service */
 	REASON_FLOW_EVICTED,	 /* counted besides: a live entry was overwritten */
 	REASON_FLOW_CONFIRMED, /* counted besides: a connection whose SYN came by here goes on, so it was answered */
+	REASON_SYN_EVICTED, /* counted besides: the entry of a SYN that nothing had come after was overwritten */
 	REASON_FLOW_MIDWAY, /* counted besides REASON_FORWARDED_RING: the flow was not begun by a SYN */
 	REASON_QUIC_UNKNOWN_ID, /* counted besides: a connection id names no backend of the service */
 	REASON_EGRESS_UNRESOLVED, /* counted besides: the FIB lacks the link address of the next hop, or the
@@ -407,6 +413,8 @@ struct lb_config {
 	__u32 capacity_services;
 	__u32 capacity_members;
 	__u32 object; /* first 4 bytes of the SHA-256 of the object file; another one is another program */
+	__u32 half_open_buckets; /* a power of two, at most HALF_OPEN_BUCKETS */
+	__u32 reserved;
 };
 
 _Static_assert(sizeof(struct service_key) == 20, "service_key");
@@ -421,6 +429,6 @@ _Static_assert(sizeof(struct flow_bucket) == 64, "flow_bucket: one cache line");
 _Static_assert(sizeof(struct control) == 16, "control");
 _Static_assert(sizeof(struct trace_control) == 48, "trace_control");
 _Static_assert(sizeof(struct trace_event) == 72, "trace_event");
-_Static_assert(sizeof(struct lb_config) == 160, "lb_config");
+_Static_assert(sizeof(struct lb_config) == 168, "lb_config");
 
 #endif

@@ -13,6 +13,7 @@
 #include "lb_types.h"
 
 #define DEFAULT_FLOW_BUCKETS 1024
+#define DEFAULT_HALF_OPEN_BUCKETS 1024
 
 /* Of the maps that have the same size on every node. */
 #define ACCESS_PREFIXES (1 << 18)
@@ -23,6 +24,7 @@
 const volatile struct lb_config config = {
 	.mtu = 1500,
 	.flow_buckets = DEFAULT_FLOW_BUCKETS,
+	.half_open_buckets = DEFAULT_HALF_OPEN_BUCKETS,
 };
 
 struct {
@@ -71,6 +73,15 @@ struct {
 	__type(key, __u32);
 	__type(value, struct flow_bucket);
 } flows SEC(".maps");
+
+/* Mappable for the same reason. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, DEFAULT_HALF_OPEN_BUCKETS);
+	__type(key, __u32);
+	__type(value, struct flow_bucket);
+} half_open SEC(".maps");
 
 /* Takes memory for what is in it alone. */
 struct {

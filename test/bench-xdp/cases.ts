@@ -14,6 +14,7 @@ const PORT = 80
 const BACKENDS = 100
 /** For 1M live flows, as the worker sizes it. */
 const FLOW_BUCKETS = 2 ** 19
+const HALF_OPEN_BUCKETS = 2 ** 12
 const MANY_FLOWS = 2 ** 17
 const ALL_FLOWS = 2 ** 23
 /** Twice as many flows as there are entries. */
@@ -35,10 +36,12 @@ export interface Case {
   readonly action: Action
   /** Every round takes other flows. */
   readonly isFresh: boolean
+  /** What comes before it, of the same flows, and is not timed. */
+  readonly before?: Buffer
 }
 
 export async function openTable(): Promise<Balancer> {
-  return openBalancer({ services: services(), flowBuckets: FLOW_BUCKETS })
+  return openBalancer({ services: services(), flowBuckets: FLOW_BUCKETS, halfOpenBuckets: HALF_OPEN_BUCKETS })
 }
 
 /** `driver` fills tables beforehand. */
@@ -66,6 +69,13 @@ export function makeCases(driver: Driver, { balancer, full }: CaseFields): Case[
       balancer: full,
       traffic: { frame: syn4, ...fresh, from: FILLING.packets },
       isFresh: true,
+    },
+    {
+      ...forwarded,
+      name: 'tcp4_confirmed',
+      traffic: { frame: tcp4, ...fresh, packets: packets / 8, from: 2 ** 22 },
+      isFresh: true,
+      before: syn4,
     },
     { ...forwarded, name: 'udp4', traffic: { frame: frameOf({ vip: VIP4, protocol: 'udp' }), ...one } },
     { ...forwarded, name: 'tcp6_established', traffic: { frame: tcp6, ...one } },

@@ -78,10 +78,11 @@ export function measure(driver: Driver, cases: readonly Case[], rounds: number):
 
 function measureCase(
   driver: Driver,
-  { name, balancer, traffic, isFresh, action }: Case,
+  { name, balancer, traffic, isFresh, before, action }: Case,
   round: number,
 ): number {
   const from = traffic.from + (isFresh ? round * traffic.packets : 0)
+  if (before !== undefined) driver.run(balancer.fd, { ...traffic, from, frame: before })
   const driven = driver.run(balancer.fd, { ...traffic, from })
   if (driven.action !== action) throw new Error(`${name}: ${driven.action}, and not ${action}`)
   return driven.gross

@@ -79,6 +79,7 @@ export interface BalancerFields {
   readonly fleetKey?: Uint8Array
   readonly bucketKey?: bigint
   readonly flowBuckets?: number
+  readonly halfOpenBuckets?: number
 }
 
 /** 16 bytes; nothing is special about them. */
@@ -103,7 +104,10 @@ export interface Balancer extends Disposable {
   /** A map of the program, by name. */
   mapFd(name: string): number
   flows(): FlowEntry[]
+  /** Of connections of which only a SYN was seen. */
+  halfOpen(): FlowEntry[]
   writeFlow(entry: FlowEntry): void
+  writeHalfOpen(entry: FlowEntry): void
 }
 
 const SETTINGS: Omit<XdpSettingsRow, 'kind' | 'fleetKey'> = {
@@ -125,15 +129,18 @@ export const member = (address: string, fields: Partial<Member> = {}): Member =>
 
 export async function openBalancer(fields: BalancerFields): Promise<Balancer> {
   const flowBuckets = fields.flowBuckets ?? 16
+  const halfOpenBuckets = fields.halfOpenBuckets ?? 16
   const object = openObject(objectFile('lb'), 'lb')
   try {
     object.setMaxEntries('flows', flowBuckets)
+    object.setMaxEntries('half_open', halfOpenBuckets)
     object.setConstant(
       'config',
       encodeConfig({
         fleetKey: fields.fleetKey ?? FLEET_KEY,
         bucketKey: fields.bucketKey ?? 0x0123456789abcdefn,
         flowBuckets,
+        halfOpenBuckets,
         settings: { ...SETTINGS, ...fields.settings },
       }),
     )
@@ -147,6 +154,7 @@ export async function openBalancer(fields: BalancerFields): Promise<Balancer> {
   const services = object.mapFd('services')
   const rings = object.mapFd('rings')
   const flows = object.mapFd('flows')
+  const halfOpen = object.mapFd('half_open')
   const reasonCounters = object.mapFd('reason_counters')
   const memberCounters = object.mapFd('member_counters')
   const portRanges = object.mapFd('port_ranges')
@@ -220,21 +228,28 @@ export async function openBalancer(fields: BalancerFields): Promise<Balancer> {
     },
     mapFd: name => object.mapFd(name),
     removeRing: service => void deleteEntry(rings, encodeIndex(service)),
-    flows() {
-      return Array.from({ length: flowBuckets }, (_, bucket) => {
-        const bytes = Buffer.alloc(structs.flow_bucket.size)
-        lookupEntry(flows, encodeIndex(bucket), bytes)
-        return decodeFlow(bytes, bucket)
-      }).flat()
-    },
-    writeFlow(entry) {
-      const bytes = Buffer.alloc(structs.flow_bucket.size)
-      lookupEntry(flows, encodeIndex(entry.bucket), bytes)
-      bytes.set(encodeFlow(entry), entry.way * structs.flow.size)
-      updateEntry(flows, encodeIndex(entry.bucket), bytes)
-    },
+    flows: () => readEntries(flows, flowBuckets),
+    halfOpen: () => readEntries(halfOpen, halfOpenBuckets),
+    writeFlow: entry => writeEntry(flows, entry),
+    writeHalfOpen: entry => writeEntry(halfOpen, entry),
     [Symbol.dispose]: () => object.close(),
   }
+}
+
+function readEntries(map: number, buckets: number): FlowEntry[] {
+  return Array.from({ length: buckets }, (_, bucket) => decodeFlow(readBucket(map, bucket), bucket)).flat()
+}
+
+function writeEntry(map: number, entry: FlowEntry): void {
+  const bytes = readBucket(map, entry.bucket)
+  bytes.set(encodeFlow(entry), entry.way * structs.flow.size)
+  updateEntry(map, encodeIndex(entry.bucket), bytes)
+}
+
+function readBucket(map: number, bucket: number): Buffer {
+  const bytes = Buffer.alloc(structs.flow_bucket.size)
+  lookupEntry(map, encodeIndex(bucket), bytes)
+  return bytes
 }
 
 /** A list for each service, by its number. */

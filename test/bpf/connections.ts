@@ -34,8 +34,15 @@ export const serviceOf = (
   ...fields,
 })
 
-export const open = (packet: PacketFields, fields: Partial<ServiceFields> & { flowBuckets?: number } = {}) =>
-  openBalancer({ services: [serviceOf(packet, fields)], flowBuckets: fields.flowBuckets ?? 16 })
+export const open = (
+  packet: PacketFields,
+  { flowBuckets = 16, halfOpenBuckets = 16, ...fields }: Partial<ServiceFields & TableFields> = {},
+) => openBalancer({ services: [serviceOf(packet, fields)], flowBuckets, halfOpenBuckets })
+
+interface TableFields {
+  readonly flowBuckets: number
+  readonly halfOpenBuckets: number
+}
 
 /** The backend that a packet goes to; undefined when it goes nowhere. */
 export function send(
@@ -52,8 +59,9 @@ export function send(
 const mapped = (bytes: Uint8Array): Uint8Array =>
   Buffer.concat([Buffer.from('00000000000000000000ffff', 'hex'), bytes])
 
+/** Of both tables. */
 export function onlyFlow(balancer: Balancer): FlowEntry {
-  const flows = balancer.flows()
+  const flows = [...balancer.flows(), ...balancer.halfOpen()]
   assert.equal(flows.length, 1)
   return flows[0]!
 }

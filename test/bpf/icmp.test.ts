@@ -117,27 +117,45 @@ suite('ICMP to a VIP', { skip: needsRoot }, () => {
     })
   }
 
-  test('an error goes where the flow went, whatever the ring says since', async () => {
-    const [service] = SERVICES
-    const members = [
-      { address: BACKEND4, generation: 1, counter: 0, weight: 1 },
-      { address: '10.9.0.2', generation: 2, counter: 1, weight: 1 },
-    ]
-    using balancer = await openBalancer({ services: [{ ...service!, members, slots: 0 }] })
-    balancer.send(buildFrame({ ...from4, tcpFlags: Tcp.syn }))
-    await balancer.swapRing(0, { ...service!, members, slots: 1 })
-    const frame = icmpFrame({ source: TELLER4, vip: VIP4, type: 3, code: 4, rest: 1400, body: quote(from4) })
-    assert.equal(
-      balancer.send(frame).frame.toString('hex'),
-      encapsulatedTo(BACKEND4, frame, from4).toString('hex'),
-    )
-    const other = { ...from4, sourcePort: 40_001 }
-    const about = icmpFrame({ source: TELLER4, vip: VIP4, type: 3, code: 4, rest: 1400, body: quote(other) })
-    assert.equal(
-      balancer.send(about).frame.toString('hex'),
-      encapsulatedTo('10.9.0.2', about, other).toString('hex'),
-    )
-  })
+  for (const [what, tcpFlags] of [
+    ['the flow', Tcp.ack],
+    ['the SYN', Tcp.syn],
+  ] as const)
+    test(`an error goes where ${what} went, whatever the ring says since`, async () => {
+      const [service] = SERVICES
+      const members = [
+        { address: BACKEND4, generation: 1, counter: 0, weight: 1 },
+        { address: '10.9.0.2', generation: 2, counter: 1, weight: 1 },
+      ]
+      using balancer = await openBalancer({ services: [{ ...service!, members, slots: 0 }] })
+      balancer.send(buildFrame({ ...from4, tcpFlags }))
+      await balancer.swapRing(0, { ...service!, members, slots: 1 })
+      const frame = icmpFrame({
+        source: TELLER4,
+        vip: VIP4,
+        type: 3,
+        code: 4,
+        rest: 1400,
+        body: quote(from4),
+      })
+      assert.equal(
+        balancer.send(frame).frame.toString('hex'),
+        encapsulatedTo(BACKEND4, frame, from4).toString('hex'),
+      )
+      const other = { ...from4, sourcePort: 40_001 }
+      const about = icmpFrame({
+        source: TELLER4,
+        vip: VIP4,
+        type: 3,
+        code: 4,
+        rest: 1400,
+        body: quote(other),
+      })
+      assert.equal(
+        balancer.send(about).frame.toString('hex'),
+        encapsulatedTo('10.9.0.2', about, other).toString('hex'),
+      )
+    })
 
   for (const handover of ['from-ipvs', 'to-ipvs'] as const)
     test(`while a service moves (${handover}), an error about a flow that IPVS has is for IPVS`, async () => {

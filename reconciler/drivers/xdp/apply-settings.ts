@@ -31,10 +31,12 @@ export async function putSettings(context: SettingsContext, row: XdpSettingsRow)
   mountBpfFileSystem(pins.bpffs)
   using present = openDataplane(pins)
   const { kind: _, fleetKey: __, ...settings } = row
+  const sizes = sizeMaps(row.capacity)
   const config = {
     fleetKey,
     bucketKey: present === undefined ? randomBytes(8).readBigUInt64LE() : readControl(present).bucketKey,
-    flowBuckets: sizeMaps(row.capacity).flows,
+    flowBuckets: sizes.flows,
+    halfOpenBuckets: sizes.half_open,
     object: context.readObject() ?? present?.config?.object ?? 0,
     settings,
   }

@@ -17,6 +17,8 @@ export interface ProgramConfig {
   readonly bucketKey: bigint
   /** A power of two. */
   readonly flowBuckets: number
+  /** The same. */
+  readonly halfOpenBuckets: number
   /** Of the object file that the program came from: the first 4 bytes of its SHA-256. */
   readonly object?: number
   readonly settings: Omit<XdpSettingsRow, 'kind' | 'fleetKey'>
@@ -28,6 +30,7 @@ export function encodeConfig({
   fleetKey,
   bucketKey,
   flowBuckets,
+  halfOpenBuckets,
   object = 0,
   settings,
 }: ProgramConfig): Buffer {
@@ -40,6 +43,7 @@ export function encodeConfig({
   bytes.writeUInt32LE(pass | fib | fragments, fields.flags)
   bytes.writeUInt32LE(settings.mtu, fields.mtu)
   bytes.writeUInt32LE(flowBuckets, fields.flow_buckets)
+  bytes.writeUInt32LE(halfOpenBuckets, fields.half_open_buckets)
   if (settings.sources.ipv4 !== '') {
     const { prefix, hostMask } = prefixToBytes(settings.sources.ipv4)
     bytes.set(prefix.subarray(12), fields.source4)
@@ -68,6 +72,7 @@ export function decodeConfig(bytes: Buffer): Required<ProgramConfig> {
     fleetKey: Uint8Array.from(bytes.subarray(fields.fleet_key, fields.fleet_key + 16)),
     bucketKey: bytes.readBigUInt64LE(fields.bucket_key),
     flowBuckets: bytes.readUInt32LE(fields.flow_buckets),
+    halfOpenBuckets: bytes.readUInt32LE(fields.half_open_buckets),
     object: bytes.readUInt32LE(fields.object),
     settings: {
       fleet: fleet.toString('utf8', 0, fleet.indexOf(0)),

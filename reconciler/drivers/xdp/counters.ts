@@ -1,7 +1,7 @@
 import type { RowKey } from '../../../schemas/node-state.ts'
 import type { Breathe } from './breather.ts'
 import { type Dataplane, openDataplane } from './dataplane.ts'
-import { FlowState, isLive, scanFlows } from './flow-table.ts'
+import { type FlowEntry, FlowState, isLive, scanFlows } from './flow-table.ts'
 import { knowServices } from './known-services.ts'
 import { type Member, reasons } from './layout.ts'
 import { countPossibleCpus } from './libbpf/features.ts'
@@ -114,7 +114,7 @@ async function countConnections(
   let idleTicks: ReadonlyMap<number, number> | null = null
   const connections = new Map<number, number>()
   let liveFlows = 0
-  await scanFlows(maps.flows, breathe, flow => {
+  const count = (flow: FlowEntry): void => {
     if (!isLive(flow)) return
     liveFlows++
     if (flow.state === FlowState.fin) return
@@ -124,7 +124,9 @@ async function countConnections(
       if (flow.idle > (idleTicks.get(name) ?? 0)) return
     }
     connections.set(name, (connections.get(name) ?? 0) + 1)
-  })
+  }
+  await scanFlows(maps.flows, breathe, count)
+  if (maps.half_open !== undefined) await scanFlows(maps.half_open, breathe, count)
   return { connections, liveFlows }
 }
 

@@ -19,7 +19,7 @@ import type { NodePins } from './node-pins.ts'
 
 export const PROGRAM_NAME = 'lb'
 
-export const MAP_NAMES = [
+const FIRST_MAP_NAMES = [
   'vips',
   'services',
   'port_ranges',
@@ -34,7 +34,13 @@ export const MAP_NAMES = [
   'reason_counters',
   'control',
 ] as const
-export type MapName = (typeof MAP_NAMES)[number]
+/** Which programs of earlier versions do without: all else of such a one is taken over. */
+const LATER_MAP_NAMES = ['half_open'] as const
+export const MAP_NAMES = [...FIRST_MAP_NAMES, ...LATER_MAP_NAMES] as const
+type FirstMapName = (typeof FIRST_MAP_NAMES)[number]
+type LaterMapName = (typeof LATER_MAP_NAMES)[number]
+export type MapName = FirstMapName | LaterMapName
+type OpenMaps = Readonly<Record<FirstMapName, OpenMap>> & Readonly<Partial<Record<LaterMapName, OpenMap>>>
 
 export interface OpenMap {
   readonly fd: number
@@ -45,7 +51,7 @@ export interface OpenMap {
 export interface Dataplane extends Disposable {
   readonly fd: number
   readonly program: ProgramInfo
-  readonly maps: Readonly<Record<MapName, OpenMap>>
+  readonly maps: OpenMaps
   /**
    * Undefined when they are not laid out as this version has them: the maps can be taken over all the same.
    */
@@ -113,7 +119,12 @@ function openProgram(program: Descriptor): Dataplane | undefined {
     const map = openMapById(id)
     return map === undefined ? [] : [{ fd: stack.use(map).fd, info: knownMapInfo(id, map.fd) }]
   })
-  const maps = Object.fromEntries(MAP_NAMES.map(name => [name, opened.find(map => map.info.name === name)]))
+  const maps: Partial<Record<MapName, OpenMap>> = Object.fromEntries(
+    MAP_NAMES.flatMap(name => {
+      const map = opened.find(each => each.info.name === name)
+      return map === undefined ? [] : [[name, map]]
+    }),
+  )
   const constants = opened.find(map => map.info.name.endsWith('.rodata'))
   // Another layout may have other maps.
   if (maps.control !== undefined) refuseOtherLayout(maps.control)
@@ -136,8 +147,8 @@ function knownMapInfo(id: number, fd: number): MapInfo {
   return info
 }
 
-const hasAll = (maps: Record<string, OpenMap | undefined>): maps is Record<MapName, OpenMap> =>
-  MAP_NAMES.every(name => maps[name] !== undefined)
+const hasAll = (maps: Partial<Record<MapName, OpenMap>>): maps is OpenMaps =>
+  FIRST_MAP_NAMES.every(name => maps[name] !== undefined)
 
 /** By id of the program: its constants are frozen, and to find them in its BTF costs more than all else that a look does. */
 const configs = new Map<number, Required<ProgramConfig> | undefined>()

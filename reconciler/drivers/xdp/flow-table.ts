@@ -68,14 +68,24 @@ export const isLive = ({ state, idle }: FlowEntry): boolean => idle < (IDLE_TICK
  */
 export async function copyFlows(from: Dataplane, to: Dataplane): Promise<void> {
   const { bucketKey } = readControl(to)
-  const [source, target] = [from.maps.flows, to.maps.flows]
+  await copyEntries(from.maps.flows, to.maps.flows, tag => flowBuckets(finish(tag ^ bucketKey)))
+  if (from.maps.half_open === undefined || to.maps.half_open === undefined) return
+  await copyEntries(from.maps.half_open, to.maps.half_open, tag => [halfOpenBucket(finish(tag ^ bucketKey))])
+}
+
+/** `bucketsOf`: where an entry with that tag may be; of the numbers the lowest bits count. */
+async function copyEntries(
+  source: OpenMap,
+  target: OpenMap,
+  bucketsOf: (tag: bigint) => readonly bigint[],
+): Promise<void> {
   if (source.info.id === target.info.id) return
   const breathe = createBreather()
   const bytes = (map: OpenMap) => map.info.maxEntries * structs.flow_bucket.size
   await withMapped(source.fd, { bytes: bytes(source) }, old =>
     withMapped(target.fd, { bytes: bytes(target), writable: true }, async young => {
       const words = new Uint32Array(old)
-      const table = openTable(young, bucketKey)
+      const table = openTable(young, bucketsOf)
       const now = ticksNow()
       for (let at = 0; at < words.length; at += WORDS) {
         if (at % SLICE_WORDS === 0) await breathe()
@@ -86,31 +96,45 @@ export async function copyFlows(from: Dataplane, to: Dataplane): Promise<void> {
   )
 }
 
-/** The entry of a flow by its hash; undefined when it has none. Whether it still counts is not asked. */
+/** Of `bucket_hash` in bpf/hash.h, the candidate buckets of a flow; of each the lowest bits count. */
+const flowBuckets = (mixed: bigint): readonly [bigint, bigint] => [mixed >> 32n, mixed]
+/** The same of `half_open_bucket` in bpf/half_open.h. */
+const halfOpenBucket = (mixed: bigint): bigint => mixed >> 48n
+
+/**
+ * The entry of a flow by its hash; undefined when it has none. That of a SYN comes before that of an earlier
+ * connection. Whether it still counts is not asked.
+ */
 export function findFlow({ maps }: Dataplane, hash: bigint, bucketKey: bigint): FlowEntry | undefined {
-  const { fd, info } = maps.flows
-  const mask = info.maxEntries - 1
   const mixed = finish(hash ^ bucketKey)
+  const [first, second] = flowBuckets(mixed)
+  return (
+    (maps.half_open && findInBucket(maps.half_open, halfOpenBucket(mixed), hash)) ??
+    findInBucket(maps.flows, first, hash) ??
+    findInBucket(maps.flows, second, hash)
+  )
+}
+
+/** `bucket`: of which the lowest bits count. */
+function findInBucket({ fd, info }: OpenMap, bucket: bigint, hash: bigint): FlowEntry | undefined {
+  const index = Number(bucket & BigInt(info.maxEntries - 1))
   const [tag0, tag1] = [Number(hash & 0xffffffffn), Number(hash >> 32n)]
-  const now = ticksNow()
-  for (const half of [mixed >> 32n, mixed & 0xffffffffn]) {
-    const words = new Uint32Array(BUCKET_WORDS)
-    lookupEntry(fd, encodeIndex((Number(half) & mask) >>> 0), new Uint8Array(words.buffer))
-    for (let at = 0; at < BUCKET_WORDS; at += WORDS) {
-      if (words[at + 3]! >>> 8 === 0) continue
-      if (tagLow(words, at) === tag0 && tagHigh(words, at) === tag1)
-        return decodeFlow(words[at + 2]!, words[at + 3]!, now)
-    }
+  const words = new Uint32Array(BUCKET_WORDS)
+  lookupEntry(fd, encodeIndex(index), new Uint8Array(words.buffer))
+  for (let at = 0; at < BUCKET_WORDS; at += WORDS) {
+    if (words[at + 3]! >>> 8 === 0) continue
+    if (tagLow(words, at) === tag0 && tagHigh(words, at) === tag1)
+      return decodeFlow(words[at + 2]!, words[at + 3]!, ticksNow())
   }
   return undefined
 }
 
 type Entry = readonly [check0: number, check1: number, data0: number, data1: number]
 
-function openTable(memory: ArrayBuffer, bucketKey: bigint) {
+function openTable(memory: ArrayBuffer, bucketsOf: (tag: bigint) => readonly bigint[]) {
   const words = new Uint32Array(memory)
   const doubles = new BigUint64Array(memory)
-  const mask = words.length / BUCKET_WORDS - 1
+  const mask = BigInt(words.length / BUCKET_WORDS - 1)
 
   /**
    * In the emptier bucket, as the program chooses; undefined when the flow has an entry, or there is no room.
@@ -136,9 +160,7 @@ function openTable(memory: ArrayBuffer, bucketKey: bigint) {
   return {
     enter(entry: Entry): void {
       const [tag0, tag1] = [tagLow(entry, 0), tagHigh(entry, 0)]
-      const tag = (BigInt(tag1) << 32n) | BigInt(tag0)
-      const hash = finish(tag ^ bucketKey)
-      const buckets = [Number(hash >> 32n) & mask, Number(hash & 0xffffffffn) & mask]
+      const buckets = bucketsOf((BigInt(tag1) << 32n) | BigInt(tag0)).map(bucket => Number(bucket & mask))
       const place = findPlace(tag0, tag1, buckets)
       if (place === undefined) return
       // Each half in one store: a reader sees the entry, or one that matches no flow.

@@ -65,7 +65,7 @@ export const structs = {
   reason_counters: { size: 16, fields: { packets: 0, bytes: 8 } },
   control: { size: 16, fields: { layout_version: 0, next_generation: 4, bucket_key: 8 } },
   lb_config: {
-    size: 160,
+    size: 168,
     fields: {
       fleet_key: 0,
       bucket_key: 16,
@@ -82,6 +82,8 @@ export const structs = {
       capacity_services: 148,
       capacity_members: 152,
       object: 156,
+      half_open_buckets: 160,
+      reserved: 164,
     },
   },
 } as const
@@ -99,6 +101,7 @@ export const reasons = [
   'flow_rehashed',
   'flow_evicted',
   'flow_confirmed',
+  'syn_evicted',
   'flow_midway',
   'quic_unknown_id',
   'egress_unresolved',

@@ -19,6 +19,7 @@ const SIZED_MAPS = [
   'member_counters',
   'next_hops',
   'flows',
+  'half_open',
 ] as const
 
 /** Change together: a service's number is an index into rings, a ring names counters. */
@@ -39,7 +40,7 @@ export async function loadProgram(
     const sizes = sizeMaps(config.settings.capacity)
     for (const [map, entries] of Object.entries(sizes)) object.setMaxEntries(map, entries)
     const kept = present === undefined ? [] : MAP_NAMES.filter(name => fits(present, name, sizes))
-    for (const name of kept) object.reuseMap(name, present!.maps[name].fd)
+    for (const name of kept) object.reuseMap(name, present!.maps[name]!.fd)
     object.setConstant('config', encodeConfig(config))
     await object.load()
     // The program does not use it, but where it goes its numbers go.
@@ -63,13 +64,14 @@ export async function loadProgram(
 
 /** Whether the maps are as large as the settings ask for. */
 export const fitsSizes = ({ maps }: Dataplane, sizes: MapSizes): boolean =>
-  SIZED_MAPS.every(name => maps[name].info.maxEntries === sizes[name])
+  SIZED_MAPS.every(name => maps[name]?.info.maxEntries === sizes[name])
 
 function fits(present: Dataplane, name: MapName, sizes: MapSizes): boolean {
   const hasSize = (map: MapName): boolean => {
     const wanted: Partial<Record<MapName, number>> = { ...sizes, reason_counters: reasons.length }
+    const entries = present.maps[map]?.info.maxEntries
     // The others have one size, which belongs to the layout.
-    return (wanted[map] ?? present.maps[map].info.maxEntries) === present.maps[map].info.maxEntries
+    return entries !== undefined && entries === (wanted[map] ?? entries)
   }
   return TABLES.includes(name) ? TABLES.every(hasSize) : hasSize(name)
 }

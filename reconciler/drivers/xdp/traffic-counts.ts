@@ -29,8 +29,8 @@ export function trafficOf(counted: ReasonPackets): TrafficCounts {
     reset: packetsOf('flow_rehashed'),
     newFlows: packetsOf(...NEW_FLOWS) + failedFlows,
     failedFlows,
-    // Counters are read one after the other, while packets come.
-    opened: Math.max(0, packetsOf('forwarded_ring') - packetsOf('flow_midway')),
+    // Counters are read one after the other, while packets come. Of a SYN that was displaced, no answer is seen.
+    opened: Math.max(0, packetsOf('forwarded_ring') - packetsOf('flow_midway', 'syn_evicted')),
     answered: packetsOf('flow_confirmed'),
   }
 }

@@ -149,6 +149,7 @@ test('constants of a program come back as they were written', () => {
     fleetKey: fc.uint8Array({ minLength: 16, maxLength: 16 }),
     bucketKey: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
     flowBuckets: fc.integer({ min: 0, max: 24 }).map(bits => 2 ** bits),
+    halfOpenBuckets: fc.integer({ min: 0, max: 16 }).map(bits => 2 ** bits),
     object: u32,
     settings: record({
       fleet: fc.stringMatching(/^[a-z0-9-]{1,63}$/),
@@ -175,4 +176,12 @@ test('the flow table is at most half full of the flows that it is sized for', ()
     assert.ok(flows <= (buckets * FLOW_WAYS) / 2, `${flows} flows in ${buckets} buckets`)
     assert.equal(buckets & (buckets - 1), 0)
   }
+})
+
+test('the table of SYNs follows the flow table, and is never larger than the program can name', () => {
+  const bucketsFor = (flows: number): number => sizeMaps({ flows, services: 1, members: 1 }).half_open
+  assert.deepEqual(
+    [1, 262_144, 1_000_000, 64_000_000, 1e9].map(bucketsFor),
+    [1024, 1024, 4096, 65_536, 65_536],
+  )
 })

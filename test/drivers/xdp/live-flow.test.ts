@@ -54,5 +54,16 @@ suite('what a node says of a flow', { skip: needsRoot }, async () => {
     assert.equal((await look(77)).entry?.backend, null)
     assert.equal(sendThrough(lab.pins(), tuple(77)), '10.0.0.2')
     assert.equal((await look(77)).entry?.backend, '10.0.0.2')
+
+    await converge(lab.open(), tableOf(settingsRow(), web('10.0.0.2=0', '10.0.0.3')))
+    sendThrough(lab.pins(), { ...tuple(77), tcpFlags: Tcp.syn })
+    const again = await look(77)
+    assert.deepEqual(
+      [again.entry?.state, again.entry?.backend],
+      ['syn', '10.0.0.3'],
+      'its port is used again',
+    )
+    assert.equal(sendThrough(lab.pins(), tuple(77)), '10.0.0.3')
+    assert.equal((await look(77)).entry?.state, 'confirmed')
   })
 })

@@ -6,7 +6,7 @@ import { MAP_NAMES } from '../../../reconciler/drivers/xdp/dataplane.ts'
 import { readLinkInfo } from '../../../reconciler/drivers/xdp/libbpf/info.ts'
 import { updateLink } from '../../../reconciler/drivers/xdp/libbpf/links.ts'
 import { openObject } from '../../../reconciler/drivers/xdp/libbpf/object.ts'
-import { listPins, openPin, repinObject } from '../../../reconciler/drivers/xdp/libbpf/pins.ts'
+import { listPins, openPin, repinObject, unpin } from '../../../reconciler/drivers/xdp/libbpf/pins.ts'
 import type { NodePins } from '../../../reconciler/drivers/xdp/node-pins.ts'
 import { runCommand } from '../../../reconciler/process/run-command.ts'
 import { fleetKeyFingerprint } from '../../../reconciler/ring/flow-hash.ts'
@@ -47,6 +47,7 @@ suite('settings of the XDP driver', { skip: needsRoot }, async () => {
     await converge(driver, tableOf(settings, web, wire))
     const ports = Array.from({ length: 500 }, (_, i) => 30_000 + i)
     const chosen = new Map(ports.map(port => [port, sendThrough(pins, flow(port))]))
+    assert.equal(countKept(chosen), chosen.size)
     const drained = serviceRow({ backends: backendsOf('10.0.0.1=0', '10.0.0.2=0', '10.0.0.3=0', '10.0.0.4') })
     await converge(driver, tableOf(settings, drained, wire))
     return chosen
@@ -83,6 +84,24 @@ suite('settings of the XDP driver', { skip: needsRoot }, async () => {
     assert.equal(countKept(chosen), 500)
     await changeTo(settingsRow({ capacity: { ...capacity, flows: 700 } }))
     assert.ok(countKept(chosen) >= 498, 'more than 0.1% of the flows were lost')
+  })
+
+  test('connections of which only a SYN was seen go along too', async () => {
+    const driver = lab.open()
+    await converge(driver, {})
+    await converge(driver, tableOf(settingsRow({ capacity }), web, wire))
+    const opened = new Map(
+      Array.from({ length: 20 }, (_, i) => [30_000 + i, sendThrough(pins, flow(30_000 + i))]),
+    )
+    const drained = serviceRow({ backends: backendsOf('10.0.0.1=0', '10.0.0.2=0', '10.0.0.3=0', '10.0.0.4') })
+    await converge(driver, tableOf(settingsRow({ capacity }), drained, wire))
+    const tables = new Set([mapIdOf(pins.map('half_open'))])
+    for (const flows of [1_000_000, 700]) {
+      await changeTo(settingsRow({ capacity: { ...capacity, flows } }))
+      tables.add(mapIdOf(pins.map('half_open')))
+    }
+    assert.equal(tables.size, 3)
+    assert.equal(countKept(opened), opened.size)
   })
 
   test('other sizes of the other maps take services, members, counters and flows along', async () => {
@@ -151,6 +170,22 @@ suite('settings of the XDP driver', { skip: needsRoot }, async () => {
     assertReached(rows, await converge(lab.open(), rows))
     assert.equal(linkOf(wire.name).id, link.id)
     assert.equal(countKept(chosen), 500)
+  })
+
+  test('a version without a table of SYNs is replaced under traffic too', async () => {
+    const chosen = await establishFlows(settingsRow({ capacity }))
+    const { rows } = await lab.open().observe()
+    const before = { link: linkOf(wire.name), flows: mapIdOf(pins.map('flows')) }
+    unpin(pins.map('half_open'))
+    await replaceByHand(pins, wire.name, await buildWithoutHalfOpen(join(lab.directory, 'no-half-open')))
+    const seen = (await lab.open().observe()).rows
+    assert.equal(seen.settings, undefined)
+    assert.deepEqual({ ...seen, settings: rows.settings }, rows)
+    assertReached(rows, await converge(lab.open(), rows))
+    const after = { link: linkOf(wire.name), flows: mapIdOf(pins.map('flows')) }
+    assert.deepEqual([after.link.id, after.flows], [before.link.id, before.flows])
+    assert.equal(countKept(chosen), 500)
+    assert.ok(mapIdOf(pins.map('half_open')) > 0)
   })
 
   test('a version that the verifier refuses leaves the old program running, and says why', async () => {
@@ -238,6 +273,12 @@ const buildWithOtherConstants = (directory: string): Promise<string> =>
       .replace(/sizeof\(struct lb_config\) == \d+/, 'sizeof(struct lb_config) > 0'),
   )
 
+/** The object as before there were half-open entries, for whoever looks for these. */
+const buildWithoutHalfOpen = (directory: string): Promise<string> =>
+  buildChanged(directory, 'maps.h', source =>
+    source.replace('#include "lb_types.h"', '#include "lb_types.h"\n#define half_open another'),
+  )
+
 /** The object, built in `directory` from a source of which one file is another. */
 async function buildChanged(
   directory: string,
@@ -258,7 +299,7 @@ async function replaceByHand(pins: NodePins, interfaceName: string, objectFile: 
   using object = openObject(objectFile, 'ballast')
   for (const name of MAP_NAMES) {
     using map = openPin(pins.map(name))
-    object.reuseMap(name, map!.fd)
+    if (map !== undefined) object.reuseMap(name, map.fd)
   }
   await object.load()
   object.bindMap('lb', 'control')

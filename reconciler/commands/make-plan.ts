@@ -75,7 +75,7 @@ function createRevisionReader({ repository }: Source, path: string) {
     const { fleet, manifests, diagnostics } = await evaluate(revision)
     if (fleet === null) {
       throw new CommandFailure(
-        `${name} (${revision.slice(0, 12)}) is not valid:\n${renderDiagnostics(diagnostics)}`,
+        `${name === revision ? name : `${name} (${revision.slice(0, 12)})`} is not valid:\n${renderDiagnostics(diagnostics)}`,
       )
     }
     return { ...sideOf({ revision, fleet, manifests }), candidate: { revision, fleet } }

@@ -6,7 +6,9 @@ const PROBLEMS_SHOWN = 20_000
 export function reviewProblems(problems: string) {
   const shown = problems.length > PROBLEMS_SHOWN ? `${problems.slice(0, PROBLEMS_SHOWN)}\n…` : problems
   const text = shown.trimEnd().replaceAll('```', "'''")
-  const description = text.split('\n').find(line => line !== '') ?? ''
+  const lines = text.split('\n').filter(line => line !== '')
+  // What is wrong says more than the line that introduces it.
+  const description = lines.find(line => / error /.test(line)) ?? lines[0] ?? ''
   return {
     comment: `${COMMENT_MARKER}\n### 🔴 Ballast: this cannot be merged as it is\n\n\`\`\`\n${text}\n\`\`\`\n`,
     marker: COMMENT_MARKER,

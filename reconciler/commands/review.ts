@@ -1,7 +1,7 @@
 import { appendFile, writeFile } from 'node:fs/promises'
 import { Command, InvalidArgumentError } from 'commander'
 import type { Revision } from '../../schemas/want.ts'
-import { PLAN_CONTEXT } from '../controller/review-pulls.ts'
+import { describeConflicts, PLAN_CONTEXT } from '../controller/review-pulls.ts'
 import type { CiJob } from '../forge/detect-ci.ts'
 import type { Forge, PullRequest } from '../forge/forge.ts'
 import type { MadePlan } from '../plan/plan-fleet.ts'
@@ -9,7 +9,7 @@ import { keepPlan } from '../plan/reviewed-plan.ts'
 import { COMMENT_MARKER, renderMarkdown } from '../render/render-markdown.ts'
 import type { Source } from '../repo/source.ts'
 import { makePlan } from './make-plan.ts'
-import { openBoard, REDIS_SETTINGS } from './open-board.ts'
+import { type OpenBoard, openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { detectJob, FORGE_SETTINGS, openForgeOfJob } from './open-forge.ts'
 import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
 import { addSettings, readSettings } from './options.ts'
@@ -58,42 +58,60 @@ async function review(options: ReviewOptions, command: Command): Promise<number>
   const settings = readSettings(command, SETTINGS, ['repo'])
   const job = detectJob()
   const { forge } = options.dryRun === true ? { forge: null } : openForgeOfJob(settings, job)
+  if (forge === null && options.dryRun !== true)
+    process.stderr.write('There is no token: the plan is only here, and the pull request is not told.\n')
   const number = options.pull ?? job?.pull
   if (forge !== null && number === undefined)
     throw new CommandFailure('No pull request is known here; say which with --pull.')
   const pull = forge === null ? null : await forge.readPull(number!)
   const source = await openConfiguredSource(settings, createCommandLog())
-  const board =
-    options.live === true || options.record === true ? openBoard(settings, createCommandLog()) : null
+  const board = options.live === true || options.record === true ? openBoard(settings, createCommandLog()) : null
   try {
     await source.pull()
-    const { base, head } = await findSides(options, source, pull, job)
-    const merged = await source.repository.previewMerge(base, head)
-    if ('conflicts' in merged) throw new CommandFailure(`Conflicts in ${merged.conflicts.join(', ')}.`)
-    const made = await makePlan({
-      source,
-      path: settings.path,
-      from: base,
-      to: merged.revision,
-      readObserved:
-        board === null || options.live !== true ? undefined : () => readObservedFleet(board, Date.now()),
-    }).catch(async (error: unknown) => {
-      if (error instanceof CommandFailure) await tell(forge, pull, toSaid(reviewProblems(error.message)), job)
-      throw error
-    })
+    const sides = await findSides(options, source, pull, job)
+    const made = await planMerge({ ...sides, source, path: settings.path, board, options }).catch(
+      async (error: unknown) => {
+        if (error instanceof CommandFailure)
+          await tell(forge, pull, toSaid(reviewProblems(error.message)), job)
+        throw error
+      },
+    )
     await write(made, options)
     const link = options.link ?? job?.jobUrl ?? null
     const comment = renderMarkdown(made.plan, { link })
     const whole = renderMarkdown(made.plan, { link: null, limit: LOG_BYTES })
-    await tell(forge, pull, { comment, whole, status: { ...planStatus(made.plan), url: link } }, job)
-    if (options.record === true && board !== null) await board.reviews.put(keepPlan(made, 'plan', Date.now()))
+    // First to the log of the job: a forge that is out of order keeps nobody from reading it.
     if (options.json === true) printJson(made.plan)
     else process.stdout.write(options.dryRun === true ? comment : whole)
+    if (options.record === true && board !== null) await board.reviews.put(keepPlan(made, 'plan', Date.now()))
+    await tell(forge, pull, { comment, whole, status: { ...planStatus(made.plan), url: link } }, job)
     return isEmptyPlan(made.plan) ? 0 : 2
   } finally {
     board?.close()
     await source.close()
   }
+}
+
+interface Sides {
+  /** The branch, as people call it. */
+  readonly into: string
+  readonly base: Revision
+  readonly head: Revision
+}
+
+interface Merge extends Sides {
+  readonly source: Source
+  readonly path: string
+  readonly board: OpenBoard | null
+  readonly options: ReviewOptions
+}
+
+async function planMerge({ source, path, into, base, head, board, options }: Merge): Promise<MadePlan> {
+  const merged = await source.repository.previewMerge(base, head)
+  if ('conflicts' in merged) throw new CommandFailure(describeConflicts(into, merged.conflicts))
+  const readObserved =
+    board === null || options.live !== true ? undefined : () => readObservedFleet(board, Date.now())
+  return makePlan({ source, path, from: base, to: merged.revision, readObserved })
 }
 
 const toSaid = (review: ReturnType<typeof reviewProblems>): Said => ({ ...review, whole: review.comment })
@@ -103,11 +121,12 @@ async function findSides(
   { repository }: Source,
   pull: PullRequest | null,
   job: CiJob | null,
-): Promise<{ base: Revision; head: Revision }> {
-  const into = pull?.into ?? job?.into
+): Promise<Sides> {
+  const into = options.from ?? pull?.into ?? job?.into
   const bases =
     options.from === undefined ? [`refs/remotes/origin/${into}`, `refs/heads/${into}`] : [options.from]
-  const heads = options.to === undefined ? [pull?.head ?? '', 'HEAD'] : [options.to]
+  // What is checked out may be the base, and a plan of nothing would look as if all were well.
+  const heads = [options.to ?? pull?.head ?? job?.head ?? 'HEAD']
   const find = async (what: string, names: readonly string[], flag: string): Promise<Revision> => {
     for (const name of names) {
       const revision = await repository.resolve(name)
@@ -115,11 +134,12 @@ async function findSides(
     }
     throw new CommandFailure(`${what} is not in ${repository.dir}; fetch it, or name it with ${flag}.`)
   }
-  if (options.from === undefined && into === undefined)
+  if (into === undefined)
     throw new CommandFailure('Nobody says what it is to be merged into; name it with --from.')
   return {
+    into,
     base: await find(options.from ?? `The branch ${into}`, bases, '--from'),
-    head: await find(options.to ?? 'What is proposed', heads, '--to'),
+    head: await find(options.to ?? `What is proposed, ${heads[0]},`, heads, '--to'),
   }
 }
 

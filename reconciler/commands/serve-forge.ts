@@ -109,6 +109,7 @@ export function serveForge({
     bring: source.bring,
     preview: repository.previewMerge,
     review,
+    refuse: reviewProblems,
     log,
     now: Date.now,
   })

@@ -24,6 +24,8 @@ export interface ReviewOptions {
   readonly preview: (base: Revision, head: Revision) => Promise<MergePreview>
   /** What merging it would do. `head` is the merged tree. Throws `BallastError` when it cannot be planned. */
   readonly review: (base: Revision, head: Revision) => Promise<Review>
+  /** What is said of a proposal of which there is no plan. */
+  readonly refuse: (problems: string) => Review
   readonly log: Log
   readonly now: () => number
 }
@@ -33,6 +35,13 @@ export interface Reviewer {
   ask(number: number): void
   /** Settles when the one under way is done; those that wait are forgotten. */
   stop(): Promise<void>
+}
+
+const CONFLICTS_SHOWN = 10
+
+export function describeConflicts(branch: string, files: readonly string[]): string {
+  const more = files.length > CONFLICTS_SHOWN ? ` and ${files.length - CONFLICTS_SHOWN} more files` : ''
+  return `Conflicts with ${branch}: ${files.slice(0, CONFLICTS_SHOWN).join(', ')}${more}`
 }
 
 export const PLAN_CONTEXT = 'ballast/plan'
@@ -113,17 +122,14 @@ async function reviewPull(options: ReviewOptions, number: number, said: Map<numb
   const merge = `${base} ${head}`
   const [last, at] = [said.get(number), now()]
   if (last?.merge === merge && at - last.at < FRESH_MS) return
-  const say = (status: Omit<CommitStatus, 'context'>) =>
-    forge.putStatus(head, { context: PLAN_CONTEXT, ...status })
   const merged = await options.preview(base, head)
-  if ('conflicts' in merged) {
-    const files = merged.conflicts.slice(0, 3).join(', ')
-    await say({ state: 'failure', description: `Conflicts with ${branch}: ${files}`, url: null })
-    return
-  }
-  const { comment, marker, status } = await options.review(base, merged.revision)
+  // The comment too: what it said of an earlier push no longer holds.
+  const { comment, marker, status } =
+    'conflicts' in merged
+      ? options.refuse(describeConflicts(branch, merged.conflicts))
+      : await options.review(base, merged.revision)
   await forge.putComment(number, marker, comment)
-  await say(status)
+  await forge.putStatus(head, { context: PLAN_CONTEXT, ...status })
   said.delete(number)
   said.set(number, { merge, at })
   if (said.size > KEPT) said.delete(said.keys().next().value!)

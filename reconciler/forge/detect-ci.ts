@@ -9,6 +9,8 @@ export interface CiJob {
   readonly pull: number | undefined
   /** The branch that it is to be merged into. */
   readonly into: string | undefined
+  /** The commit that is proposed; what is checked out may be another. */
+  readonly head: string | undefined
   readonly token: string | undefined
   /** Where people see the job: its log, and what it leaves. */
   readonly jobUrl: string | undefined
@@ -20,7 +22,13 @@ export type Environment = Readonly<Record<string, string | undefined>>
 
 const PullEvent = z.object({
   number: z.int().min(1).optional(),
-  pull_request: z.object({ number: z.int().min(1), base: z.object({ ref: z.string() }) }).optional(),
+  pull_request: z
+    .object({
+      number: z.int().min(1),
+      base: z.object({ ref: z.string() }),
+      head: z.object({ sha: z.string() }),
+    })
+    .optional(),
 })
 
 /**
@@ -39,6 +47,7 @@ export function detectCi(env: Environment, readFile: (file: string) => string): 
     project: filled(env.GITHUB_REPOSITORY),
     pull: event?.pull_request?.number ?? event?.number ?? (byRef === undefined ? undefined : Number(byRef)),
     into: event?.pull_request?.base.ref ?? filled(env.GITHUB_BASE_REF),
+    head: event?.pull_request?.head.sha,
     token: filled(isGitea ? (env.GITEA_TOKEN ?? env.GITHUB_TOKEN) : env.GITHUB_TOKEN),
     jobUrl: runUrl(env.GITHUB_SERVER_URL, env.GITHUB_REPOSITORY, env.GITHUB_RUN_ID),
     summaryFile: filled(env.GITHUB_STEP_SUMMARY),
@@ -53,6 +62,8 @@ function readGitLab(env: Environment): CiJob {
     project: filled(env.CI_MERGE_REQUEST_PROJECT_PATH) ?? filled(env.CI_PROJECT_PATH),
     pull: iid === undefined ? undefined : Number(iid),
     into: filled(env.CI_MERGE_REQUEST_TARGET_BRANCH_NAME),
+    // Empty unless what is checked out is the result of the merge.
+    head: filled(env.CI_MERGE_REQUEST_SOURCE_BRANCH_SHA) ?? filled(env.CI_COMMIT_SHA),
     token: filled(env.GITLAB_TOKEN),
     jobUrl: filled(env.CI_JOB_URL),
     summaryFile: undefined,

@@ -1,3 +1,4 @@
+import { BallastError } from '../../schemas/ballast-error.ts'
 import { Revision } from '../../schemas/want.ts'
 import { type GitPlace, runGit } from './git-command.ts'
 
@@ -15,7 +16,8 @@ const NOBODY = {
 
 /**
  * What the branch would be with `head` merged into it (git-merge-tree(1)); `base` itself when it has it already, `head`
- * when it goes on from `base`. Touches no ref and no file of a work tree. The same two give the same commit.
+ * when it goes on from `base`. Touches no ref and no file of a work tree. The same two give the same commit. Throws
+ * `NO_COMMON_HISTORY`.
  */
 export async function previewMerge(place: GitPlace, base: Revision, head: Revision): Promise<MergePreview> {
   const isAncestor = async (a: Revision, b: Revision): Promise<boolean> =>
@@ -26,7 +28,9 @@ export async function previewMerge(place: GitPlace, base: Revision, head: Revisi
     place,
     ['merge-tree', '--write-tree', '--name-only', '--no-messages', '-z', base, head],
     { okExitCodes: [0, 1] },
-  )
+  ).catch((error: unknown) => {
+    throw isUnrelated(error) ? noCommonHistory(place, head, error) : error
+  })
   const [tree = '', ...files] = merged.stdout.split('\0').filter(line => line !== '')
   if (merged.exitCode === 1) return { conflicts: files }
   const { stdout } = await runGit(
@@ -36,3 +40,14 @@ export async function previewMerge(place: GitPlace, base: Revision, head: Revisi
   )
   return { revision: Revision.parse(stdout.trim()) }
 }
+
+const isUnrelated = (error: unknown): boolean =>
+  error instanceof BallastError && error.message.includes('unrelated histories')
+
+const noCommonHistory = ({ dir }: GitPlace, head: Revision, cause: unknown): BallastError =>
+  new BallastError({
+    code: 'NO_COMMON_HISTORY',
+    message: `In ${dir} what is proposed, ${head}, has no history in common with the branch`,
+    hint: 'Is the clone shallow? Fetch all of it: fetch-depth: 0 of actions/checkout, GIT_DEPTH: "0" of GitLab.',
+    cause,
+  })

@@ -32,6 +32,11 @@ async function setUp(t: TestContext, change: Partial<ReviewOptions> = {}) {
         status: { state: 'success', description: '1 to change', url: null },
       }
     },
+    refuse: problems => ({
+      comment: `${MARKER} ${problems}`,
+      marker: MARKER,
+      status: { state: 'failure', description: problems, url: null },
+    }),
     log,
     now: () => clock.now,
     ...change,
@@ -82,7 +87,11 @@ test('what is closed, or for another branch, is let be; a conflict is said', asy
     description: 'Conflicts with main: web.yaml',
     url: null,
   })
-  assert.deepEqual([planned, standIn.comments], [[], []])
+  assert.deepEqual(planned, [])
+  assert.deepEqual(
+    standIn.comments.map(({ body }) => body),
+    [`${MARKER} Conflicts with main: web.yaml`],
+  )
 })
 
 test('a forge that is out of order is asked again', async t => {

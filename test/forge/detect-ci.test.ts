@@ -25,17 +25,21 @@ test('a job of GitHub says what it is for, by the event or else by its ref', () 
     project: 'network/policy',
     pull: 7,
     into: 'main',
+    head: undefined,
     token: undefined,
     jobUrl: 'https://github.com/network/policy/actions/runs/77',
     summaryFile: '/summary.md',
   }
   assert.deepEqual(detectCi(env, none), job)
-  const event = JSON.stringify({ number: 9, pull_request: { number: 9, base: { ref: 'release' } } })
+  const event = JSON.stringify({
+    number: 9,
+    pull_request: { number: 9, base: { ref: 'release' }, head: { sha: 'f00' } },
+  })
   assert.deepEqual(
     detectCi({ ...env, GITHUB_TOKEN: 't', GITHUB_REF: 'refs/heads/main' }, file =>
       file === '/event.json' ? event : none(),
     ),
-    { ...job, pull: 9, into: 'release', token: 't' },
+    { ...job, pull: 9, into: 'release', head: 'f00', token: 't' },
   )
 })
 
@@ -65,6 +69,8 @@ test('a job of GitLab names the merge request by its iid', () => {
     CI_MERGE_REQUEST_PROJECT_PATH: 'network/policy',
     CI_MERGE_REQUEST_IID: '12',
     CI_MERGE_REQUEST_TARGET_BRANCH_NAME: 'main',
+    CI_COMMIT_SHA: 'c0',
+    CI_MERGE_REQUEST_SOURCE_BRANCH_SHA: '',
     GITLAB_TOKEN: 't',
   }
   assert.deepEqual(detectCi(env, none), {
@@ -73,10 +79,13 @@ test('a job of GitLab names the merge request by its iid', () => {
     project: 'network/policy',
     pull: 12,
     into: 'main',
+    head: 'c0',
     token: 't',
     jobUrl: 'https://gitlab.example.org/network/policy/-/jobs/5',
     summaryFile: undefined,
   })
+  // Where what is checked out is the result of the merge.
+  assert.equal(detectCi({ ...env, CI_MERGE_REQUEST_SOURCE_BRANCH_SHA: 'b1' }, none)?.head, 'b1')
 })
 
 test('elsewhere nothing is said', () => assert.equal(detectCi({ PATH: '/bin' }, none), null))

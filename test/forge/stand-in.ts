@@ -22,6 +22,8 @@ export interface StandIn {
   readonly requests: string[]
   /** Given to every request while set. */
   failWith: number | null
+  /** Refuses to write, as to the token of a fork's job. */
+  readOnly: boolean
 }
 
 interface Pull {
@@ -60,6 +62,7 @@ export async function startStandIn(t: Pick<TestContext, 'after'>, kind: ForgeKin
     statuses: new Map(),
     requests: [],
     failWith: null,
+    readOnly: false,
   }
   const app = new Hono()
   app.use(async (context, next) => {
@@ -68,6 +71,8 @@ export async function startStandIn(t: Pick<TestContext, 'after'>, kind: ForgeKin
     const shown = { github: 'authorization', gitea: 'authorization', gitlab: 'private-token' }[kind]
     if (!(context.req.header(shown) ?? '').endsWith(forge.token))
       return context.json({ message: 'who?' }, 401)
+    if (forge.readOnly && context.req.method !== 'GET')
+      return context.json({ message: 'Resource not accessible by integration' }, 403)
     return next()
   })
   const routes = { github: addGitHub, gitlab: addGitLab, gitea: addGitea }

@@ -30,3 +30,13 @@ test('what a merge would make is read without merging, and names the files that 
   assert.equal(made.git('rev-parse', 'main'), main)
   assert.equal(made.git('status', '--porcelain'), '')
 })
+
+test('histories that have nothing in common, as in a shallow clone, are an error that says so', async t => {
+  const repository = makeRepository(t)
+  repository.write('a', '1')
+  const base = repository.commit('base')
+  repository.git('checkout', '-q', '--orphan', 'other')
+  const head = repository.commit('other')
+  const { previewMerge } = await openRepository({ dir: repository.dir })
+  await assert.rejects(previewMerge(base, head), { code: 'NO_COMMON_HISTORY', hint: /fetch-depth: 0/ })
+})

@@ -147,35 +147,38 @@ test('what cannot be merged is said where it was proposed, and a refused revisio
   assert.match(await follow(head, 'ballast/fleet'), /<pre>services\/web\.yaml:\d+:\d+ error/)
 })
 
+/** `ballast review` as a job of GitHub runs it, in the fleet's work tree with the branch checked out. */
+const createJob =
+  (fleet: TestFleet, forge: StandIn, number: number) =>
+  (env: Record<string, string>, ...args: string[]) =>
+    runCommand(process.execPath, [CLI, 'review', '--repo', join(fleet.dir, 'tree'), ...args], {
+      okExitCodes: [0, 1, 2],
+      timeout: 60_000,
+      env: {
+        PATH: process.env.PATH,
+        GITHUB_ACTIONS: 'true',
+        GITHUB_API_URL: forge.url,
+        GITHUB_REPOSITORY: PROJECT,
+        GITHUB_REF: `refs/pull/${number}/merge`,
+        GITHUB_BASE_REF: 'main',
+        GITHUB_STEP_SUMMARY: join(fleet.dir, 'summary.md'),
+        ...env,
+      },
+    })
+
 test('a job of CI says the same by itself; without a token only beside the job', async t => {
   const fleet = await createFleet(t)
   const forge = await startStandIn(t, 'github')
   const base = await fleet.push(makeFiles())
   const head = await propose(fleet, base, 4, { 'services/web.yaml': THREE['services/web.yaml']! })
   for (let number = 1; number <= 4; number += 1) addPull(forge, { head })
-  const summary = join(fleet.dir, 'summary.md')
-  const review = async (env: Record<string, string>, ...args: string[]) =>
-    runCommand(
-      process.execPath,
-      [CLI, 'review', '--repo', join(fleet.dir, 'tree'), '--from', base, '--to', head, ...args],
-      {
-        okExitCodes: [0, 1, 2],
-        timeout: 30_000,
-        env: {
-          PATH: process.env.PATH,
-          GITHUB_ACTIONS: 'true',
-          GITHUB_API_URL: forge.url,
-          GITHUB_REPOSITORY: PROJECT,
-          GITHUB_REF: 'refs/pull/4/merge',
-          GITHUB_BASE_REF: 'main',
-          GITHUB_STEP_SUMMARY: summary,
-          ...env,
-        },
-      },
-    )
+  const job = createJob(fleet, forge, 4)
+  const review = (env: Record<string, string>, ...args: string[]) =>
+    job(env, '--from', base, '--to', head, ...args)
   const fork = await review({})
   assert.deepEqual([fork.exitCode, forge.requests], [2, []])
-  assert.match(await readFile(summary, 'utf8'), /10\.0\.1\.3/)
+  assert.match(fork.stderr, /There is no token/)
+  assert.match(await readFile(join(fleet.dir, 'summary.md'), 'utf8'), /10\.0\.1\.3/)
 
   const own = await review({ GITHUB_TOKEN: forge.token }, '--json', '--sarif', join(fleet.dir, 'plan.sarif'))
   assert.equal(own.exitCode, 2, own.stderr)
@@ -189,4 +192,59 @@ test('a job of CI says the same by itself; without a token only beside the job',
   const wrong = await review({ GITHUB_TOKEN: 'stolen' })
   assert.equal(wrong.exitCode, 1)
   assert.match(wrong.stderr, /FORGE_UNAUTHORIZED/)
+})
+
+test('a job plans what is proposed, also where the branch is checked out, and says nothing of what it has not fetched', async t => {
+  const fleet = await createFleet(t)
+  const forge = await startStandIn(t, 'github')
+  const base = await fleet.push(makeFiles())
+  const head = await propose(fleet, base, 1, { 'services/web.yaml': THREE['services/web.yaml']! })
+  const event = join(fleet.dir, 'event.json')
+  const pull_request = { number: 1, base: { ref: 'main' }, head: { sha: head } }
+  await writeFile(event, JSON.stringify({ number: 1, pull_request }))
+  const job = createJob(fleet, forge, 1)
+  const fork = await job({ GITHUB_EVENT_PATH: event }, '--json')
+  assert.equal(FleetPlan.parse(JSON.parse(fork.stdout)).head, head, fork.stderr)
+
+  const later = 'd'.repeat(40)
+  addPull(forge, { head: later })
+  const raced = await job({ GITHUB_EVENT_PATH: event, GITHUB_TOKEN: forge.token })
+  assert.equal(raced.exitCode, 1)
+  assert.ok(raced.stderr.includes(later), raced.stderr)
+  assert.deepEqual([forge.comments, forge.statuses.size], [[], 0])
+})
+
+test('a job says in the pull request that it conflicts, or what is wrong with it', async t => {
+  const fleet = await createFleet(t)
+  const forge = await startStandIn(t, 'github')
+  const base = await fleet.push(makeFiles())
+  const two = await propose(fleet, base, 1, { 'services/web.yaml': THREE['services/web.yaml']! })
+  const broken = THREE['services/web.yaml']!.replace('203.0.113.10', '203.0.113.999')
+  const bad = await propose(fleet, base, 2, { 'services/web.yaml': broken })
+  for (const head of [two, bad]) addPull(forge, { head })
+  const wrong = await createJob(fleet, forge, 2)({ GITHUB_TOKEN: forge.token })
+  assert.equal(wrong.exitCode, 1)
+  assert.match(
+    forge.statuses.get(bad)!.get('ballast/plan')!.description,
+    /^services\/web\.yaml:\d+:\d+ error /,
+  )
+
+  await fleet.push(makeFiles({ services: { web: { vip: 10, backends: [1] } } }))
+  const conflict = await createJob(fleet, forge, 1)({ GITHUB_TOKEN: forge.token })
+  assert.equal(conflict.exitCode, 1)
+  const { state, description } = forge.statuses.get(two)!.get('ballast/plan')!
+  assert.deepEqual([state, description], ['failure', 'Conflicts with main: services/web.yaml'])
+  assert.match(forge.comments.find(({ pull }) => pull === 1)!.body, /Conflicts with main/)
+})
+
+test('a forge that takes nothing keeps nobody from reading the plan in the log of the job', async t => {
+  const fleet = await createFleet(t)
+  const forge = await startStandIn(t, 'github')
+  const base = await fleet.push(makeFiles())
+  const head = await propose(fleet, base, 1, { 'services/web.yaml': THREE['services/web.yaml']! })
+  addPull(forge, { head })
+  forge.readOnly = true
+  const told = await createJob(fleet, forge, 1)({ GITHUB_TOKEN: forge.token })
+  assert.deepEqual([told.exitCode, /10\.0\.1\.3/.test(told.stdout)], [1, true])
+  assert.match(told.stderr, /FORGE_UNAUTHORIZED/)
 })

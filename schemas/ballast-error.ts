@@ -10,13 +10,25 @@ export class BallastError extends Error {
   readonly hint: string
   /** The same call may succeed later. */
   readonly retryable: boolean
+  /** ms that the other side asks us to wait first; 0: it does not say. */
+  readonly waitMs: number
 
-  constructor(fault: { code: string; message: string; hint: string; retryable?: boolean; cause?: unknown }) {
+  constructor(fault: Fault) {
     super(fault.message, fault.cause === undefined ? undefined : { cause: fault.cause })
     this.code = fault.code
     this.hint = fault.hint
     this.retryable = fault.retryable ?? false
+    this.waitMs = fault.waitMs ?? 0
   }
+}
+
+interface Fault {
+  readonly code: string
+  readonly message: string
+  readonly hint: string
+  readonly retryable?: boolean
+  readonly waitMs?: number
+  readonly cause?: unknown
 }
 
 /** Any error as one of these; what is none is a fault in the program, `INTERNAL`. */

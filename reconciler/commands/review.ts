@@ -8,6 +8,7 @@ import type { MadePlan } from '../plan/plan-fleet.ts'
 import { keepPlan } from '../plan/reviewed-plan.ts'
 import { COMMENT_MARKER, renderMarkdown } from '../render/render-markdown.ts'
 import type { Source } from '../repo/source.ts'
+import { askPatiently } from './ask-patiently.ts'
 import { makePlan } from './make-plan.ts'
 import { type OpenBoard, openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { detectJob, FORGE_SETTINGS, openForgeOfJob } from './open-forge.ts'
@@ -57,7 +58,8 @@ interface ReviewOptions {
 async function review(options: ReviewOptions, command: Command): Promise<number> {
   const settings = readSettings(command, SETTINGS, ['repo'])
   const job = detectJob()
-  const { forge } = options.dryRun === true ? { forge: null } : openForgeOfJob(settings, job)
+  const open = options.dryRun === true ? null : openForgeOfJob(settings, job).forge
+  const forge = open === null ? null : askPatiently(open)
   if (forge === null && options.dryRun !== true)
     process.stderr.write('There is no token: the plan is only here, and the pull request is not told.\n')
   const number = options.pull ?? job?.pull
@@ -65,7 +67,8 @@ async function review(options: ReviewOptions, command: Command): Promise<number>
     throw new CommandFailure('No pull request is known here; say which with --pull.')
   const pull = forge === null ? null : await forge.readPull(number!)
   const source = await openConfiguredSource(settings, createCommandLog())
-  const board = options.live === true || options.record === true ? openBoard(settings, createCommandLog()) : null
+  const board =
+    options.live === true || options.record === true ? openBoard(settings, createCommandLog()) : null
   try {
     await source.pull()
     const sides = await findSides(options, source, pull, job)

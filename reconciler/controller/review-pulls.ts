@@ -71,19 +71,19 @@ export function createReviewer(options: ReviewOptions): Reviewer {
         const again =
           error instanceof BallastError && error.retryable && tries + 1 < TRIES && !waiting.has(number)
         log.warn({ err: error, pull: number, again }, 'the pull request could not be reviewed')
-        if (again) retry(number, tries + 1)
+        if (again) retry(number, tries + 1, error.waitMs)
       }
     }
   }
 
-  function retry(number: number, tries: number): void {
+  function retry(number: number, tries: number, waitMs: number): void {
     const timer = setTimeout(
       () => {
         timers.delete(timer)
         if (!waiting.has(number)) waiting.set(number, tries)
         loop.trigger('retry')
       },
-      FIRST_RETRY_MS * 2 ** (tries - 1),
+      Math.max(FIRST_RETRY_MS * 2 ** (tries - 1), waitMs),
     )
     timers.add(timer)
   }

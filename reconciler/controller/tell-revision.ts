@@ -1,3 +1,4 @@
+import { asBallastError } from '../../schemas/ballast-error.ts'
 import type { NodeReport } from '../../schemas/report.ts'
 import type { Rollout } from '../../schemas/rollout.ts'
 import type { Revision, Want } from '../../schemas/want.ts'
@@ -44,6 +45,8 @@ export function createRevisionTeller(options: TellOptions): RevisionTeller {
   const pages = new Map<Revision, { readonly text: string; readonly url: string | null }>()
   /** Every node has what it should, so that heartbeats tell nothing new. */
   let isSettled = false
+  /** The forge asked not to be asked before. */
+  let quietUntil = 0
 
   async function say(revision: Revision, status: Omit<CommitStatus, 'context'>): Promise<void> {
     const text = JSON.stringify(status)
@@ -84,12 +87,15 @@ export function createRevisionTeller(options: TellOptions): RevisionTeller {
 
   const loop = createLoop(
     async () => {
-      if (!options.leads()) return
+      if (!options.leads() || Date.now() < quietUntil) return
       await tell()
       // A storm of reports is one look.
       await new Promise(resolve => setTimeout(resolve, options.interval))
     },
-    error => log.warn({ err: error }, 'the forge was not told; trying again'),
+    error => {
+      quietUntil = Date.now() + asBallastError(error).waitMs
+      log.warn({ err: error }, 'the forge was not told; trying again')
+    },
   )
   /** What was not said is said then. */
   const timer = setInterval(() => loop.trigger('interval'), RETRY_MS)

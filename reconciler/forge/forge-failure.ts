@@ -1,14 +1,32 @@
 import { BallastError } from '../../schemas/ballast-error.ts'
 import type { ForgeOptions } from './forge.ts'
 
-/** `status` of its answer; null: there was none. */
+/** What a forge answered that was no success. */
+export interface FailedAnswer {
+  readonly status: number
+  readonly header: (name: string) => string | null
+}
+
+/** `answer` null: there was none. */
 export function forgeFailure(
   { url, project }: Pick<ForgeOptions, 'url' | 'project'>,
-  status: number | null,
+  answer: FailedAnswer | null,
   cause: unknown,
 ): BallastError {
   const host = new URL(url).host
-  if (status === null || status >= 500 || status === 429)
+  const said = cause instanceof Error ? cause.message : ''
+  const waitMs = answer === null ? null : askedToWait(answer, said, Date.now())
+  if (waitMs !== null)
+    return new BallastError({
+      code: 'FORGE_BUSY',
+      message: `${host} takes no more from this token for now: status ${answer!.status}`,
+      hint: `It asks to wait for ${Math.ceil(waitMs / 1000)} s. If it goes on: who else uses this token?`,
+      retryable: true,
+      waitMs,
+      cause,
+    })
+  const status = answer?.status ?? null
+  if (status === null || status >= 500)
     return new BallastError({
       code: 'FORGE_UNREACHABLE',
       message: `${host} gave no answer${status === null ? '' : ` but status ${status}`}`,
@@ -27,14 +45,27 @@ export function forgeFailure(
     })
   return new BallastError({
     code: 'FORGE_REFUSED',
-    message: `${host} refused: status ${status}: ${cause instanceof Error ? cause.message : ''}`.slice(
-      0,
-      500,
-    ),
+    message: `${host} refused: status ${status}: ${said}`.slice(0, 500),
     hint: 'See the message of the forge.',
     retryable: false,
     cause,
   })
+}
+
+/** Where a forge limits us and does not say for how long (GitHub: "wait for at least one minute"; GitLab counts by the minute). */
+const USUAL_WAIT_MS = 60_000
+
+/**
+ * ms, or null: it is not because we ask too much. GitHub says so by 403 as well as by 429 ("Rate limits for the REST
+ * API": `retry-after`, else `x-ratelimit-remaining: 0` with `x-ratelimit-reset`, else neither).
+ */
+function askedToWait({ status, header }: FailedAnswer, said: string, now: number): number | null {
+  if (status !== 403 && status !== 429) return null
+  const after = header('retry-after')
+  const reset = header('x-ratelimit-remaining') === '0' ? header('x-ratelimit-reset') : null
+  if (after !== null && /^\d+$/.test(after)) return Number(after) * 1000
+  if (reset !== null && /^\d+$/.test(reset)) return Math.max(Number(reset) * 1000 - now, 0)
+  return status === 429 || /rate limit/i.test(said) ? USUAL_WAIT_MS : null
 }
 
 /** ms after which a forge that says nothing is given up. */

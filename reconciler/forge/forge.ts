@@ -25,11 +25,11 @@ export interface PullRequest {
 
 /**
  * The place where pull requests (GitLab: merge requests) are reviewed. Every call throws `FORGE_UNREACHABLE` (worth
- * trying again), `FORGE_UNAUTHORIZED`, `FORGE_REFUSED`.
+ * trying again), `FORGE_BUSY` (after `waitMs`), `FORGE_UNAUTHORIZED`, `FORGE_REFUSED`.
  */
 export interface Forge {
   readPull(number: number): Promise<PullRequest>
-  /** Makes the comment that has this marker in it say `body`, which has it too; makes one when there is none. */
+  /** Makes our comment that begins with this marker say `body`, which does too; makes one when there is none. */
   putComment(number: number, marker: string, body: string): Promise<void>
   putStatus(revision: Revision, status: CommitStatus): Promise<void>
   /** Opens one, or gives the open one from the same branch. */

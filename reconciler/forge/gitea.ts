@@ -1,6 +1,7 @@
 import { giteaApi } from 'gitea-js'
 import type { CommitStatus, Forge, ForgeOptions } from './forge.ts'
 import { ANSWER_WITHIN_MS, cut, forgeFailure } from './forge-failure.ts'
+import { type FoundComment, putOwnComment } from './own-comment.ts'
 
 const PAGE = 50
 const MOST_PAGES = 60
@@ -19,16 +20,25 @@ export function createGitea(options: ForgeOptions): Forge {
       return (await work(client)).data
     } catch (error) {
       // What was answered is thrown as it is.
-      const status = (error as { status?: unknown } | null)?.status
+      const answer =
+        error !== null && typeof error === 'object' && 'status' in error ? (error as Response) : null
       const message = (error as { error?: { message?: string } } | null)?.error?.message
       const cause = error instanceof Error ? error : new Error(message ?? 'no reason given')
-      throw forgeFailure(options, typeof status === 'number' ? status : null, cause)
+      throw forgeFailure(
+        options,
+        answer && { status: answer.status, header: name => answer.headers.get(name) },
+        cause,
+      )
     }
   }
 
-  async function findComment(number: number, marker: string): Promise<number | null> {
+  async function listComments(number: number): Promise<FoundComment[]> {
     const comments = await call(client => client.repos.issueGetComments(owner, repo, number))
-    return comments.find(({ body }) => body?.includes(marker))?.id ?? null
+    return comments.map(({ id, body, user }) => ({
+      id: id ?? 0,
+      body: body ?? '',
+      author: { id: user?.id, isBot: false },
+    }))
   }
 
   async function findOpenPull(from: string, into: string): Promise<string | null> {
@@ -58,9 +68,14 @@ export function createGitea(options: ForgeOptions): Forge {
     },
 
     async putComment(number, marker, body) {
-      const found = await findComment(number, marker)
-      if (found === null) await call(client => client.repos.issueCreateComment(owner, repo, number, { body }))
-      else await call(client => client.repos.issueEditComment(owner, repo, found, { body }))
+      await putOwnComment(marker, {
+        list: () => listComments(number),
+        create: () => call(client => client.repos.issueCreateComment(owner, repo, number, { body })),
+        edit: id => call(client => client.repos.issueEditComment(owner, repo, id, { body })),
+        whoAmI: async () => (await call(client => client.user.userGetCurrent())).id,
+        // It needs a scope of its own (read:user).
+        mayBeOurs: () => true,
+      })
     },
 
     async putStatus(revision, { context, state, description, url }: CommitStatus) {

@@ -1,7 +1,8 @@
 import { Octokit } from '@octokit/core'
 import type { Revision } from '../../schemas/want.ts'
 import type { CommitStatus, Forge, ForgeOptions, PullRequest } from './forge.ts'
-import { ANSWER_WITHIN_MS, cut, forgeFailure } from './forge-failure.ts'
+import { ANSWER_WITHIN_MS, cut, type FailedAnswer, forgeFailure } from './forge-failure.ts'
+import { type FoundComment, putOwnComment } from './own-comment.ts'
 
 const PAGE = 100
 const MOST_PAGES = 30
@@ -23,13 +24,12 @@ export function createGitHub(options: ForgeOptions): Forge {
     try {
       return (await work(client)).data
     } catch (error) {
-      const { status } = error as { status?: unknown }
-      // The client gives 500 for a connection that failed too.
-      throw forgeFailure(options, typeof status === 'number' ? status : null, error)
+      throw forgeFailure(options, answerOf(error), error)
     }
   }
 
-  async function findComment(number: number, marker: string): Promise<number | null> {
+  async function listComments(number: number): Promise<FoundComment[]> {
+    const all: FoundComment[] = []
     for (let page = 1; page <= MOST_PAGES; page += 1) {
       const comments = await call(client =>
         client.request('GET /repos/{owner}/{repo}/issues/{issue_number}/comments', {
@@ -39,11 +39,18 @@ export function createGitHub(options: ForgeOptions): Forge {
           page,
         }),
       )
-      const found = comments.find(({ body }) => body?.includes(marker))
-      if (found !== undefined) return Number(found.id)
-      if (comments.length < PAGE) return null
+      for (const { id, body, user } of comments)
+        all.push({
+          id: Number(id),
+          body: body ?? '',
+          author: {
+            id: user === null || user === undefined ? undefined : Number(user.id),
+            isBot: user?.type === 'Bot',
+          },
+        })
+      if (comments.length < PAGE) break
     }
-    return null
+    return all
   }
 
   return {
@@ -63,23 +70,28 @@ export function createGitHub(options: ForgeOptions): Forge {
     },
 
     async putComment(number, marker, body) {
-      const found = await findComment(number, marker)
-      if (found === null)
-        await call(client =>
-          client.request('POST /repos/{owner}/{repo}/issues/{issue_number}/comments', {
-            ...where,
-            issue_number: number,
-            body,
-          }),
-        )
-      else
-        await call(client =>
-          client.request('PATCH /repos/{owner}/{repo}/issues/comments/{comment_id}', {
-            ...where,
-            comment_id: found,
-            body,
-          }),
-        )
+      await putOwnComment(marker, {
+        list: () => listComments(number),
+        create: () =>
+          call(client =>
+            client.request('POST /repos/{owner}/{repo}/issues/{issue_number}/comments', {
+              ...where,
+              issue_number: number,
+              body,
+            }),
+          ),
+        edit: id =>
+          call(client =>
+            client.request('PATCH /repos/{owner}/{repo}/issues/comments/{comment_id}', {
+              ...where,
+              comment_id: id,
+              body,
+            }),
+          ),
+        whoAmI: async () => Number((await call(client => client.request('GET /user'))).id),
+        // That is refused to the token of a job and to those of Apps, whose comments are a bot's.
+        mayBeOurs: ({ isBot }) => isBot,
+      })
     },
 
     async putStatus(revision: Revision, { context, state, description, url }: CommitStatus) {
@@ -112,4 +124,14 @@ export function createGitHub(options: ForgeOptions): Forge {
       return { url: made.html_url }
     },
   }
+}
+
+/** The client gives 500 for a connection that failed too. */
+function answerOf(error: unknown): FailedAnswer | null {
+  const { status, response } = error as {
+    status?: unknown
+    response?: { headers: Record<string, string | number | undefined> }
+  }
+  if (typeof status !== 'number') return null
+  return { status, header: name => response?.headers[name]?.toString() ?? null }
 }

@@ -1,6 +1,7 @@
 import { GitbeakerRequestError, GitbeakerRetryError, GitbeakerTimeoutError, Gitlab } from '@gitbeaker/rest'
 import type { CommitStatus, Forge, ForgeOptions } from './forge.ts'
-import { ANSWER_WITHIN_MS, cut, forgeFailure } from './forge-failure.ts'
+import { ANSWER_WITHIN_MS, cut, type FailedAnswer, forgeFailure } from './forge-failure.ts'
+import { putOwnComment } from './own-comment.ts'
 
 const DESCRIPTION = 255
 const STATES = { pending: 'pending', success: 'success', failure: 'failed', error: 'failed' } as const
@@ -18,7 +19,7 @@ export function createGitLab(options: ForgeOptions): Forge {
     try {
       return await work(client)
     } catch (error) {
-      throw forgeFailure(options, statusOf(error), error)
+      throw forgeFailure(options, answerOf(error), error)
     }
   }
 
@@ -37,15 +38,24 @@ export function createGitLab(options: ForgeOptions): Forge {
     },
 
     async putComment(number, marker, body) {
-      const notes = await call(client =>
-        client.MergeRequestNotes.all(project, number, { sort: 'asc', orderBy: 'created_at', maxPages: 30 }),
-      )
-      const found = notes.find(note => note.body.includes(marker) && !note.system)
-      await call(client =>
-        found === undefined
-          ? client.MergeRequestNotes.create(project, number, body)
-          : client.MergeRequestNotes.edit(project, number, found.id, { body }),
-      )
+      await putOwnComment(marker, {
+        async list() {
+          const notes = await call(client =>
+            client.MergeRequestNotes.all(project, number, {
+              sort: 'asc',
+              orderBy: 'created_at',
+              maxPages: 30,
+            }),
+          )
+          return notes
+            .filter(({ system }) => !system)
+            .map(note => ({ id: note.id, body: note.body, author: { id: note.author?.id, isBot: false } }))
+        },
+        create: () => call(client => client.MergeRequestNotes.create(project, number, body)),
+        edit: id => call(client => client.MergeRequestNotes.edit(project, number, id, { body })),
+        whoAmI: async () => (await call(client => client.Users.showCurrentUser())).id,
+        mayBeOurs: () => true,
+      })
     },
 
     async putStatus(revision, { context, state, description, url }: CommitStatus) {
@@ -82,9 +92,15 @@ export function createGitLab(options: ForgeOptions): Forge {
 
 type Client = InstanceType<typeof Gitlab>
 
-function statusOf(error: unknown): number | null {
-  if (error instanceof GitbeakerTimeoutError || error instanceof GitbeakerRetryError) return null
-  return error instanceof GitbeakerRequestError ? (error.cause?.response.status ?? null) : null
+function answerOf(error: unknown): FailedAnswer | null {
+  if (error instanceof GitbeakerTimeoutError) return null
+  // After ten tries within a quarter of a second; it keeps no more of the answer than this.
+  if (error instanceof GitbeakerRetryError && error.message.includes('status code: 429'))
+    return { status: 429, header: () => null }
+  const response = error instanceof GitbeakerRequestError ? error.cause?.response : undefined
+  return response === undefined
+    ? null
+    : { status: response.status, header: name => response.headers.get(name) }
 }
 
 const isSaidAlready = (error: unknown): boolean =>

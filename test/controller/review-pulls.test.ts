@@ -94,6 +94,18 @@ test('what is closed, or for another branch, is let be; a conflict is said', asy
   )
 })
 
+test('a forge that limits us is left alone for as long as it says', async t => {
+  const { standIn, reviewer } = await setUp(t)
+  addPull(standIn, { head: HEAD })
+  Object.assign(standIn, { failWith: 429, failHeaders: { 'retry-after': '4' } })
+  reviewer.ask(1)
+  await until('it is asked', () => standIn.requests.length > 0)
+  standIn.failWith = null
+  await delay(3_000)
+  assert.equal(standIn.requests.length, 1)
+  await until('it is said', () => standIn.comments.length === 1)
+})
+
 test('a forge that is out of order is asked again', async t => {
   const { standIn, reviewer } = await setUp(t)
   addPull(standIn, { head: HEAD })

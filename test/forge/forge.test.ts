@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import type { Forge, ForgeKind } from '../../reconciler/forge/forge.ts'
 import { openForge } from '../../reconciler/forge/open-forge.ts'
-import { addComment, addPull, PROJECT, type StandIn, startStandIn } from './stand-in.ts'
+import type { BallastError } from '../../schemas/ballast-error.ts'
+import { addComment, addPull, OURSELVES, PROJECT, type StandIn, startStandIn } from './stand-in.ts'
 
 const MARKER = '<!-- ballast:plan -->'
 const REVISION = 'c'.repeat(40)
@@ -46,6 +47,55 @@ for (const kind of ['github', 'gitlab', 'gitea'] as const)
         [`${MARKER}\nsecond: ä & <b>`],
       )
       assert.equal(standIn.comments.length, 121)
+    })
+
+    test('a comment of somebody else is let be, also one that quotes ours or begins as it does', async t => {
+      for (const anonymous of kind === 'github' ? [false, true] : [false]) {
+        const { forge, standIn } = await setUp(t, kind)
+        standIn.anonymous = anonymous
+        addPull(standIn, {})
+        addComment(standIn, 1, `${MARKER}\nall is well`)
+        addComment(standIn, 1, `> ${MARKER}\n> plan\n\nare you sure?`, OURSELVES)
+        await forge.putComment(1, MARKER, `${MARKER}\nfirst`)
+        await forge.putComment(1, MARKER, `${MARKER}\nsecond`)
+        assert.deepEqual(
+          standIn.comments.map(({ body }) => body.split('\n').at(-1)),
+          ['all is well', 'are you sure?', 'second'],
+        )
+      }
+    })
+
+    test('where our comment may not be edited any more there is a new one', async t => {
+      const { forge, standIn } = await setUp(t, kind)
+      addPull(standIn, {})
+      await forge.putComment(1, MARKER, `${MARKER}\nfirst`)
+      standIn.protected.add(standIn.comments[0]!.id)
+      await forge.putComment(1, MARKER, `${MARKER}\nsecond`)
+      assert.deepEqual(
+        standIn.comments.map(({ body }) => body.split('\n')[1]),
+        ['first', 'second'],
+      )
+    })
+
+    test('a forge that limits us is asked again when it says', async t => {
+      const { forge, standIn } = await setUp(t, kind)
+      addPull(standIn, {})
+      const inAMinute = Math.ceil(Date.now() / 1000) + 60
+      const limits: [number, Record<string, string>][] = [
+        [403, { 'retry-after': '60' }],
+        [403, { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': `${inAMinute}` }],
+        [429, {}],
+      ]
+      for (const [status, headers] of limits) {
+        Object.assign(standIn, { failWith: status, failHeaders: headers })
+        await assert.rejects(forge.readPull(1), (error: BallastError) => {
+          assert.deepEqual([error.code, error.retryable], ['FORGE_BUSY', true])
+          assert.ok(error.waitMs > 50_000 && error.waitMs <= 61_000, `${error.waitMs}`)
+          return true
+        })
+      }
+      Object.assign(standIn, { failWith: 403, failHeaders: {} })
+      await assert.rejects(forge.readPull(1), { code: 'FORGE_UNAUTHORIZED' })
     })
 
     test('a commit has one status of each context, and saying it again is no failure', async t => {

@@ -22,6 +22,12 @@ export interface StandIn {
   readonly requests: string[]
   /** Given to every request while set. */
   failWith: number | null
+  /** Goes with it. */
+  failHeaders: Record<string, string>
+  /** Does not say whose the token is, as GitHub does not to the token of a job. */
+  anonymous: boolean
+  /** Comments that may not be edited. */
+  readonly protected: Set<number>
   /** Refuses to write, as to the token of a fork's job. */
   readOnly: boolean
 }
@@ -42,7 +48,11 @@ interface Comment {
   id: number
   pull: number
   body: string
+  by: number
 }
+
+/** Of the user whose the token is. */
+export const OURSELVES = 7
 
 interface Status {
   state: string
@@ -62,12 +72,16 @@ export async function startStandIn(t: Pick<TestContext, 'after'>, kind: ForgeKin
     statuses: new Map(),
     requests: [],
     failWith: null,
+    failHeaders: {},
+    anonymous: false,
     readOnly: false,
+    protected: new Set(),
   }
   const app = new Hono()
   app.use(async (context, next) => {
     forge.requests.push(`${context.req.method} ${new URL(context.req.url).pathname}`)
-    if (forge.failWith !== null) return context.json({ message: 'out of order' }, forge.failWith as 500)
+    if (forge.failWith !== null)
+      return context.json({ message: 'out of order' }, forge.failWith as 500, forge.failHeaders)
     const shown = { github: 'authorization', gitea: 'authorization', gitlab: 'private-token' }[kind]
     if (!(context.req.header(shown) ?? '').endsWith(forge.token))
       return context.json({ message: 'who?' }, 401)
@@ -75,6 +89,12 @@ export async function startStandIn(t: Pick<TestContext, 'after'>, kind: ForgeKin
       return context.json({ message: 'Resource not accessible by integration' }, 403)
     return next()
   })
+  const root = { github: '', gitlab: '/api/v4', gitea: '/api/v1' }[kind]
+  app.get(`${root}/user`, context =>
+    forge.anonymous
+      ? context.json({ message: 'Resource not accessible by integration' }, 403)
+      : context.json({ id: OURSELVES, login: 'ballast' }),
+  )
   const routes = { github: addGitHub, gitlab: addGitLab, gitea: addGitea }
   routes[kind](app, forge)
   const server = createAdaptorServer({ fetch: app.fetch })
@@ -128,12 +148,17 @@ function addGitHubShaped(app: Hono, forge: StandIn, at: string, perPage: (contex
   app.get(`${at}/issues/:number/comments`, context => {
     const size = perPage(context)
     const page = Number(context.req.query('page') ?? 1)
-    const all = forge.comments.filter(({ pull }) => pull === Number(context.req.param('number')))
+    const all = forge.comments
+      .filter(({ pull }) => pull === Number(context.req.param('number')))
+      .map(({ by, ...comment }) => ({
+        ...comment,
+        user: { id: by, type: by === OURSELVES ? 'Bot' : 'User' },
+      }))
     return context.json(size === Number.POSITIVE_INFINITY ? all : all.slice((page - 1) * size, page * size))
   })
   app.post(`${at}/issues/:number/comments`, async context => {
     const { body } = await context.req.json()
-    return context.json(addComment(forge, Number(context.req.param('number')), body), 201)
+    return context.json(addComment(forge, Number(context.req.param('number')), body, OURSELVES), 201)
   })
   app.post(`${at}/statuses/:sha`, async context => {
     const { state, description, target_url, context: name } = await context.req.json()
@@ -185,7 +210,7 @@ function addGitLab(app: Hono, forge: StandIn): void {
     const page = Number(context.req.query('page') ?? 1)
     const all = forge.comments
       .filter(({ pull }) => pull === Number(context.req.param('iid')))
-      .map(({ id, body }) => ({ id, body, system: false }))
+      .map(({ id, body, by }) => ({ id, body, author: { id: by }, system: false }))
     if (page * size < all.length)
       context.header(
         'link',
@@ -195,7 +220,7 @@ function addGitLab(app: Hono, forge: StandIn): void {
   })
   app.post(`${at}/merge_requests/:iid/notes`, async context => {
     const { body } = await readFields(context)
-    return context.json(addComment(forge, Number(context.req.param('iid')), String(body)), 201)
+    return context.json(addComment(forge, Number(context.req.param('iid')), String(body), OURSELVES), 201)
   })
   app.put(`${at}/merge_requests/:iid/notes/:id`, context => editComment(context, forge))
   app.post(`${at}/statuses/:sha`, async context => {
@@ -240,8 +265,8 @@ export function addPull(forge: StandIn, given: Partial<Pull>): Pull {
   return pull
 }
 
-export function addComment(forge: StandIn, pull: number, body: string): Comment {
-  const comment = { id: forge.comments.length + 100, pull, body }
+export function addComment(forge: StandIn, pull: number, body: string, by = 1): Comment {
+  const comment = { id: forge.comments.length + 100, pull, body, by }
   forge.comments.push(comment)
   return comment
 }
@@ -249,6 +274,7 @@ export function addComment(forge: StandIn, pull: number, body: string): Comment 
 async function editComment(context: Context, forge: StandIn) {
   const comment = forge.comments.find(({ id }) => id === Number(context.req.param('id')))
   if (comment === undefined) return context.json({ message: 'Not Found' }, 404)
+  if (forge.protected.has(comment.id)) return context.json({ message: 'Not yours' }, 403)
   comment.body = String((await readFields(context)).body)
   return context.json(comment)
 }

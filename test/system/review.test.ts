@@ -243,8 +243,13 @@ test('a forge that takes nothing keeps nobody from reading the plan in the log o
   const base = await fleet.push(makeFiles())
   const head = await propose(fleet, base, 1, { 'services/web.yaml': THREE['services/web.yaml']! })
   addPull(forge, { head })
+  // Also one that has no time at first.
+  Object.assign(forge, { failWith: 429, failHeaders: { 'retry-after': '1' } })
   forge.readOnly = true
-  const told = await createJob(fleet, forge, 1)({ GITHUB_TOKEN: forge.token })
+  const telling = createJob(fleet, forge, 1)({ GITHUB_TOKEN: forge.token })
+  await waitFor('the forge is asked', async () => forge.requests.length > 0)
+  forge.failWith = null
+  const told = await telling
   assert.deepEqual([told.exitCode, /10\.0\.1\.3/.test(told.stdout)], [1, true])
-  assert.match(told.stderr, /FORGE_UNAUTHORIZED/)
+  assert.match(told.stderr, /trying again in \d s[\s\S]*FORGE_UNAUTHORIZED/)
 })

@@ -1,11 +1,12 @@
 import { hash } from 'node:crypto'
 import { addressToBytes, familyOfBytes } from '../../schemas/address.ts'
+import { createTextMemo } from './text-memo.ts'
 
 /** A backend, as rings know it. */
 export interface Identity {
   readonly family: 4 | 6
-  /** 16 bytes. */
-  readonly bytes: Uint8Array
+  /** 16 of them, as characters (latin1): of a hundred thousand arrays the garbage collector would have more to do. */
+  readonly octets: string
   /** Once it was asked for: hashing an address takes longer than its turns in a ring. */
   preference: Preference | null
 }
@@ -18,28 +19,24 @@ export interface Preference {
 }
 
 /** To read the same addresses again and again takes longer than what is done with them. */
-const identities = new Map<string, Identity>()
-const IDENTITIES_KEPT = 2 ** 17
-
-export function identify(address: string): Identity {
-  const known = identities.get(address)
-  if (known !== undefined) return known
+export const identify = createTextMemo(2 ** 17, (address: string): Identity => {
   const bytes = addressToBytes(address)
-  const identity: Identity = { family: familyOfBytes(bytes), bytes, preference: null }
-  if (identities.size >= IDENTITIES_KEPT) identities.clear()
-  identities.set(address, identity)
-  return identity
-}
+  return {
+    family: familyOfBytes(bytes),
+    octets: Buffer.from(bytes).toString('latin1'),
+    preference: null,
+  }
+})
 
 /** As `compareAddresses`, for long lists. */
 export const compareIdentities = (a: string, b: string): number => orderIdentities(identify(a), identify(b))
 
 /** By family (IPv4 first), then as numbers. */
 export const orderIdentities = (a: Identity, b: Identity): number =>
-  a.family - b.family || Buffer.compare(a.bytes, b.bytes)
+  a.family - b.family || (a.octets < b.octets ? -1 : Number(a.octets > b.octets))
 
 export function preferenceOf(identity: Identity): Preference {
-  identity.preference ??= preferenceOfHash(hash('sha256', identity.bytes, 'binary'))
+  identity.preference ??= preferenceOfHash(hash('sha256', Buffer.from(identity.octets, 'latin1'), 'binary'))
   return identity.preference
 }
 

@@ -21,7 +21,7 @@ export function ringDigest(addresses: readonly (string | undefined)[], slots: Ui
   const ranked = slots.length === scratch.length ? scratch : new Uint16Array(slots.length)
   for (let slot = 0; slot < slots.length; slot++) ranked[slot] = ranks[slots[slot]!]!
   const digest = createHash('sha256')
-  for (const index of used) digest.update(identify(addressAt(addresses, index)).bytes)
+  for (const index of used) digest.update(identify(addressAt(addresses, index)).octets, 'latin1')
   return digest.update(new Uint8Array(ranked.buffer)).digest('hex')
 }
 

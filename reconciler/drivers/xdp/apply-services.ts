@@ -52,7 +52,7 @@ export async function putServices(
   const known = await knowServices(context, tables)
   const forMembers = rows.some(row => hasNewMembers(row, known.get(serviceRowKey(row))))
   const allocation = await allocate(dataplane, { tables, known, forMembers, numbers, breathe })
-  await using maker = createSlotsMaker(context.store.makeSlots)
+  await using maker = createSlotsMaker(backends => context.store.makeSlots(backends, breathe))
   const present: Present = {
     known,
     maker,
@@ -182,6 +182,7 @@ async function prepareRing(
   const rowKey = serviceRowKey(row)
   const before = known.get(rowKey)
   const id = before && tables.services.get(rowKey)?.id
+  await breathe()
   const members = assignMembers(before?.members ?? [], row.backends, allocation)
   const fields = {
     generation: (before?.generation ?? 0) + 1,
@@ -194,6 +195,7 @@ async function prepareRing(
     members,
   }
   const service = id ?? allocation.takeService()
+  await breathe()
   const slots = await store.slotsOf(members, maker)
   await breathe()
   const map = await createRingMap(encodeRing({ ...fields, slots }, buffer))
@@ -230,6 +232,7 @@ async function installRings(
   await writeEntries(
     maps.services,
     fresh
+      .values()
       .filter(({ row }) => row.endPort === undefined)
       .map(({ row, id }) => [encodeServiceKey(row), encodeIndex(id)]),
   )

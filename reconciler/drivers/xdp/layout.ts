@@ -2,6 +2,7 @@ import { addressFromBytes } from '../../../schemas/address.ts'
 import type { FlowLimit, Gue, HashBy, Protocol, XdpServiceRow } from '../../../schemas/node-state.ts'
 import { RING_SLOTS } from '../../../schemas/ring-limits.ts'
 import { identify } from '../../ring/identity.ts'
+import { createTextMemo } from '../../ring/text-memo.ts'
 import { decodeEncapsulation, encodeEncapsulation, memberFlagsOf } from './encapsulation.ts'
 import { decodeFeatures, encodeFeatures } from './ring-features.ts'
 
@@ -178,7 +179,7 @@ export interface Ring {
 export function encodeServiceKey({ vip, port, protocol }: ServiceKey): Buffer {
   const { size, fields } = structs.service_key
   const bytes = Buffer.alloc(size)
-  bytes.set(identify(vip).bytes, fields.vip)
+  bytes.write(identify(vip).octets, fields.vip, 'latin1')
   bytes.writeUInt16BE(port, fields.port)
   bytes.writeUInt8(PROTOCOLS[protocol], fields.protocol)
   return bytes
@@ -299,8 +300,8 @@ export function decodeControl(bytes: Buffer): Control {
 
 function writeMember(bytes: Buffer, at: number, member: Member, ring: Ring): void {
   const { fields } = structs.member
-  const { bytes: address, family } = identify(member.address)
-  bytes.set(address, at + fields.address)
+  const { octets, family } = identify(member.address)
+  bytes.write(octets, at + fields.address, 'latin1')
   bytes.writeUInt32LE(member.generation, at + fields.generation)
   bytes.writeUInt32LE(member.counter, at + fields.counter)
   bytes.writeUInt32LE(member.weight, at + fields.weight)
@@ -321,17 +322,9 @@ function readMember(bytes: Buffer, at: number): Member | undefined {
   }
 }
 
-/** The same addresses come again and again, and making text of them takes long. */
-const knownAddresses = new Map<string, string>()
-const ADDRESSES_KEPT = 2 ** 17
-
 /** 16 bytes, as canonical text. */
-export function readAddress(bytes: Buffer, at: number): string {
-  const address = bytes.toString('latin1', at, at + 16)
-  const known = knownAddresses.get(address)
-  if (known !== undefined) return known
-  const text = addressFromBytes(bytes.subarray(at, at + 16))
-  if (knownAddresses.size >= ADDRESSES_KEPT) knownAddresses.clear()
-  knownAddresses.set(address, text)
-  return text
-}
+export const readAddress = (bytes: Buffer, at: number): string =>
+  addressOf(bytes.toString('latin1', at, at + 16))
+
+/** The same addresses come again and again, and making text of them takes long. */
+const addressOf = createTextMemo(2 ** 17, (bytes: string) => addressFromBytes(Buffer.from(bytes, 'latin1')))

@@ -6,6 +6,7 @@ import { compareIdentities } from '../../ring/identity.ts'
 import { type RingBackend, SLOT_NONE } from '../../ring/maglev.ts'
 import type { BuildRing } from '../../ring/ring-cache.ts'
 import { ringDigest } from '../../ring/ring-digest.ts'
+import type { Breathe } from './breather.ts'
 import { changedSince } from './changed-map.ts'
 import { decodeRing, encodeIndex, isBlankRing, type Ring, structs } from './layout.ts'
 import type { Descriptor } from './libbpf/descriptor.ts'
@@ -13,7 +14,7 @@ import { isFrozen, openMapById, readMapInfo } from './libbpf/info.ts'
 import { lookupEntry } from './libbpf/maps.ts'
 import { membersIn } from './members.ts'
 import { serviceRowKey } from './service-row-key.ts'
-import { type MadeSlots, type MakeSlots, type SlotsMaker, writeBackends } from './slots-maker.ts'
+import { type MadeSlots, type SlotsMaker, writeBackends } from './slots-maker.ts'
 
 /** A ring as it was read, less its slots. */
 export interface KnownRing extends Omit<Ring, 'slots'> {
@@ -43,8 +44,8 @@ export interface RingStore {
   keepOnly(rings: ReadonlyMap<number, number>): void
   /** The slots that Maglev gives to members, as indexes into them. Shared: never write to it. */
   slotsOf(members: Ring['members'], maker: SlotsMaker): Promise<Uint16Array>
-  /** Here and now; remembered among the rings used last. */
-  makeSlots: MakeSlots
+  /** Here, in slices; remembered among the rings used last. */
+  makeSlots(backends: readonly RingBackend[], breathe: Breathe): Promise<MadeSlots>
 }
 
 /** Enough for every service of a large node. */
@@ -90,8 +91,9 @@ export function createRingStore(ringOf: BuildRing): RingStore {
     expected.set(name, digest)
   }
 
-  function makeSlots(backends: readonly RingBackend[]): MadeSlots {
+  async function makeSlots(backends: readonly RingBackend[], breathe: Breathe): Promise<MadeSlots> {
     const slots = ringOf(backends)
+    await breathe()
     const addresses = backends.map(({ address }) => address)
     return { slots, digest: expected.get(nameBackends(backends)) ?? ringDigest(addresses, slots) }
   }

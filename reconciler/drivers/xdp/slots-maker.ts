@@ -12,7 +12,7 @@ export interface MadeSlots {
   readonly digest: Digest
 }
 
-export type MakeSlots = (backends: readonly RingBackend[]) => MadeSlots
+export type MakeSlots = (backends: readonly RingBackend[]) => Promise<MadeSlots>
 
 /** For the services of one change. */
 export interface SlotsMaker extends AsyncDisposable {

@@ -31,7 +31,7 @@ export async function swapRings(
   if (swaps.length === 0) return
   const written = writeEntries(
     rings,
-    swaps.map(({ id, map }) => [encodeIndex(id), encodeIndex(map.fd)]),
+    swaps.values().map(({ id, map }) => [encodeIndex(id), encodeIndex(map.fd)]),
   )
   if (waitsForReaders || swaps.length > LOOKED_FOR) return written
   const seen = waitUntilRead(rings, swaps)

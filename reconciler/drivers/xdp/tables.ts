@@ -122,7 +122,7 @@ export async function decodeTables(
   return {
     services: joinOnce(ported.entries, ranged.entries),
     aliens: ported.aliens,
-    vips: vipsOnce(maps.vips.info.id, raw.vips, () => decodeVips(raw.vips)),
+    vips: await vipsOnce(maps.vips.info.id, raw.vips, () => decodeVips(raw.vips, breathe)),
     rings: decodeRings(maps.rings.info.id, raw.rings),
     ranges: ranged.ranges,
     accessLists: decodeLists(maps, accessCodec, raw.access_prefixes),
@@ -144,7 +144,7 @@ interface Ranged {
 
 const portedOnce = createDecodeOnce<Promise<Ported>>()
 const rangedOnce = createDecodeOnce<Ranged>()
-const vipsOnce = createDecodeOnce<Tables['vips']>()
+const vipsOnce = createDecodeOnce<Promise<Tables['vips']>>()
 
 /** In slices: to read a thousand keys for the first time takes ten milliseconds. */
 async function decodeServices(services: Entries, breathe: Breathe): Promise<Ported> {
@@ -183,8 +183,14 @@ function joinOnce(ported: ServiceEntries, ranged: ServiceEntries): ServiceEntrie
   return all
 }
 
-const decodeVips = (vips: Entries): Tables['vips'] =>
-  new Map(Array.from(eachEntry(vips, 16), ([vip, count]) => [readAddress(vip, 0), count]))
+async function decodeVips(vips: Entries, breathe: Breathe): Promise<Tables['vips']> {
+  const counts = new Map<string, number>()
+  for (const [vip, count] of eachEntry(vips, 16)) {
+    await breathe()
+    counts.set(readAddress(vip, 0), count)
+  }
+  return counts
+}
 
 interface DecodedRings {
   readonly entries: Entries
@@ -279,6 +285,12 @@ export function countVips(services: Iterable<ServiceEntry>): Map<string, number>
   return counts
 }
 
+interface SettledContext {
+  readonly dataplane: Pick<Dataplane, 'maps'>
+  readonly store: Pick<RingStore, 'read'>
+  readonly breathe: Breathe
+}
+
 /**
  * Takes services away, and with them whatever belongs to none: VIPs first, rings last, so that a packet meets
  * what is there whole or not at all. Whatever was left by a process that was killed goes too. Of VIPs that are
@@ -286,27 +298,29 @@ export function countVips(services: Iterable<ServiceEntry>): Map<string, number>
  * away, nobody has been told yet.
  */
 export async function settleTables(
-  { dataplane: { maps }, store }: { dataplane: Pick<Dataplane, 'maps'>; store: Pick<RingStore, 'read'> },
+  { dataplane: { maps }, store, breathe }: SettledContext,
   tables: Tables,
   { put, gone }: { put: ReadonlySet<RowKey>; gone: ReadonlySet<RowKey> },
 ): Promise<void> {
   const touched = new Set<string>()
   for (const rowKeys of [put, gone]) {
     for (const rowKey of rowKeys) {
+      await breathe()
       const entry = tables.services.get(rowKey)
       if (entry !== undefined) touched.add(entry.key.vip)
     }
   }
   const staying =
     gone.size === 0 ? tables.services : new Map([...tables.services].filter(([rowKey]) => !gone.has(rowKey)))
+  await breathe()
   const { used, counts, hasRanges } = summariseServices(staying)
-  const wrong = [...touched].flatMap(vip => {
-    const count = counts.get(vip)
-    return count === undefined || tables.vips.get(vip) === count ? [] : [[vip, count] as const]
-  })
   await writeEntries(
     maps.vips,
-    wrong.map(([vip, count]) => [addressToBytes(vip), encodeIndex(count)]),
+    touched.values().flatMap(vip => {
+      const count = counts.get(vip)
+      if (count === undefined || tables.vips.get(vip) === count) return []
+      return [[addressToBytes(vip), encodeIndex(count)] as const]
+    }),
   )
   await deleteKeys(maps.vips, [...tables.vips.keys()].filter(vip => !counts.has(vip)).map(addressToBytes))
 

@@ -18,7 +18,7 @@ function makeHere(backends: readonly RingBackend[]): MadeSlots {
 
 test('rings that are made on threads are those that are made here, each once', async () => {
   let here = 0
-  await using maker = createSlotsMaker(backends => {
+  await using maker = createSlotsMaker(async backends => {
     here++
     return makeHere(backends)
   }, 2)

@@ -16,13 +16,22 @@ export function changeMap<Key, Value>(
 ): ReadonlyMap<Key, Value> {
   const differing = [...entries].filter(([key, value]) => before.get(key) !== value)
   if (differing.length === 0) return before
-  const after = new Map(before)
+  const after = copyMap(before)
   for (const [key, value] of differing) {
     if (value === undefined) after.delete(key)
     else after.set(key, value)
   }
   origins.set(after, { before: new WeakRef(before), changed: new Set(differing.map(([key]) => key)) })
   return after
+}
+
+/** `new Map(before)` makes an array of each entry on the way. */
+function copyMap<Key, Value>(before: ReadonlyMap<Key, Value>): Map<Key, Value> {
+  const copy = new Map<Key, Value>()
+  before.forEach((value, key) => {
+    copy.set(key, value)
+  })
+  return copy
 }
 
 const NOTHING: ReadonlySet<never> = new Set()

@@ -12,7 +12,6 @@ import { decodeRing, encodeIndex, isBlankRing, type Ring, structs } from './layo
 import type { Descriptor } from './libbpf/descriptor.ts'
 import { isFrozen, openMapById, readMapInfo } from './libbpf/info.ts'
 import { lookupEntry } from './libbpf/maps.ts'
-import { membersIn } from './members.ts'
 import { serviceRowKey } from './service-row-key.ts'
 import { type MadeSlots, type SlotsMaker, writeBackends } from './slots-maker.ts'
 
@@ -211,5 +210,12 @@ const addressesOf = (members: Ring['members']) => members.map(member => member?.
 /** Of backends that are sorted by identity. */
 const nameBackends = (backends: readonly RingBackend[]): Digest => sha256(writeBackends(backends))
 
-const sortMembers = (members: Ring['members']) =>
-  [...membersIn(members)].sort((a, b) => compareIdentities(a.address, b.address))
+/** In order of identity. */
+function sortMembers(members: Ring['members']): (RingBackend & { readonly index: number })[] {
+  const sorted: (RingBackend & { readonly index: number })[] = []
+  for (let index = 0; index < members.length; index++) {
+    const member = members[index]
+    if (member !== undefined) sorted.push({ address: member.address, weight: member.weight, index })
+  }
+  return sorted.sort((a, b) => compareIdentities(a.address, b.address))
+}

@@ -332,10 +332,7 @@ export async function settleTables(
   if (hasRanges || tables.ranges.size > 0)
     await settleRanges(maps.port_ranges, tables.ranges, staying.values())
 
-  await blankRings(
-    maps.rings,
-    findOrphanRings(tables, used, store).map(([id]) => id),
-  )
+  await blankRings(maps.rings, findOrphanRings(tables, used, store))
   // To know what is named, every ring has to be read.
   if (tables.accessLists.size + tables.serverIds.size === 0) return
   const named = namedLists(staying.values(), tables, store)
@@ -361,13 +358,18 @@ async function settleRanges(
   )
 }
 
-/** Rings that belong to none of the services, by id and map. */
-export const findOrphanRings = (
+/** Rings that belong to none of the services, by id. */
+export function findOrphanRings(
   tables: Tables,
   usedIds: ReadonlySet<number>,
   store: Pick<RingStore, 'read'>,
-): [id: number, mapId: number][] =>
-  [...tables.rings].filter(([id, mapId]) => !usedIds.has(id) && store.read(mapId) !== 'blank')
+): number[] {
+  const orphans: number[] = []
+  tables.rings.forEach((mapId, id) => {
+    if (!usedIds.has(id) && store.read(mapId) !== 'blank') orphans.push(id)
+  })
+  return orphans
+}
 
 /**
  * One blank ring in the place of many: an array of maps waits for its readers at each deletion, but once for

@@ -33,6 +33,7 @@ export const reviewCommand = (): Command =>
     .option('--live', 'say too what it does to the flows that are there (needs --redis)')
     .option('--record', 'keep the plan as reviewed, for requireReviewedPlan (needs --redis)')
     .option('--link <url>', 'where the whole plan is, for a comment that must be cut')
+    .option('--output <file>', 'write the plan as JSON (docs/plan.md)')
     .option('--sarif <file>', 'write the plan as SARIF, which forges show at the changed lines')
     .option('--html <file>', 'write the plan as a page with pictures')
     .option('--dry-run', 'print the comment, and tell the forge nothing')
@@ -49,6 +50,7 @@ interface ReviewOptions {
   readonly live?: boolean
   readonly record?: boolean
   readonly link?: string
+  readonly output?: string
   readonly sarif?: string
   readonly html?: string
   readonly dryRun?: boolean
@@ -173,7 +175,8 @@ async function tell(
   await forge.putStatus(pull.head, { context: PLAN_CONTEXT, ...said.status })
 }
 
-async function write({ plan }: MadePlan, { sarif, html }: ReviewOptions): Promise<void> {
+async function write({ plan }: MadePlan, { output, sarif, html }: ReviewOptions): Promise<void> {
+  if (output !== undefined) await writeFile(output, `${JSON.stringify(plan, null, 2)}\n`)
   if (sarif !== undefined)
     await writeFile(sarif, (await import('../render/render-sarif.ts')).renderSarif(plan, VERSION))
   if (html !== undefined)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { parse } from 'yaml'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import { FleetPlan } from '../../schemas/plan.ts'
 import { addPull, PROJECT, type StandIn, startStandIn } from '../forge/stand-in.ts'
@@ -252,4 +253,91 @@ test('a forge that takes nothing keeps nobody from reading the plan in the log o
   const told = await telling
   assert.deepEqual([told.exitCode, /10\.0\.1\.3/.test(told.stdout)], [1, true])
   assert.match(told.stderr, /trying again in \d s[\s\S]*FORGE_UNAUTHORIZED/)
+})
+
+/** What a template has a runner do in a shell, with this Ballast in place of a release. */
+const readTemplate = async <Shape>(file: string): Promise<Shape> =>
+  parse(await readFile(new URL(`../../${file}`, import.meta.url), 'utf8'))
+
+const runScript = (script: string, cwd: string, env: Record<string, string>) =>
+  runCommand('bash', ['--noprofile', '--norc', '-eo', 'pipefail', '-c', script], {
+    cwd,
+    okExitCodes: [0, 1, 2],
+    timeout: 60_000,
+    env: { PATH: process.env.PATH, ...env },
+  })
+
+test('the action tells the forge, shows the plan in its log, and writes what it is asked for', async t => {
+  const fleet = await createFleet(t)
+  const forge = await startStandIn(t, 'gitea')
+  const base = await fleet.push(makeFiles())
+  const head = await propose(fleet, base, 1, { 'services/web.yaml': THREE['services/web.yaml']! })
+  addPull(forge, { head })
+  const { runs } = await readTemplate<{ runs: { steps: { run: string }[] } }>('action.yml')
+  const script = runs.steps.at(-1)!.run
+  const outputs = join(fleet.dir, 'outputs')
+  const run = async (env: Record<string, string>) => {
+    await writeFile(outputs, '')
+    const ran = await runScript(script, join(fleet.dir, 'tree'), {
+      GITHUB_ACTIONS: 'true',
+      GITEA_ACTIONS: 'true',
+      GITHUB_SERVER_URL: forge.url,
+      GITHUB_REPOSITORY: PROJECT,
+      GITHUB_REF: 'refs/pull/1/head',
+      GITHUB_WORKSPACE: join(fleet.dir, 'tree'),
+      GITHUB_OUTPUT: outputs,
+      RUNNER_TEMP: fleet.dir,
+      ACTION: new URL('../..', import.meta.url).pathname,
+      GITHUB_TOKEN: forge.token,
+      BALLAST_CONFIG: '',
+      BALLAST_PATH: '',
+      ...env,
+    })
+    return { ...ran, outputs: await readFile(outputs, 'utf8') }
+  }
+  const html = join(fleet.dir, 'plan.html')
+  const ran = await run({ HTML: html })
+  assert.equal(ran.exitCode, 0, ran.stderr)
+  assert.match(ran.stdout, /10\.0\.1\.3/)
+  assert.match(ran.outputs, /^digest=[0-9a-f]{64}\nchanges=true\n$/)
+  assert.match(await readFile(html, 'utf8'), /<svg/)
+  assert.equal(stateOf(forge, head, 'ballast/plan'), 'success')
+  assert.equal((await run({ FAIL_ON_CHANGES: 'true' })).exitCode, 2)
+  const live = await run({ LIVE: 'true' })
+  assert.deepEqual([live.exitCode, live.outputs], [1, ''])
+  assert.match(live.stderr, /REDIS_UNREACHABLE/)
+})
+
+test('the template of GitLab compares with the branch of the project that a fork is to be merged into', async t => {
+  const fleet = await createFleet(t)
+  const git = await serveGit(t, fleet.dir)
+  const old = await fleet.push(makeFiles())
+  await fleet.git('branch', 'old', old)
+  const base = await fleet.push({ ...makeFiles(), 'README.md': 'a fleet\n' })
+  const head = await propose(fleet, base, 1, { 'services/web.yaml': THREE['services/web.yaml']! })
+  // A clone of the fork, whose own main is old.
+  const clone = join(fleet.dir, 'clone')
+  await runCommand('git', ['clone', '-q', join(fleet.dir, 'tree'), clone])
+  const inClone = (...args: string[]) => runCommand('git', ['-C', clone, ...args])
+  await inClone('update-ref', 'refs/remotes/origin/main', old)
+  await inClone('checkout', '-q', '--detach', head)
+  const { 'ballast review': job } = await readTemplate<{ 'ballast review': { script: string[] } }>(
+    'deploy/ci/gitlab.yml',
+  )
+  // The first gets the release.
+  const steps = job.script.slice(1)
+  const program = `${process.execPath} ${CLI}`
+  const ran = await runScript(steps.join('\n').replaceAll('/opt/ballast/bin/ballast', program), clone, {
+    GITLAB_CI: 'true',
+    CI_PROJECT_DIR: clone,
+    CI_COMMIT_SHA: head,
+    CI_MERGE_REQUEST_IID: '1',
+    CI_MERGE_REQUEST_PROJECT_PATH: PROJECT,
+    CI_MERGE_REQUEST_PROJECT_URL: `${git.url}/fleet`,
+    CI_MERGE_REQUEST_SOURCE_PROJECT_PATH: 'someone/policy',
+    CI_MERGE_REQUEST_TARGET_BRANCH_NAME: 'main',
+  })
+  assert.equal(ran.exitCode, 0, ran.stderr)
+  assert.ok(ran.stdout.includes(`${base.slice(0, 12)}\` → \`${head.slice(0, 12)}`), ran.stdout)
+  assert.match(ran.stdout, /10\.0\.1\.3/)
 })

@@ -128,7 +128,8 @@ static __always_inline struct flow *find_place(const struct attempt *attempt)
 {
 	__u64 first = find_victim(bucket_at(attempt->buckets >> 32), attempt->now);
 	__u64 second = find_victim(bucket_at(attempt->buckets), attempt->now);
-	__u64 victim = second < first ? second : first;
+	bool is_second = is_better_victim(second, first);
+	__u64 victim = is_second ? second : first;
 	enum worth worth = victim_worth(victim);
 	struct flow_bucket *bucket;
 
@@ -136,7 +137,7 @@ static __always_inline struct flow *find_place(const struct attempt *attempt)
 		return NULL;
 	if (worth >= WORTH_SYN)
 		count_reason(REASON_FLOW_EVICTED, attempt->bytes);
-	bucket = bucket_at(second < first ? attempt->buckets : attempt->buckets >> 32);
+	bucket = bucket_at(is_second ? attempt->buckets : attempt->buckets >> 32);
 	return bucket ? victim_place(bucket, victim) : NULL;
 }
 

@@ -3,9 +3,11 @@
  * Which backend a flow has. See lb_types.h for the form of an entry, and for
  * why no lock is needed.
  *
- * A new entry goes to the bucket with more room: that fills the table to half
- * before 1 in 50,000 finds none, where "the first that has room" loses 1 in
- * 300. With no room it displaces the least worthy of both buckets (enum
+ * A new entry goes to its first bucket while that has at most one, else to the
+ * one with more room: that fills the table to half before 1 in 40,000 finds
+ * none, where "the first that has room" loses 1 in 300, and while the table is
+ * not that full, nearly all are found where they are looked for first. With no
+ * room it displaces the least worthy of both buckets (enum
  * worth), the longest idle among those, but never an entry worth more than
  * itself: nobody can push out a connection with forged SYNs, or with forged
  * UDP.
@@ -36,10 +38,10 @@ struct found_flow {
 };
 
 /*
- * Where a newcomer may go in a bucket, as a number: the lesser of two buckets'
- * is the better. From the highest bits: entries that are worth something (8
- * bits); of the least worthy entry: its worth (8), how recently it was used
- * (32), its way (16).
+ * Where a newcomer may go in a bucket, as a number: but for the way, the lesser
+ * of two buckets' is the better. From the highest bits: entries that are worth
+ * something (8 bits; none count as one); of the least worthy entry: its worth
+ * (8), how recently it was used (32), its way (16).
  */
 #define VICTIM_TAKEN_SHIFT 56
 #define VICTIM_WORTH_SHIFT 48
@@ -152,12 +154,17 @@ __noinline __u64 find_victim(struct flow_bucket *bucket, __u32 now)
 		if (candidate < victim)
 			victim = candidate;
 	}
-	return taken << VICTIM_TAKEN_SHIFT | victim;
+	return (taken ?: 1) << VICTIM_TAKEN_SHIFT | victim;
 }
 
 static __always_inline enum worth victim_worth(__u64 victim)
 {
 	return victim >> VICTIM_WORTH_SHIFT & 0xff;
+}
+
+static __always_inline bool is_better_victim(__u64 one, __u64 other)
+{
+	return one >> VICTIM_RECENT_SHIFT < other >> VICTIM_RECENT_SHIFT;
 }
 
 static __always_inline struct flow *victim_place(struct flow_bucket *bucket, __u64 victim)

@@ -160,6 +160,25 @@ suite('the flow table', { skip: needsRoot }, () => {
     assert.ok((await fill((places * 3) / 4)) < places / 100)
   })
 
+  test('puts a flow into its first bucket while that has at most one, else into the emptier', async () => {
+    const bucketKey = 0x0123456789abcdefn
+    using balancer = await openBalancer({ services: [serviceOf(TCP)], flowBuckets: 64, bucketKey })
+    const taken = Array<number>(64).fill(0)
+    const second: number[] = []
+    for (let sourcePort = 0; sourcePort < 140; sourcePort++) {
+      const buckets = bucketsOf(flowHash(splitFleetKey(FLEET_KEY), { ...TCP, sourcePort }), bucketKey)
+      const [here, there] = buckets.map(bucket => bucket & 63) as [number, number]
+      const wanted = taken[here]! > 1 && taken[there]! < taken[here]! ? there : here
+      send(balancer, { ...TCP, sourcePort })
+      taken[wanted]!++
+      if (wanted !== here) second.push(sourcePort)
+      const counts = Array<number>(64).fill(0)
+      for (const { bucket } of balancer.flows()) counts[bucket]!++
+      assert.deepEqual(counts, taken, `after flow ${sourcePort}`)
+    }
+    assert.ok(second.length > 5 && second[0]! > 10, second.join(', '))
+  })
+
   test('puts flows elsewhere under another bucket key, so that nobody can aim at a bucket', async () => {
     const bucketsUnder = async (bucketKey: bigint): Promise<number[]> => {
       using balancer = await openBalancer({ services: [serviceOf(TCP)], flowBuckets, bucketKey })
@@ -175,3 +194,11 @@ suite('the flow table', { skip: needsRoot }, () => {
     assert.ok(here.filter((bucket, i) => bucket === there[i]).length < 8)
   })
 })
+
+/** Both candidate buckets of a flow, of which the lowest bits count: `bucket_hash` of bpf/hash.h. */
+function bucketsOf(hash: bigint, bucketKey: bigint): [number, number] {
+  let mixed = BigInt.asUintN(64, (hash ^ bucketKey) * 0xbf58476d1ce4e5b9n)
+  mixed = BigInt.asUintN(64, (mixed ^ (mixed >> 29n)) * 0x94d049bb133111ebn)
+  mixed ^= mixed >> 32n
+  return [Number(mixed >> 32n), Number(mixed & 0xffffffffn)]
+}

@@ -19,7 +19,7 @@ export interface MapSizes {
 }
 
 /**
- * Two candidate buckets of four ways displace 0.002% of the live flows at half load, 0.66% at three quarters.
+ * Two candidate buckets of four ways displace 0.003% of the live flows at half load, 0.8% at three quarters.
  */
 const FLOW_LOAD = 0.5
 const LEAST_BUCKETS = 16

@@ -137,7 +137,8 @@ function openTable(memory: ArrayBuffer, bucketsOf: (tag: bigint) => readonly big
   const mask = BigInt(words.length / BUCKET_WORDS - 1)
 
   /**
-   * In the emptier bucket, as the program chooses; undefined when the flow has an entry, or there is no room.
+   * In the first bucket while that has at most one, else in the emptier, as the program chooses; undefined when
+   * the flow has an entry, or there is no room.
    */
   const findPlace = (tag0: number, tag1: number, buckets: readonly number[]): number | undefined => {
     let best: { place: number; free: number } | undefined
@@ -152,6 +153,7 @@ function openTable(memory: ArrayBuffer, bucketsOf: (tag: bigint) => readonly big
         free++
         place = at
       }
+      free = Math.min(free, FLOW_WAYS - 1)
       if (free > (best?.free ?? 0)) best = { place, free }
     }
     return best?.place

@@ -6,7 +6,7 @@ import { Hold } from './hold.ts'
 import { DriverName } from './node-state.ts'
 import { DriftItem, Facts } from './report.ts'
 import { RevisionState } from './revision-state.ts'
-import { Rollout } from './rollout.ts'
+import { FrozenNodes, Rollout } from './rollout.ts'
 import { Digest, Revision } from './want.ts'
 
 /**
@@ -49,6 +49,8 @@ export const FleetStatus = z.strictObject({
   repository: RevisionState.nullable(),
   /** How far the revision has come that goes out in waves, or how the last one ended; absent: none ever did. */
   rollout: Rollout.exactOptional(),
+  /** Nodes that it has still to change, and that wait for a freeze window; absent: none. */
+  frozen: z.array(FrozenNodes).exactOptional(),
   /** Absent: nothing is held. */
   holds: z.array(Hold).exactOptional(),
   nodes: z.array(NodeStatus),

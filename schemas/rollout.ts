@@ -79,6 +79,10 @@ export const Rollout = z.strictObject({
 })
 export type Rollout = z.infer<typeof Rollout>
 
+/** `until`: ms since the epoch; null: no window lets them change. */
+export const FrozenNodes = z.strictObject({ nodes: z.array(z.string()), until: z.int().nullable() })
+export type FrozenNodes = z.infer<typeof FrozenNodes>
+
 /** How a revision would go out, said beforehand. */
 export const RolloutPreview = z.strictObject({
   /** Why it would be refused, beside what is not valid; empty: it would not. */
@@ -116,7 +120,7 @@ export const RolloutPreview = z.strictObject({
     }),
   ),
   /** Nodes that may not change now, and when they may, ms since the epoch; null: the windows leave no gap. */
-  frozen: z.array(z.strictObject({ nodes: z.array(z.string()), until: z.int().nullable() })),
+  frozen: z.array(FrozenNodes),
   /** Why windows do not count, as a commit says; null: they do. */
   freeze_override: z.string().nullable(),
 })

@@ -7,6 +7,7 @@ import type { RevisionState, SourceProblem } from '../../schemas/revision-state.
 import type { Rollout } from '../../schemas/rollout.ts'
 import { describeDrift, differingFields } from '../drift/describe-drift.ts'
 import { renderDiagnostic } from '../manifest/render-diagnostic.ts'
+import { describeFrozen } from '../render/rollout-words.ts'
 import { renderAge, shortRevision } from './print.ts'
 import { renderHold } from './render-hold.ts'
 
@@ -34,7 +35,7 @@ export function renderStatus(status: FleetStatus, { color }: { color: boolean })
   return `${parts.filter(part => part !== '').join('\n\n')}\n`
 }
 
-function renderRepository({ repository, rollout, holds, at }: FleetStatus, paint: Paint): string {
+function renderRepository({ repository, rollout, frozen, holds, at }: FleetStatus, paint: Paint): string {
   if (repository === null) return 'No reconciler has written here yet.'
   const lines = [
     `accepted  ${shortRevision(repository.accepted)}   (looked ${renderAge(at - repository.at)} ago)`,
@@ -52,6 +53,7 @@ function renderRepository({ repository, rollout, holds, at }: FleetStatus, paint
     lines.push(...diagnostics.map(each => `  ${renderDiagnostic(each)}`))
   }
   if (rollout !== undefined && rollout.state !== 'done') lines.push(renderRollout(rollout, at, paint))
+  lines.push(...(frozen ?? []).map(each => paint('yellow', `waiting   ${describeFrozen(each)}`)))
   lines.push(...(holds ?? []).map(hold => paint('yellow', `held      ${renderHold(hold)}`)))
   return lines.join('\n')
 }

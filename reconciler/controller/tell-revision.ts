@@ -5,6 +5,8 @@ import type { Revision, Want } from '../../schemas/want.ts'
 import type { CommitStatus, Forge } from '../forge/forge.ts'
 import type { Log } from '../log/log.ts'
 import { createLoop } from '../process/loop.ts'
+import { describeFrozen } from '../render/rollout-words.ts'
+import { frozenOf } from '../rollout/freeze.ts'
 
 const FLEET_CONTEXT = 'ballast/fleet'
 
@@ -76,7 +78,7 @@ export function createRevisionTeller(options: TellOptions): RevisionTeller {
       const url = pull ?? (await pageOf(revision, problem.all))
       await say(revision, { state: 'failure', description: `Refused: ${problem.line}`, url })
     }
-    const progress = judgeProgress(wants, reports, rollout)
+    const progress = judgeProgress({ wants, reports, rollout, now: Date.now() })
     if (progress !== null) {
       const { revision, status } = progress
       const url = status.state === 'failure' ? await pageOf(revision, status.description) : null
@@ -130,16 +132,23 @@ interface Progress {
   readonly status: Omit<CommitStatus, 'context' | 'url'>
 }
 
-/** How far the newest revision that nodes are told of has come; null: none is told of any. */
-export function judgeProgress(
-  wants: ReadonlyMap<string, Want>,
-  reports: ReadonlyMap<string, NodeReport>,
-  rollout: Rollout | null,
-): Progress | null {
+interface ProgressView {
+  readonly wants: ReadonlyMap<string, Want>
+  readonly reports: ReadonlyMap<string, NodeReport>
+  readonly rollout: Rollout | null
+  readonly now: number
+}
+
+/** How far the newest revision has come that nodes are told of, or that waits for a window; null: there is none. */
+export function judgeProgress({ wants, reports, rollout, now }: ProgressView): Progress | null {
   const newest = [...wants.values()].reduce<Want | null>(
     (best, want) => (best === null || want.generation > best.generation ? want : best),
     null,
   )
+  const frozen = rollout?.state === 'running' ? frozenOf(rollout, now).map(describeFrozen).join('; ') : ''
+  // One that no node is told of yet. A record of what was accepted before another revision says nothing.
+  if (rollout !== null && frozen !== '' && rollout.base === (newest?.revision ?? null))
+    return { revision: rollout.target, status: { state: 'pending', description: `Queued: ${frozen}` } }
   if (newest === null) return null
   const { revision } = newest
   const asked = [...wants.values()].filter(want => want.revision === revision)
@@ -164,7 +173,7 @@ export function judgeProgress(
   }
   if (rollout?.state === 'running' && rollout.target === revision) {
     const { wave, waves, nodes } = rollout
-    const place = `wave ${wave + 1} of ${waves.length} (${waves[wave]}) of ${nodes.length} nodes`
+    const place = frozen || `wave ${wave + 1} of ${waves.length} (${waves[wave]}) of ${nodes.length} nodes`
     return { revision, status: { state: 'pending', description: `Applied on ${count}; ${place}` } }
   }
   const last = done.reduce(

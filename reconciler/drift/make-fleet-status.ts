@@ -5,6 +5,7 @@ import type { NodeReport } from '../../schemas/report.ts'
 import type { RevisionState } from '../../schemas/revision-state.ts'
 import type { Rollout } from '../../schemas/rollout.ts'
 import type { Want } from '../../schemas/want.ts'
+import { frozenOf } from '../rollout/freeze.ts'
 import { SILENT_AFTER_MS } from './find-fleet-drift.ts'
 
 export interface FleetView {
@@ -28,11 +29,13 @@ export function makeFleetStatus(view: FleetView): FleetStatus {
     const kinds = fleetDrift.filter(({ node }) => node === name).map(({ kind }) => kind)
     return makeNodeStatus({ name, want: wants.get(name), report: reports.get(name), kinds, now })
   })
+  const frozen = rollout !== null && isInForce(rollout, revisions) ? frozenOf(rollout, now) : []
   const accepted = revisions === null || (revisions.rejected === null && revisions.problems.length === 0)
   return {
     inSync: accepted && !isUnderWay(rollout, revisions) && nodes.every(({ state }) => state === 'in-sync'),
     repository: revisions,
     ...(rollout !== null && { rollout }),
+    ...(frozen.length > 0 && { frozen }),
     ...(holds.length > 0 && { holds: [...holds] }),
     nodes,
     ...(fleetDrift.length > 0 && { fleetDrift }),
@@ -41,8 +44,11 @@ export function makeFleetStatus(view: FleetView): FleetStatus {
 }
 
 /** A record that what is accepted has left behind says nothing any more. */
+const isInForce = ({ state, base, target }: Rollout, revisions: RevisionState | null): boolean =>
+  (state === 'done' ? target : base) === (revisions?.accepted ?? null)
+
 const isUnderWay = (rollout: Rollout | null, revisions: RevisionState | null): boolean =>
-  rollout !== null && rollout.state !== 'done' && rollout.base === (revisions?.accepted ?? null)
+  rollout !== null && rollout.state !== 'done' && isInForce(rollout, revisions)
 
 interface NodeView {
   readonly name: string

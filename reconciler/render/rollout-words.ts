@@ -1,6 +1,6 @@
 import type { Position } from '../../schemas/diagnostic.ts'
 import type { FleetPlan, Severity } from '../../schemas/plan.ts'
-import type { RolloutPreview } from '../../schemas/rollout.ts'
+import type { FrozenNodes, RolloutPreview } from '../../schemas/rollout.ts'
 import { listNames, percent } from './words.ts'
 
 /** One thing that is said of how a revision would go out. */
@@ -61,14 +61,7 @@ export function describeRollout({ rollout }: FleetPlan): RolloutNote[] {
         at,
       }),
     ),
-    ...frozen.map(({ nodes, until }) =>
-      note(
-        'frozen',
-        until === null
-          ? `${listNames(nodes)}: frozen, and no window lets them change.`
-          : `${listNames(nodes)}: frozen until ${describeTime(until)}; applied then.`,
-      ),
-    ),
+    ...frozen.map(each => note('frozen', `${describeFrozen(each)}.`)),
     ...(freeze_override === null
       ? []
       : [note('freeze-override', `Freeze windows do not count: ${freeze_override}`)]),
@@ -92,6 +85,11 @@ export function describeRollout({ rollout }: FleetPlan): RolloutNote[] {
     }),
   ]
 }
+
+export const describeFrozen = ({ nodes, until }: FrozenNodes): string =>
+  until === null
+    ? `${listNames(nodes)}: frozen, and no window lets them change`
+    : `${listNames(nodes)}: frozen until ${describeTime(until)}; applied then`
 
 function describeUnjudged(unjudged: RolloutPreview['unjudged'], probed: boolean): string {
   const services = listNames([...new Set(unjudged.map(({ service }) => service))])

@@ -1,4 +1,5 @@
 import { durationMs, type FreezeWindow } from '../../schemas/manifest/rollout.ts'
+import type { FrozenNodes, Rollout } from '../../schemas/rollout.ts'
 import { beginningOf } from '../manifest/cron.ts'
 import { selectNodes } from '../manifest/select-nodes.ts'
 
@@ -36,31 +37,51 @@ export function freezeAt(windows: readonly ResolvedWindow[], at: number): (node:
   }
 }
 
-function isOpen(window: ResolvedWindow, at: number): boolean {
+const isOpen = (window: ResolvedWindow, at: number): boolean => at < endOf(window, at)
+
+/** When what began last ends, or has ended. */
+function endOf(window: ResolvedWindow, at: number): number {
   const began = beginningOf(window, 'last', at)
-  return began !== null && at < began + durationMs(window.duration)
+  return began === null ? -Infinity : began + durationMs(window.duration)
 }
 
-/** How many edges of windows are looked at. */
-const EDGES = 400
+/** How many windows are looked at. */
+const LOOKED_AT = 400
 
-/** The next time at which a node may change, `at` itself if it may now; null: not within the next edges of windows. */
+/** The next time at which a node may change, `at` itself if it may now; null: not for hundreds of windows. */
 export function thawsAt(windows: readonly ResolvedWindow[], node: string, at: number): number | null {
+  const own = windows.filter(({ nodes }) => nodes === null || nodes.includes(node))
+  const denying = own.filter(({ mode }) => mode === 'deny')
+  const allowing = own.filter(({ mode }) => mode === 'allow')
   let time = at
-  for (let edge = 0; edge < EDGES; edge++) {
-    if (!freezeAt(windows, time)(node)) return time
-    const next = windows
-      .flatMap(window => edgesAfter(window, time))
-      .reduce((a, b) => Math.min(a, b), Infinity)
-    if (!Number.isFinite(next)) return null
-    time = next
+  for (let looked = 0; looked < LOOKED_AT; looked++) {
+    if (!freezeAt(own, time)(node)) return time
+    const denied = Math.max(...denying.map(window => endOf(window, time)))
+    const allowed = allowing.map(window => beginningOf(window, 'next', time)).filter(begin => begin !== null)
+    time = denied > time ? denied : Math.min(...allowed)
+    if (!Number.isFinite(time)) return null
   }
   return null
 }
 
-function edgesAfter(window: ResolvedWindow, at: number): number[] {
-  const last = beginningOf(window, 'last', at)
-  const ends = last === null ? [] : [last + durationMs(window.duration)].filter(end => end > at)
-  const next = beginningOf(window, 'next', at)
-  return next === null ? ends : [...ends, next]
+/** Those of `nodes` that may not change at a time, and until when; nodes of the same windows together. */
+export function findFrozen(
+  windows: readonly ResolvedWindow[],
+  nodes: readonly string[],
+  at: number,
+): FrozenNodes[] {
+  const groups = Map.groupBy(nodes.filter(freezeAt(windows, at)), node =>
+    windows.map(window => (window.nodes === null || window.nodes.includes(node) ? 1 : 0)).join(''),
+  )
+  return [...groups.values()].map(names => ({ nodes: names, until: thawsAt(windows, names[0]!, at) }))
 }
+
+/** Nodes that a rollout has still to change and may not now. */
+export const frozenOf = ({ freeze, freezeOverride, nodes, state }: Rollout, at: number): FrozenNodes[] =>
+  freezeOverride !== null || freeze.length === 0 || state === 'failed'
+    ? []
+    : findFrozen(
+        freeze,
+        nodes.filter(({ side }) => side !== 'target').map(({ name }) => name),
+        at,
+      )

@@ -4,7 +4,7 @@ import type { RowKey } from '../../schemas/node-state.ts'
 import type { FleetPlan, ServicePlan } from '../../schemas/plan.ts'
 import type { Rollout, RolloutPreview } from '../../schemas/rollout.ts'
 import { announcersOf } from './find-losses.ts'
-import { freezeAt, type ResolvedWindow, thawsAt } from './freeze.ts'
+import { findFrozen } from './freeze.ts'
 import { MEASURED_GATES } from './judge-traffic.ts'
 import { type Candidate, startRollout } from './start-rollout.ts'
 
@@ -88,21 +88,4 @@ function findUnjudged(
     const probed = gates.probes.some(probe => probe.address === vip && probe.port === port)
     return [{ service, vip, nodes, gates: [...MEASURED_GATES], probed }]
   })
-}
-
-function findFrozen(
-  windows: readonly ResolvedWindow[],
-  nodes: readonly string[],
-  now: number,
-): RolloutPreview['frozen'] {
-  const isFrozen = freezeAt(windows, now)
-  const groups = new Map<string, { nodes: string[]; until: number | null }>()
-  for (const node of nodes.filter(isFrozen)) {
-    // Nodes of the same windows thaw together.
-    const key = windows.map(window => (window.nodes === null || window.nodes.includes(node) ? 1 : 0)).join('')
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, { nodes: [node], until: thawsAt(windows, node, now) })
-    else group.nodes.push(node)
-  }
-  return [...groups.values()]
 }

@@ -51,8 +51,9 @@ const wants = byNode(wantOf('lb-1', 7, NEW), wantOf('lb-2', 7, NEW), wantOf('lb-
 const [lb1, lb2] = [wants.get('lb-1')!, wants.get('lb-2')!]
 
 test('a revision is as far as the nodes that were told of it', () => {
-  assert.equal(judgeProgress(new Map(), new Map(), null), null)
-  const said = (...reports: NodeReport[]) => judgeProgress(wants, byNode(...reports), null)?.status
+  assert.equal(judgeProgress({ wants: new Map(), reports: new Map(), rollout: null, now: 0 }), null)
+  const said = (...reports: NodeReport[]) =>
+    judgeProgress({ wants, reports: byNode(...reports), rollout: null, now: 0 })?.status
   assert.deepEqual(said(), { state: 'pending', description: 'Queued: applied on 0 of 2 nodes' })
   assert.deepEqual(said(reportOf(wantOf('lb-1', 6, NEW), 'applied'), reportOf(lb2, 'applied')), {
     state: 'pending',
@@ -77,11 +78,43 @@ test('a revision is as far as the nodes that were told of it', () => {
 
   const rollout = makeRollout(4, { target: NEW })
   const applied = byNode(reportOf(lb1, 'applied'), reportOf(lb2, 'applied'))
-  assert.deepEqual(judgeProgress(wants, applied, rollout)?.status, {
+  assert.deepEqual(judgeProgress({ wants, reports: applied, rollout, now: 0 })?.status, {
     state: 'pending',
     description: 'Applied on 2 of 2 nodes; wave 1 of 3 (canary) of 4 nodes',
   })
-  assert.equal(judgeProgress(wants, applied, { ...rollout, state: 'done' })?.status.state, 'success')
+  const done: Rollout = { ...rollout, state: 'done' }
+  const settled = judgeProgress({ wants, reports: applied, rollout: done, now: 0 })
+  assert.equal(settled?.status.state, 'success')
+})
+
+test('a revision that waits for a freeze window says until when', () => {
+  const freeze: Rollout['freeze'] = [
+    { mode: 'deny', schedule: '0 18 * * FRI', duration: '62h', timeZone: 'Europe/Berlin', nodes: null },
+  ]
+  const now = Date.parse('2026-11-21T12:00:00Z')
+  const rollout = makeRollout(3, { base: OLD, target: NEW, freeze })
+  const base = byNode(wantOf('lb-1', 5, OLD), wantOf('lb-2', 5, OLD), wantOf('lb-3', 5, OLD))
+  const reports = byNode(...[...base.values()].map(want => reportOf(want, 'applied')))
+  assert.deepEqual(judgeProgress({ wants: base, reports, rollout, now }), {
+    revision: NEW,
+    status: {
+      state: 'pending',
+      description: `Queued: ${rollout.nodes[0]!.name}, ${rollout.nodes[1]!.name} and ${rollout.nodes[2]!.name}: frozen until 2026-11-23 07:00 UTC; applied then`,
+    },
+  })
+  const [first, second, third] = rollout.nodes
+  const partly: Rollout = {
+    ...rollout,
+    nodes: [{ ...first!, side: 'target' }, { ...second!, side: 'target' }, third!],
+  }
+  const applied = byNode(reportOf(lb1, 'applied'), reportOf(lb2, 'applied'))
+  assert.deepEqual(judgeProgress({ wants, reports: applied, rollout: partly, now })?.status, {
+    state: 'pending',
+    description: `Applied on 2 of 2 nodes; ${third!.name}: frozen until 2026-11-23 07:00 UTC; applied then`,
+  })
+  // Another revision was accepted since.
+  const stale = { ...rollout, base: 'c'.repeat(40) }
+  assert.equal(judgeProgress({ wants: base, reports, rollout: stale, now })?.revision, OLD)
 })
 
 test('the forge is told once of each state, of refusals too, and only by who leads', async t => {

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { renderStatus } from '../../reconciler/commands/render-status.ts'
 import { makeFleetStatus } from '../../reconciler/drift/make-fleet-status.ts'
 import { PAUSE_VERSION, type Pause } from '../../schemas/drift-policy.ts'
 import { type DriftItem, type NodeReport, REPORT_VERSION } from '../../schemas/report.ts'
 import { REVISION_STATE_VERSION, type RevisionState } from '../../schemas/revision-state.ts'
 import { WANT_VERSION, type Want } from '../../schemas/want.ts'
+import { makeRollout } from '../rollout/simulate.ts'
 
 const NOW = 1_000_000
 const revision = 'a'.repeat(40)
@@ -73,16 +75,43 @@ for (const [title, wanted, reported, state] of cases) {
   })
 }
 
+const settled: RevisionState = {
+  version: REVISION_STATE_VERSION,
+  seen: 'c'.repeat(40),
+  accepted: revision,
+  rejected: null,
+  branch: 'main',
+  problems: [],
+  pull: null,
+  at: NOW,
+}
+
+test('nodes that wait for a freeze window are shown, with its end', () => {
+  const freeze = [
+    { mode: 'deny' as const, schedule: '0 0 * * *', duration: '6h', timeZone: 'UTC', nodes: ['lb-01'] },
+  ]
+  const rollout = makeRollout(2, { base: revision, freeze })
+  const [name] = rollout.nodes.map(node => node.name)
+  freeze[0]!.nodes = [name!]
+  const now = Date.parse('2026-11-21T01:00:00Z')
+  const at = (change: Partial<typeof rollout>) =>
+    makeFleetStatus({
+      ...{ revisions: settled, wants: new Map(), reports: new Map(), now },
+      rollout: { ...rollout, ...change },
+    })
+  const until = Date.parse('2026-11-21T06:00:00Z')
+  assert.deepEqual(at({}).frozen, [{ nodes: [name], until }])
+  assert.match(renderStatus(at({}), { color: false }), /waiting {3}.*: frozen until 2026-11-21 06:00 UTC/)
+  // Another revision has been accepted since, or a commit says that windows do not count, or it is over.
+  assert.equal(at({ base: 'd'.repeat(40) }).frozen, undefined)
+  assert.equal(at({ freezeOverride: 'INC-1' }).frozen, undefined)
+  assert.equal(at({ nodes: rollout.nodes.map(node => ({ ...node, side: 'target' })) }).frozen, undefined)
+})
+
 test('a refused head is out of sync, though every node holds the last good revision', () => {
   const revisions: RevisionState = {
-    version: REVISION_STATE_VERSION,
-    seen: 'c'.repeat(40),
-    accepted: revision,
+    ...settled,
     rejected: { revision: 'c'.repeat(40), diagnostics: [], at: NOW },
-    branch: 'main',
-    problems: [],
-    pull: null,
-    at: NOW,
   }
   const status = makeFleetStatus({
     revisions,

@@ -529,6 +529,15 @@ const CASES: readonly (readonly [about: string, files: Record<string, string | n
       [['rollout-steps', /50 % comes after 50 %/]],
     ],
     [
+      'a freeze window of nodes that are none freezes nobody',
+      {
+        'fleet.yaml': fleet(
+          'freeze:\n  - {mode: deny, schedule: "0 18 * * FRI", duration: 62h, ¦nodes: {matchLabels: {tier: edge}}}',
+        ),
+      },
+      [['freeze-empty', /freezes nobody/]],
+    ],
+    [
       'a canary that no node is makes the first step the first wave',
       { 'fleet.yaml': fleet('rollout:\n  ¦canary: {matchLabels: {canary: "true"}}') },
       [['canary-empty', /No node is what `canary` asks for/]],

@@ -44,6 +44,15 @@ test('windows that leave no gap say so', () => {
   assert.equal(thawsAt([always], 'lb-1', Date.parse('2026-11-21T10:00:00Z')), null)
 })
 
+test('a freeze of weeks ends, however often windows of others, and its own, open meanwhile', () => {
+  const yearEnd: ResolvedWindow = { ...WEEKEND, schedule: '0 0 15 12 *', duration: '30d', timeZone: 'UTC' }
+  const hourly: ResolvedWindow = { ...WEEKEND, schedule: '0 * * * *', duration: '5m', timeZone: 'UTC' }
+  const now = Date.parse('2026-12-15T10:00:00Z')
+  const [end, after] = ['2027-01-14T00:00:00Z', '2027-01-14T00:05:00Z'].map(Date.parse)
+  assert.equal(thawsAt([yearEnd, { ...hourly, nodes: ['lb-2'] }], 'lb-1', now), end)
+  assert.equal(thawsAt([hourly, yearEnd], 'lb-1', now), after)
+})
+
 test('when a node thaws it is not frozen, and was a moment before', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1_750_000_000, max: 1_900_000_000 }), seconds => {

@@ -22,6 +22,24 @@ const freezeSchedule: Rule = {
   },
 }
 
+const freezeEmpty: Rule = {
+  id: 'freeze-empty',
+  severity: 'warning',
+  *check({ fleets, nodes, mayExist }) {
+    for (const { spec, locate } of fleets) {
+      if (nodes.length === 0 || mayExist('Node', null)) continue
+      for (const [index, window] of (spec.freeze ?? []).entries()) {
+        if (window.nodes === undefined || selectNodes(window.nodes, nodes).length > 0) continue
+        yield {
+          at: locate(['spec', 'freeze', index, 'nodes']),
+          message: 'No node is what `nodes` asks for: this window freezes nobody.',
+          hint: 'Give nodes these labels, or take `nodes` away for a window of the fleet.',
+        }
+      }
+    }
+  },
+}
+
 const rolloutSteps: Rule = {
   id: 'rollout-steps',
   severity: 'error',
@@ -113,6 +131,7 @@ const overrideValid: Rule = {
 
 export const rolloutRules: readonly Rule[] = [
   freezeSchedule,
+  freezeEmpty,
   rolloutSteps,
   canaryEmpty,
   rolloutUnprobed,

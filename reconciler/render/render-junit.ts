@@ -2,7 +2,7 @@ import type { Position } from '../../schemas/diagnostic.ts'
 import type { FleetPlan, Risk } from '../../schemas/plan.ts'
 import { explainRisk, severityOf } from '../plan/assess-risk.ts'
 import { describeHeadline, describeRollout } from './rollout-words.ts'
-import { changedServices, describeMoves, idOf } from './words.ts'
+import { changedServices, describeMoves, idOf, listNames } from './words.ts'
 
 interface Case {
   readonly type: string
@@ -28,7 +28,8 @@ export function renderJunit(plan: FleetPlan): string {
     })),
     ...changedServices(plan).map(service => ({
       type: 'service',
-      name: `${service.change} ${service.service} ${idOf(service)} on ${service.nodes.length} nodes`,
+      // One that changes in two ways is two cases, which readers tell apart by name.
+      name: `${service.change} ${service.service} ${idOf(service)} on ${listNames(service.nodes)}`,
       failures: failuresOf(service.risk),
       place: placeOf(service.at),
       output: [describeMoves(service), ...service.details].filter(line => line !== null).join('\n'),
@@ -42,7 +43,7 @@ export function renderJunit(plan: FleetPlan): string {
     })),
     ...plan.nodes.map(each => ({
       type: 'node',
-      name: `${each.change} ${each.driver} ${each.key} on ${each.nodes.length} nodes`,
+      name: `${each.change} ${each.driver} ${each.key} on ${listNames(each.nodes)}`,
       failures: failuresOf(each.risk),
       place: '',
       output: each.details.join('\n'),
@@ -50,11 +51,8 @@ export function renderJunit(plan: FleetPlan): string {
   ]
   const failed = cases.filter(({ failures }) => failures.length > 0).length
   const body = cases.map(({ type, name, failures, place, output }) => {
-    const failure = failures.map(
-      each => `<failure type="${escapeXml(each.type)}" message="${escapeXml(each.message)}"/>`,
-    )
-    const out = output === '' ? [] : [`<system-out>${escapeXml(output)}</system-out>`]
-    return `    <testcase classname="${type}" name="${escapeXml(name)}"${place}>${[...failure, ...out].join('')}</testcase>`
+    const out = output === '' ? '' : `<system-out>${escapeXml(output)}</system-out>`
+    return `    <testcase classname="${type}" name="${escapeXml(name)}"${place}>${failureOf(failures)}${out}</testcase>`
   })
   return [
     '<?xml version="1.0" encoding="UTF-8"?>',
@@ -65,6 +63,15 @@ export function renderJunit(plan: FleetPlan): string {
     '</testsuites>',
     '',
   ].join('\n')
+}
+
+/** One, and its text inside: GitLab shows no message, and of several only that they are an array. */
+function failureOf(failures: Case['failures']): string {
+  const [first] = failures
+  if (first === undefined) return ''
+  const text = failures.map(({ type, message }) => `${type}: ${message}`).join('\n')
+  const attributes = `type="${escapeXml(first.type)}" message="${escapeXml(first.message)}"`
+  return `<failure ${attributes}>${escapeXml(text)}</failure>`
 }
 
 const failuresOf = (risk: readonly Risk[]): Case['failures'] =>

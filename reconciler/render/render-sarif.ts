@@ -20,17 +20,25 @@ interface Finding {
   readonly about: string
 }
 
-/** SARIF 2.1.0: an annotation on the changed line for every risk and refusal, and a note for a change without one. */
+/**
+ * SARIF 2.1.0: an annotation on the changed line for every risk and refusal, and a note for a change without one.
+ * What has no line of its own stands at the first change.
+ */
 export function renderSarif(plan: FleetPlan, version: string): string {
+  const anchor = findAnchor(plan)
   const results = findingsOf(plan)
     .slice(0, MOST_RESULTS)
-    .map(({ rule, level, message, at, about }) => ({
-      ruleId: rule,
-      level,
-      message: { text: message },
-      ...(at !== null && { locations: [{ physicalLocation: placeOf(at) }] }),
-      partialFingerprints: { 'ballastPlan/v1': digestOf([rule, about]) },
-    }))
+    .map(({ rule, level, message, at, about }) => {
+      const place = at ?? anchor
+      return {
+        ruleId: rule,
+        ...(level === 'none' && { kind: 'informational' }),
+        level,
+        message: { text: message },
+        ...(place !== null && { locations: [{ physicalLocation: placeOf(place) }] }),
+        partialFingerprints: { 'ballastPlan/v1': digestOf([rule, about]) },
+      }
+    })
   const sarif = {
     $schema: 'https://json.schemastore.org/sarif-2.1.0.json',
     version: '2.1.0',
@@ -46,6 +54,17 @@ export function renderSarif(plan: FleetPlan, version: string): string {
     ],
   }
   return `${JSON.stringify(sarif, null, 2)}\n`
+}
+
+/**
+ * For what no one line is the reason of, since GitHub refuses all of a file that has one result without a place: the
+ * first change, of what is still there if anything is; null: the base is the live fleet, which has no manifests.
+ */
+function findAnchor({ objects, services }: FleetPlan): Position | null {
+  const [left, gone] = [true, false].map(isLeft =>
+    objects.find(each => (each.change !== 'delete') === isLeft),
+  )
+  return left?.at ?? gone?.at ?? services.find(({ at }) => at !== null)?.at ?? null
 }
 
 const RULES = [

@@ -175,6 +175,45 @@ test('JUnit fails the changes that have a risk worth failing, and is XML whateve
   assert.equal(text.split('<testcase ').length, text.split('</testcase>').length)
 })
 
+test('a change that fails by several risks is one failure, whose text says them all; changes that differ have names that do', () => {
+  const plan = samplePlan()
+  const [service] = plan.services
+  const risk = ['last-announcer' as const, 'service-removed' as const]
+  const twice = ['lb-01', 'lb-02'].map(name => ({ ...service!, risk, nodes: [name] }))
+  const text = renderJunit({ ...plan, services: twice, nodes: [], announcements: [] })
+  const failures = [...text.matchAll(/<failure type="last-announcer" message="[^"]+">([^<]+)<\/failure>/g)]
+  assert.equal(failures.length, 2)
+  assert.equal(text.split('<failure').length - 1, 2)
+  assert.match(failures[0]![1]!, /^last-announcer: .*&#10;service-removed: /)
+  const names = [...text.matchAll(/<testcase [^>]*name="([^"]+)"/g)].map(([, name]) => name)
+  assert.equal(new Set(names).size, 2)
+})
+
+test('every result of SARIF has a place, without which GitHub takes none of the file', () => {
+  const at = { file: 'pools/web.yaml', line: 9, column: 15 }
+  const gone = { file: 'services/dns.yaml', line: 5, column: 9 }
+  const of = (change: 'update' | 'delete', where: typeof at): FleetPlan['objects'][number] => ({
+    kind: 'Service',
+    name: 'web',
+    change,
+    renamed_from: null,
+    effect: 'none',
+    fields: [],
+    at: where,
+    file_before: null,
+  })
+  const places = (objects: FleetPlan['objects']) => {
+    const { results } = JSON.parse(renderSarif({ ...rolledPlan(), objects }, '1')).runs[0]
+    return results.map(
+      (each: { locations?: { physicalLocation: { artifactLocation: { uri: string } } }[] }) =>
+        each.locations?.[0]?.physicalLocation.artifactLocation.uri,
+    )
+  }
+  const placed = places([of('delete', gone), of('update', at)])
+  assert.ok(placed.includes(at.file) && !placed.includes(undefined), `${placed}`)
+  assert.ok(places([of('delete', gone)]).includes(gone.file))
+})
+
 test('SARIF names a rule that it describes, a level, and the changed line', () => {
   const sarif = JSON.parse(renderSarif(hostilePlan(), '1.2.3'))
   const [run] = sarif.runs

@@ -45,8 +45,10 @@ function endOf(window: ResolvedWindow, at: number): number {
   return began === null ? -Infinity : began + durationMs(window.duration)
 }
 
-/** How many windows are looked at. */
-const LOOKED_AT = 400
+/** How many windows are looked at: a weekend of one of a minute in every minute. */
+const LOOKED_AT = 3_000
+/** What is frozen for so long, window after window, has no gap: most that never end are found in little time. */
+const HORIZON_MS = 60 * 86_400_000
 
 /** The next time at which a node may change, `at` itself if it may now; null: not for hundreds of windows. */
 export function thawsAt(windows: readonly ResolvedWindow[], node: string, at: number): number | null {
@@ -56,10 +58,11 @@ export function thawsAt(windows: readonly ResolvedWindow[], node: string, at: nu
   let time = at
   for (let looked = 0; looked < LOOKED_AT; looked++) {
     if (!freezeAt(own, time)(node)) return time
+    const began = time
     const denied = Math.max(...denying.map(window => endOf(window, time)))
     const allowed = allowing.map(window => beginningOf(window, 'next', time)).filter(begin => begin !== null)
     time = denied > time ? denied : Math.min(...allowed)
-    if (!Number.isFinite(time)) return null
+    if (!Number.isFinite(time) || began - at > HORIZON_MS) return null
   }
   return null
 }

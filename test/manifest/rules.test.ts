@@ -524,6 +524,11 @@ const CASES: readonly (readonly [about: string, files: Record<string, string | n
       ],
     ],
     [
+      'a window of a freeze lasts',
+      { 'fleet.yaml': fleet('freeze:\n- {mode: allow, schedule: "0 18 * * FRI", duration: ¦0s}') },
+      [['freeze-schedule', /lasts no time/]],
+    ],
+    [
       'the steps of a rollout grow',
       { 'fleet.yaml': fleet('rollout: {steps: [10, 50, ¦50]}') },
       [['rollout-steps', /50 % comes after 50 %/]],

@@ -39,6 +39,12 @@ test('a window of other nodes does not concern a node', () => {
   assert.equal(freezeAt([OFFICE], Date.parse('2026-11-21T10:00:00Z'))('lb-2'), false)
 })
 
+test('a window of a minute in every minute ends when the last of them does', () => {
+  const office: ResolvedWindow = { ...WEEKEND, schedule: '* 9-21 * * *', duration: '1m', timeZone: 'UTC' }
+  const [now, end] = ['2026-11-21T09:30:00Z', '2026-11-21T22:00:00Z'].map(text => Date.parse(text))
+  assert.equal(thawsAt([office], 'lb-1', now!), end)
+})
+
 test('windows that leave no gap say so', () => {
   const always: ResolvedWindow = { ...WEEKEND, schedule: '0 0 * * *', duration: '2d' }
   assert.equal(thawsAt([always], 'lb-1', Date.parse('2026-11-21T10:00:00Z')), null)

@@ -1,4 +1,5 @@
 import { GUARDS, OVERRIDE_PREFIX, parseOverride } from '../../../schemas/manifest/guards.ts'
+import { durationMs } from '../../../schemas/manifest/rollout.ts'
 import type { Service } from '../../../schemas/manifest/service.ts'
 import { findCronProblem } from '../cron.ts'
 import { selectNodes } from '../select-nodes.ts'
@@ -16,6 +17,13 @@ const freezeSchedule: Rule = {
             at: locate(['spec', 'freeze', index, 'schedule']),
             message: `This is no time that ever comes: ${problem}.`,
             hint: 'Write minute, hour, day of the month, month and day of the week, and an IANA time zone: `0 18 * * FRI` in `Europe/Berlin`.',
+          }
+        if (durationMs(window.duration) === 0)
+          yield {
+            at: locate(['spec', 'freeze', index, 'duration']),
+            message:
+              'A window that lasts no time never is: one that denies does nothing, one that allows lets nothing change ever.',
+            hint: 'Say how long it lasts, `62h` for instance.',
           }
       }
     }

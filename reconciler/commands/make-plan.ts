@@ -41,7 +41,7 @@ export async function makePlan({ source, path, from, to, readObserved }: PlanReq
   const accepted = from ?? (await source.repository.accepted())
   const base = before.candidate ?? (accepted === null ? null : (await readRevision(accepted)).candidate)
   if (base === null) return made
-  const rollout = await preview({ source, base, target: after.candidate, plan: made.plan })
+  const rollout = await preview({ source, base, target: after.candidate, plan: made.plan, observed })
   return { ...made, plan: { ...made.plan, rollout } }
 }
 
@@ -50,18 +50,30 @@ interface Previewed {
   readonly base: Candidate
   readonly target: Candidate
   readonly plan: FleetPlan
+  readonly observed: ObservedFleet | null
 }
 
 /** What the reconciler would make of it: by the guards, waves and windows of what is accepted. */
-async function preview({ source: { repository }, base, target, plan }: Previewed): Promise<RolloutPreview> {
+async function preview({
+  source: { repository },
+  base,
+  target,
+  plan,
+  observed,
+}: Previewed): Promise<RolloutPreview> {
   const head = target.revision
   const isAhead = await repository.isAncestor(base.revision, head)
   const overrides = await repository.trailers({ key: FREEZE_OVERRIDE, base: base.revision, head })
   const now = Date.now()
+  // Of the nodes that the reconciler asks.
+  const counters = observed?.traffic.counters
+    .values()
+    .filter(({ node }) => base.fleet.nodes.has(node))
+    .toArray()
   const refusals = [
     ...(isAhead ? [] : [describeRewind(head, base.revision)]),
     ...findShrunken(head, base.fleet, target.fleet),
-    ...findGuarded({ before: base.fleet, after: target.fleet, counters: [], now }),
+    ...findGuarded({ before: base.fleet, after: target.fleet, counters: counters ?? [], now }),
   ]
   return previewRollout({ base, target, plan, refusals, freezeOverride: overrides[0] ?? null, now })
 }

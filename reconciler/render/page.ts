@@ -10,7 +10,8 @@ section { padding: 16px 20px; margin: 16px 0 } .note { padding: 8px 16px; border
 table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: 5px 10px; border-bottom: 1px solid #eaeef2 }
 td.number { text-align: right; font-variant-numeric: tabular-nums } .create { color: #1a7f37 } .delete { color: #cf222e } .update { color: #9a6700 }
 .pictures { display: flex; flex-wrap: wrap; gap: 24px; align-items: flex-start } svg { max-width: 100%; height: auto }
-pre { background: white; border: 1px solid #d0d7de; border-radius: 6px; padding: 10px; white-space: pre-wrap; overflow-wrap: anywhere } code, pre { font-size: 13px }`
+pre { background: white; border: 1px solid #d0d7de; border-radius: 6px; padding: 10px; white-space: pre-wrap; overflow-wrap: anywhere } code, pre { font-size: 13px }
+@media (max-width: 700px) { body { padding: 8px } section { padding: 12px } table { display: block; overflow-x: auto } h1, h2, li, .note { overflow-wrap: anywhere } }`
 
 const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
 

@@ -14,6 +14,8 @@ export interface RolloutNote {
 }
 
 const SPLITS_SHOWN = 5
+/** Where the diagnostics of a guard are. */
+const WHOLE_TREE = '.'
 
 /** The line on top of every rendering: that it would be refused, then its risks. */
 export function describeHeadline({ risk, rollout }: FleetPlan): string {
@@ -58,7 +60,7 @@ export function describeRollout({ rollout }: FleetPlan): RolloutNote[] {
         kind: 'refused',
         rule,
         text: `Refused by ${rule}: ${message} ${hint}`,
-        at,
+        at: at.file === WHOLE_TREE ? null : at,
       }),
     ),
     ...frozen.map(each => note('frozen', `${describeFrozen(each)}.`)),

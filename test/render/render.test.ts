@@ -212,6 +212,12 @@ test('every result of SARIF has a place, without which GitHub takes none of the 
   const placed = places([of('delete', gone), of('update', at)])
   assert.ok(placed.includes(at.file) && !placed.includes(undefined), `${placed}`)
   assert.ok(places([of('delete', gone)]).includes(gone.file))
+  const { rollout, ...plan } = rolledPlan()
+  // A guard looks at the tree as a whole.
+  const refusals = rollout!.refusals.map(each => ({ ...each, at: { file: '.', line: 1, column: 1 } }))
+  const refused = { ...plan, objects: [of('update', at)], rollout: { ...rollout!, refusals } }
+  assert.doesNotMatch(renderSarif(refused, '1'), /"uri": "\."/)
+  assert.doesNotMatch(renderJunit(refused), /file="\."/)
 })
 
 test('SARIF names a rule that it describes, a level, and the changed line', () => {

@@ -2,6 +2,7 @@ import type { Diagnostic } from '../../schemas/diagnostic.ts'
 import {
   type Guard,
   OVERRIDE_PREFIX,
+  type Override,
   parseOverride,
   type ServiceGuards,
 } from '../../schemas/manifest/guards.ts'
@@ -62,13 +63,33 @@ function limitOf(
  * What an override allows, or the limit itself. It counts for the revision that brings it; of a service that goes,
  * for the revision after. Where a share must remain, the override is how little may.
  */
-function allowedBy(guard: Guard, service: string, limit: number, { before, after, now }: GuardInput): number {
+function allowedBy(guard: Guard, service: string, limit: number, input: GuardInput): number {
+  const { override, isOld } = findOverride(guard, service, input)
+  if (override === null || isOld || override.until <= input.now) return limit
+  return guard === 'minimumHealthy' ? Math.min(limit, override.allowed) : Math.max(limit, override.allowed)
+}
+
+interface FoundOverride {
+  readonly override: Override | null
+  /** The revision before had it, and it has let that one through. */
+  readonly isOld: boolean
+}
+
+function findOverride(guard: Guard, service: string, { before, after }: GuardInput): FoundOverride {
   const [was, is] = [before, after].map(({ policy }) => policy.services.get(service)?.overrides[guard])
   const isGone = !servicesOf(after).has(service)
-  const text = isGone ? was : is === was ? undefined : is
-  const override = text === undefined ? null : parseOverride(text)
-  if (override === null || override.until <= now) return limit
-  return guard === 'minimumHealthy' ? Math.min(limit, override.allowed) : Math.max(limit, override.allowed)
+  const text = isGone ? was : is
+  return { override: text === undefined ? null : parseOverride(text), isOld: !isGone && is === was }
+}
+
+/** Why an override of what is refused does not help; empty: there is none. */
+function explainOverride(guard: Guard, service: string, input: GuardInput): string {
+  const { override, isOld } = findOverride(guard, service, input)
+  if (override === null) return ''
+  if (override.until <= input.now) return ` Its override ended at ${new Date(override.until).toISOString()}.`
+  if (isOld)
+    return ' Its override is of an earlier revision, and counts for the one that brings or changes it.'
+  return ` Its override says ${percent(override.allowed)}.`
 }
 
 const known = new WeakMap<DesiredFleet, ReadonlySet<string>>()
@@ -89,7 +110,7 @@ function judgeVips(input: GuardInput, { vips, vipCount }: Losses): Diagnostic[] 
   const counted = vips.filter(({ service }) => allowedBy('vips', service, limit, input) < share)
   if (counted.length / vipCount <= limit) return []
   return [
-    refuse('vips', {
+    refuse(input, 'vips', {
       message: `${counted.length} of ${vipCount} VIPs would go away (${list(counted.map(({ vip }) => vip))}), and at most ${percent(limit)} may.`,
       service: counted[0]!.service,
       size: share,
@@ -104,7 +125,7 @@ function judgeAnnouncements(input: GuardInput, { announcements }: Losses): Diagn
     const share = lost.length / before
     if (limit === null || share <= allowedBy('announcements', service, limit, input)) return []
     return [
-      refuse('announcements', {
+      refuse(input, 'announcements', {
         message: `${lost.length} of the ${before} nodes that serve ${vip} (${service}) would cease to: ${list(lost)}. At most ${percent(limit)} may.`,
         service,
         size: share,
@@ -117,7 +138,7 @@ function judgeBackends(input: GuardInput, { services }: Losses): Diagnostic[] {
   return services.flatMap(({ service, key, before, after }) => {
     const found: Diagnostic[] = []
     const say = (guard: Guard, size: number, message: string): void => {
-      found.push(refuse(guard, { message: `${service}: ${message}`, service, size }))
+      found.push(refuse(input, guard, { message: `${service}: ${message}`, service, size }))
     }
     const inService = before.filter(({ weight }) => weight > 0)
     const left = new Set(after.filter(({ weight }) => weight > 0).map(({ address }) => address))
@@ -183,14 +204,18 @@ interface Refusal {
   readonly isGone?: boolean
 }
 
-function refuse(guard: Guard, { message, service, size, isGone = false }: Refusal): Diagnostic {
+function refuse(
+  input: GuardInput,
+  guard: Guard,
+  { message, service, size, isGone = false }: Refusal,
+): Diagnostic {
   // An override is a share itself: never smaller than what is asked for.
   const allowed = guard === 'minimumHealthy' ? Math.floor(size * 100) / 100 : Math.ceil(size * 100) / 100
   const when = isGone ? 'in a commit before this one' : 'in the same commit'
   return {
     rule: `guard-${guard.replaceAll(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`,
     severity: 'error',
-    message,
+    message: `${message}${explainOverride(guard, service, input)}`,
     hint: `Do it in several steps; or, if this is what you want, give the service ${service} the annotation ${OVERRIDE_PREFIX}${guard}: "${allowed} until <time>", ${when}.`,
     at: { file: '.', line: 1, column: 1 },
   }

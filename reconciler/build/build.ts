@@ -2,7 +2,7 @@ import { chmod, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { BallastError } from '../../schemas/ballast-error.ts'
-import { NODE_FLAGS } from '../process/node-flags.ts'
+import { NODE_FLAGS, WORKER_FLAGS } from '../process/node-flags.ts'
 import { bundle } from './bundle.ts'
 import { EXTERNAL, PROGRAMS, THREADS } from './entry-points.ts'
 import { pack } from './pack.ts'
@@ -35,7 +35,8 @@ const BPF_OBJECTS = ['lb', 'decap', 'pass'].map(name => `bpf/build/${name}.bpf.o
 const LAUNCHER = `#!/bin/sh
 # Ballast with the Node of this release. Links to this file work too.
 here=$(dirname -- "$(readlink -f -- "$0")")/..
-exec "$here/node/bin/node" ${NODE_FLAGS.join(' ')} "$here/reconciler/cli.js" "$@"
+case "\${1-}" in worker) flags='${WORKER_FLAGS.join(' ')}' ;; *) flags='${NODE_FLAGS.join(' ')}' ;; esac
+exec "$here/node/bin/node" $flags "$here/reconciler/cli.js" "$@"
 `
 
 const PackageFile = z.looseObject({ name: z.string(), version: z.string(), license: z.string() })

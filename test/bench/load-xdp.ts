@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { WORKER_FLAGS } from '../../reconciler/process/node-flags.ts'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import { type Benchmark, milliseconds } from './benchmark.ts'
 import type { LongestTurn } from './watch-turns.ts'
@@ -17,7 +18,10 @@ interface Loaded {
   readonly kernel: number
 }
 
-/** 1,000 services × 100 backends into the kernel, by the XDP driver: of 10 pools, and each of its own. Needs root. */
+/**
+ * 1,000 services × 100 backends into the kernel, by the XDP driver: of 10 pools, and each of its own, by a process that is
+ * started as a release starts a worker. Needs root.
+ */
 export const loadXdpBenchmark: Benchmark = {
   names: [
     'load_1000_shared',
@@ -30,9 +34,8 @@ export const loadXdpBenchmark: Benchmark = {
   async run({ say }) {
     const load = async (pools: number): Promise<Loaded> => {
       const script = join(import.meta.dirname, 'load-xdp-process.ts')
-      const { stdout } = await runCommand(process.execPath, [script, String(pools), String(CHANGES)], {
-        timeout: 240_000,
-      })
+      const args = [...WORKER_FLAGS, script, String(pools), String(CHANGES)]
+      const { stdout } = await runCommand(process.execPath, args, { timeout: 240_000 })
       const loaded = JSON.parse(stdout) as Loaded
       say(`${pools} pools: ${loaded.load.toFixed()} ms, of CPU time ${loaded.cpu.toFixed()} ms`)
       return loaded

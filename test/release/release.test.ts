@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -13,6 +13,7 @@ import { birdPlace, startRouting } from '../../reconciler/lab/routing.ts'
 import { startBackends, startLoad } from '../../reconciler/lab/traffic.ts'
 import { waitUntil } from '../../reconciler/lab/wait-until.ts'
 import { untilRouted } from '../../reconciler/lab/watch-routes.ts'
+import { NODE_FLAGS, WORKER_FLAGS } from '../../reconciler/process/node-flags.ts'
 import { type Program, runCommand, startProgram } from '../../reconciler/process/run-command.ts'
 import { FleetStatus } from '../../schemas/fleet-status.ts'
 import { makeFiles } from '../system/fleet.ts'
@@ -87,6 +88,21 @@ test('a release runs with the Node that it brings, also through a link, and vali
   assert.match(valid.stdout, /valid, 0 errors/)
   const worker = await runCommand(ballast, ['worker', '--help'], { env })
   assert.ok(worker.stdout.replaceAll(/\s+/g, '').includes(join(release, 'bpf/build/lb.bpf.o')))
+})
+
+test('Node gets other flags for a worker than for everything else', async () => {
+  const place = join(dir, 'launched')
+  await cp(ballast, join(place, 'bin/ballast'))
+  await mkdir(join(place, 'node/bin'), { recursive: true })
+  await writeFile(join(place, 'node/bin/node'), '#!/bin/sh\necho "$@"\n', { mode: 0o755 })
+  for (const [args, flags] of [
+    [['worker', '--node', 'lb-1'], WORKER_FLAGS],
+    [['plan'], NODE_FLAGS],
+    [[], NODE_FLAGS],
+  ] as const) {
+    const { stdout } = await runCommand(join(place, 'bin/ballast'), args, { env })
+    assert.equal(stdout.trim(), [...flags, `${place}/bin/../reconciler/cli.js`, ...args].join(' '))
+  }
 })
 
 test('it carries the licences of everything in it', async () => {

@@ -34,6 +34,8 @@ export interface MarkdownOptions {
 
 const MARKS = { create: '➕', update: '✏️', delete: '➖', unchanged: '➡️', rename: '➡️' } as const
 const LIGHTS = { high: '🔴', medium: '🟠', low: '🟡' } as const
+/** On top, of each kind: a guard can refuse every service of a fleet. */
+const NOTES_SHOWN = 10
 const BACKENDS_SHOWN = 50
 const MOVES_SHOWN = 20
 
@@ -45,6 +47,11 @@ export function renderMarkdown(plan: FleetPlan, { link, limit = LIMIT }: Markdow
   const services = changedServices(plan)
   const others = othersOf(plan.services, idOf)
   const severity = weightOf(plan)
+  const live = describeLive(plan).map(note => `\n> ⚠️ ${text(note)}`)
+  const rollout = describeRollout(plan).map(
+    note => `\n> ${note.kind === 'refused' ? '⛔ ' : ''}${text(note.text)}`,
+  )
+  const more = Math.max(live.length - NOTES_SHOWN, 0) + Math.max(rollout.length - NOTES_SHOWN, 0)
   const head = [
     COMMENT_MARKER,
     `### ${severity === null ? '🟢' : LIGHTS[severity]} Ballast plan: ${text(describeHeadline(plan))}`,
@@ -52,8 +59,9 @@ export function renderMarkdown(plan: FleetPlan, { link, limit = LIMIT }: Markdow
     ...plan.risk.rules.map(rule => `- **${rule}**: ${explainRisk(rule)}`),
     '',
     `${code(shortRevision(plan.base))} → ${code(shortRevision(plan.head))}: ${describeTotals(plan)}`,
-    ...describeLive(plan).map(note => `\n> ⚠️ ${text(note)}`),
-    ...describeRollout(plan).map(note => `\n> ${note.kind === 'refused' ? '⛔ ' : ''}${text(note.text)}`),
+    ...live.slice(0, NOTES_SHOWN),
+    ...rollout.slice(0, NOTES_SHOWN),
+    ...(more > 0 ? [`\n> And ${more} more of these at the end.`] : []),
     '',
   ].join('\n')
   const foot = [
@@ -70,6 +78,8 @@ export function renderMarkdown(plan: FleetPlan, { link, limit = LIMIT }: Markdow
     ...renderNodes(plan),
     ...groupAlike(services).map(renderDetails),
     ...renderObjects(plan),
+    ...rollout.slice(NOTES_SHOWN),
+    ...live.slice(NOTES_SHOWN),
   ]
   return fit({ head, blocks, foot, limit, link })
 }

@@ -11,6 +11,7 @@ import { renderTerminal } from '../../reconciler/render/render-terminal.ts'
 import { changedServices, groupAlike, idOf, withoutUnchanged } from '../../reconciler/render/words.ts'
 import type { NodeTables, RowBackend } from '../../schemas/node-state.ts'
 import { FleetPlan } from '../../schemas/plan.ts'
+import type { RolloutPreview } from '../../schemas/rollout.ts'
 import { backend, serviceRow, settingsRow, tablesOf } from '../plan/rows.ts'
 import { arbitraryOf } from '../schemas/arbitrary-of.ts'
 
@@ -238,6 +239,29 @@ test('SARIF names a rule that it describes, a level, and the changed line', () =
   const fingerprints = (list: { partialFingerprints: unknown }[]) =>
     list.map(each => each.partialFingerprints)
   assert.deepEqual(fingerprints(again), fingerprints(run.results), 'the same finding on the next push')
+})
+
+test('a comment fits however much of it is refused or drifted, and has the first of it on top', () => {
+  const plan = hostilePlan()
+  const many = Array.from({ length: 3_000 }, (_, index) => index)
+  const refusals = many.map(index => ({
+    ...{ rule: 'guard-backends', severity: 'error' as const, hint: 'Do it in several steps.' },
+    ...{ message: `web-${index}: 75 % of its backends would go.`, at: { file: '.', line: 1, column: 1 } },
+  }))
+  const rollout: RolloutPreview = {
+    ...{ refusals, waves: [], bake_ms: 0, max_in_change: null, splits: [], unjudged: [] },
+    ...{ frozen: [], freeze_override: null },
+  }
+  const differs = many.map(index => ({
+    key: `service/203.0.113.1:${index + 1}/tcp` as const,
+    nodes: ['lb-1'],
+  }))
+  const live = { at: 0, nodes_reporting: 1, nodes_silent: [], differs }
+  const shown = renderMarkdown({ ...plan, rollout, live }, { link: null })
+  assert.ok(Buffer.byteLength(shown) <= 65_536, `${Buffer.byteLength(shown)} bytes`)
+  assert.match(shown, /web-0: 75 %[\s\S]*web-9: 75 %[\s\S]*And 5980 more of these at the end/)
+  const whole = renderMarkdown({ ...plan, rollout, live }, { link: null, limit: 2_000_000 })
+  assert.match(whole, /web-2999: 75 %/)
 })
 
 test('every plan of the schema can be shown in every form', async () => {

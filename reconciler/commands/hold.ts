@@ -1,17 +1,21 @@
-import { Command } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import { type Hold, type HoldScope, isSameScope, nameScope, nextHolds } from '../../schemas/hold.ts'
 import type { Revision } from '../../schemas/want.ts'
+import { createEvaluator } from '../controller/evaluate.ts'
+import type { Manifest } from '../manifest/manifest.ts'
 import { pokeAll } from '../queue/pokes.ts'
+import type { Source } from '../repo/source.ts'
 import { type OpenBoard, openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { openConfiguredSource, resolveFetched, SOURCE_SETTINGS } from './open-source.ts'
 import { nameOperator } from './operator.ts'
 import { addSettings, readSettings } from './options.ts'
 import { CommandFailure } from './outcome.ts'
 import { endPause } from './pause.ts'
-import { createCommandLog, printJson } from './print.ts'
+import { createCommandLog, printJson, renderDiagnostics } from './print.ts'
 import { renderHold } from './render-hold.ts'
 
 const SETTINGS = ['stateDir', ...REDIS_SETTINGS] as const
+const PIN_SETTINGS = [...SOURCE_SETTINGS, 'path'] as const
 
 interface ScopeOptions {
   readonly node?: string
@@ -28,7 +32,7 @@ const addScope = (command: Command): Command =>
 export const suspendCommand = (): Command =>
   addScope(addSettings(new Command('suspend'), SETTINGS))
     .description('Hold the fleet, a node or a service as it is, whatever is pushed, until resume.')
-    .requiredOption('--reason <text>', 'why, for those who read the status')
+    .requiredOption('--reason <text>', 'why, for those who read the status', toReason)
     .addHelpText('after', '\nExit codes: 0 held, 1 not.')
     .action(async (options: ScopeOptions & { reason: string }, command: Command) => {
       await change(command, options, async (board, scope, holds) => [
@@ -38,16 +42,16 @@ export const suspendCommand = (): Command =>
     })
 
 export const pinCommand = (): Command =>
-  addScope(addSettings(new Command('pin'), [...SOURCE_SETTINGS, ...REDIS_SETTINGS]))
+  addScope(addSettings(new Command('pin'), [...PIN_SETTINGS, ...REDIS_SETTINGS]))
     .description('Hold the fleet, a node or a service at a revision, whatever is pushed, until resume.')
     .argument('<revision>', 'a revision that is valid and, where that is asked for, signed')
-    .requiredOption('--reason <text>', 'why, for those who read the status')
+    .requiredOption('--reason <text>', 'why, for those who read the status', toReason)
     .addHelpText(
       'after',
-      '\nRun it where the reconciler runs, with the same --repo and --state-dir.\n\nExit codes: 0 held, 1 there is no such revision.',
+      '\nRun it where the reconciler runs, with the same --repo, --path and --state-dir.\n\nExit codes: 0 held, 1 there is no such revision, it is not valid, or has no such node or service.',
     )
     .action(async (name: string, options: ScopeOptions & { reason: string }, command: Command) => {
-      const revision = await resolve(command, name)
+      const revision = await findPinned(command, name, scopeOf(options))
       await change(command, options, async (_board, scope, holds) => [
         ...without(holds, scope),
         makeHold(scope, revision, options.reason),
@@ -110,16 +114,46 @@ async function revisionNow(board: OpenBoard, scope: HoldScope): Promise<Revision
   return revision
 }
 
-async function resolve(command: Command, name: string): Promise<Revision> {
-  const source = await openConfiguredSource(
-    readSettings(command, SOURCE_SETTINGS, ['repo']),
-    createCommandLog(),
-  )
+/** A revision that can be what is held: otherwise everything would stay as it is, and look as if it were held there. */
+async function findPinned(command: Command, name: string, scope: HoldScope): Promise<Revision> {
+  const settings = readSettings(command, PIN_SETTINGS, ['repo'])
+  const source = await openConfiguredSource(settings, createCommandLog())
   try {
-    return await resolveFetched(source, name)
+    const revision = await resolveFetched(source, name)
+    await checkPinned(source, settings.path, revision, scope)
+    return revision
   } finally {
     await source.close()
   }
+}
+
+async function checkPinned(
+  { repository }: Source,
+  path: string,
+  revision: Revision,
+  scope: HoldScope,
+): Promise<void> {
+  const evaluate = createEvaluator(repository, path)
+  const { fleet, manifests, diagnostics } = await evaluate(revision)
+  if (fleet === null)
+    throw new CommandFailure(`${revision.slice(0, 12)} is not valid:\n${renderDiagnostics(diagnostics)}`)
+  if (scope.kind === 'node' && !fleet.nodes.has(scope.name))
+    throw new CommandFailure(`There is no node ${scope.name} in ${revision.slice(0, 12)}.`)
+  if (scope.kind !== 'service') return
+  const isThere = ({ kind, metadata }: Manifest): boolean =>
+    kind === 'Service' && metadata.name === scope.name
+  if (manifests.some(isThere)) return
+  // One that is newer than the revision goes away as long as it is held.
+  const accepted = await repository.accepted()
+  if (accepted === null || !(await evaluate(accepted)).manifests.some(isThere))
+    throw new CommandFailure(
+      `There is no service ${scope.name} in ${revision.slice(0, 12)}, nor in what is accepted.`,
+    )
+}
+
+function toReason(text: string): string {
+  if (text.trim() === '') throw new InvalidArgumentError('Others must be able to read why.')
+  return text
 }
 
 const without = (holds: readonly Hold[], scope: HoldScope): Hold[] =>

@@ -219,6 +219,30 @@ test('a guard refuses what takes away too much, and a reviewed override lets it'
   await fleet.untilApplied(await fleet.push(guarded([1], override)))
 })
 
+test('nothing is pinned that could not be held: a revision that is not valid, a node or service that is not there', async t => {
+  const fleet = await createFleet(t)
+  await startAll(fleet)
+  const first = await fleet.push(makeFiles({ nodes: NODES, services: { web: { vip: 10, backends: [1] } } }))
+  await fleet.untilApplied(first)
+  const broken = await fleet.push({ 'services/web.yaml': 'apiVersion: ballast.dev/v1\nkind: Nothing\n' })
+  const pin = (revision: string, ...args: string[]) =>
+    fleet.ballast('pin', revision, '--repo', fleet.repo, '--state-dir', fleet.stateDir, ...args)
+  const because = ['--reason', 'a test']
+  const cases: [string, string[], RegExp][] = [
+    [broken, because, /is not valid:\nservices\/web\.yaml:2/],
+    [first, ['--node', 'lb-99', ...because], /no node lb-99/],
+    [first, ['--service', 'wbe', ...because], /no service wbe/],
+    [first, ['--reason', ' '], /must be able to read why/],
+  ]
+  for (const [revision, args, said] of cases) {
+    const { exitCode, stderr } = await pin(revision, ...args)
+    assert.equal(exitCode, 1, args.join(' '))
+    assert.match(stderr, said)
+  }
+  assert.deepEqual((await fleet.status()).holds ?? [], [])
+  assert.equal((await pin(first, '--service', 'web', ...because)).exitCode, 0)
+})
+
 test('a node, a service and the fleet are held, whatever is pushed, until they are let go', async t => {
   const fleet = await createFleet(t)
   await startAll(fleet)

@@ -20,17 +20,18 @@ const NOBODY = {
  * `NO_COMMON_HISTORY`.
  */
 export async function previewMerge(place: GitPlace, base: Revision, head: Revision): Promise<MergePreview> {
-  const isAncestor = async (a: Revision, b: Revision): Promise<boolean> =>
-    (await runGit(place, ['merge-base', '--is-ancestor', a, b], { okExitCodes: [0, 1] })).exitCode === 0
-  if (await isAncestor(base, head)) return { revision: head }
-  if (await isAncestor(head, base)) return { revision: base }
+  // One start of git, not two: of two commits where one has the other behind it, that one is the best common ancestor.
+  const { stdout: common, exitCode } = await runGit(place, ['merge-base', base, head], {
+    okExitCodes: [0, 1],
+  })
+  if (exitCode === 1) throw noCommonHistory(place, head)
+  if (common.trim() === base) return { revision: head }
+  if (common.trim() === head) return { revision: base }
   const merged = await runGit(
     place,
     ['merge-tree', '--write-tree', '--name-only', '--no-messages', '-z', base, head],
     { okExitCodes: [0, 1] },
-  ).catch((error: unknown) => {
-    throw isUnrelated(error) ? noCommonHistory(place, head, error) : error
-  })
+  )
   const [tree = '', ...files] = merged.stdout.split('\0').filter(line => line !== '')
   if (merged.exitCode === 1) return { conflicts: files }
   const { stdout } = await runGit(
@@ -41,13 +42,9 @@ export async function previewMerge(place: GitPlace, base: Revision, head: Revisi
   return { revision: Revision.parse(stdout.trim()) }
 }
 
-const isUnrelated = (error: unknown): boolean =>
-  error instanceof BallastError && error.message.includes('unrelated histories')
-
-const noCommonHistory = ({ dir }: GitPlace, head: Revision, cause: unknown): BallastError =>
+const noCommonHistory = ({ dir }: GitPlace, head: Revision): BallastError =>
   new BallastError({
     code: 'NO_COMMON_HISTORY',
     message: `In ${dir} what is proposed, ${head}, has no history in common with the branch`,
     hint: 'Is the clone shallow? Fetch all of it: fetch-depth: 0 of actions/checkout, GIT_DEPTH: "0" of GitLab.',
-    cause,
   })

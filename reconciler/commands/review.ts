@@ -19,7 +19,7 @@ import { isEmptyPlan } from './plan.ts'
 import { planStatus } from './plan-status.ts'
 import { createCommandLog, printJson } from './print.ts'
 import { readObservedFleet } from './read-live-fleet.ts'
-import { reviewProblems } from './review-problems.ts'
+import { isInvalid, reviewProblems } from './review-problems.ts'
 import { VERSION } from './version.ts'
 
 const SETTINGS = [...SOURCE_SETTINGS, 'path', ...FORGE_SETTINGS, ...REDIS_SETTINGS] as const
@@ -76,8 +76,11 @@ async function review(options: ReviewOptions, command: Command): Promise<number>
     const sides = await findSides(options, source, pull, job)
     const made = await planMerge({ ...sides, source, path: settings.path, board, options }).catch(
       async (error: unknown) => {
-        if (error instanceof CommandFailure)
-          await tell(forge, pull, toSaid(reviewProblems(error.message)), job)
+        if (!(error instanceof CommandFailure)) throw error
+        const said = isInvalid({ stderr: error.message }, sides.base)
+          ? reviewProblems(error.message, `no plan, since ${sides.into} itself is not valid`)
+          : reviewProblems(error.message)
+        await tell(forge, pull, toSaid(said), job)
         throw error
       },
     )

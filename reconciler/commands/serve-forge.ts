@@ -19,7 +19,7 @@ import { type ForgeSettings, openConfiguredForge } from './open-forge.ts'
 import { writeFlags } from './options.ts'
 import { planStatus } from './plan-status.ts'
 import { renderDiagnostics } from './print.ts'
-import { reviewProblems } from './review-problems.ts'
+import { isInvalid, reviewFailure, reviewProblems } from './review-problems.ts'
 
 export interface ServeForgeOptions {
   readonly settings: ForgeSettings &
@@ -66,6 +66,14 @@ export function serveForge({
 
   /** Planned in a process of its own: a great plan keeps neither reconciles nor webhooks waiting. */
   async function review(base: Revision, head: Revision): Promise<Review> {
+    const first = await planOf(base, head)
+    if (!isInvalid(first, base)) return first.review()
+    // A proposal that mends the branch: the reconciler, too, goes on from what is accepted.
+    const accepted = await repository.accepted()
+    return (accepted === null ? first : await planOf(accepted, head)).review()
+  }
+
+  async function planOf(base: Revision, head: Revision) {
     const flags = writeFlags({ ...settings, repo: repository.dir }, PLAN_SETTINGS)
     const [page, file] = [join(settings.stateDir, 'plan.html'), join(settings.stateDir, 'plan.json')]
     // Through a file: of output and an exit code that is not 0, execa makes the text of an error, at length.
@@ -90,14 +98,19 @@ export function serveForge({
       ['-n', String(PLAN_NICENESS), ...program, ...args, ...html],
       { timeout: PLAN_MS, okExitCodes: [0, 1, 2] },
     )
-    if (exitCode === 1) return reviewProblems(stderr)
-    const plan = FleetPlan.parse(JSON.parse(await readFile(file, 'utf8')))
-    const link =
-      html.length === 0 ? null : await pages.put('plans', plan.digest, await readFile(page, 'utf8'))
     return {
-      comment: renderMarkdown(plan, { link }),
-      marker: COMMENT_MARKER,
-      status: { ...planStatus(plan), url: link },
+      stderr,
+      async review(): Promise<Review> {
+        if (exitCode === 1) return reviewFailure(stderr, head)
+        const plan = FleetPlan.parse(JSON.parse(await readFile(file, 'utf8')))
+        const link =
+          html.length === 0 ? null : await pages.put('plans', plan.digest, await readFile(page, 'utf8'))
+        return {
+          comment: renderMarkdown(plan, { link }),
+          marker: COMMENT_MARKER,
+          status: { ...planStatus(plan), url: link },
+        }
+      },
     }
   }
 

@@ -127,7 +127,12 @@ async function reviewPull(options: ReviewOptions, number: number, said: Map<numb
   const { comment, marker, status } =
     'conflicts' in merged
       ? options.refuse(describeConflicts(branch, merged.conflicts))
-      : await options.review(base, merged.revision)
+      : await options.review(base, merged.revision).catch(async (error: unknown) => {
+          // The status of an earlier push, or of before the branch went on, no longer holds.
+          const description = 'The plan could not be made; the log of the reconciler says why'
+          await forge.putStatus(head, { context: PLAN_CONTEXT, state: 'error', description, url: null })
+          throw error
+        })
   await forge.putComment(number, marker, comment)
   await forge.putStatus(head, { context: PLAN_CONTEXT, ...status })
   said.delete(number)

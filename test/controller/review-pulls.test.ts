@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { createReviewer, type ReviewOptions } from '../../reconciler/controller/review-pulls.ts'
 import { openForge } from '../../reconciler/forge/open-forge.ts'
 import { createLog } from '../../reconciler/log/log.ts'
+import { BallastError } from '../../schemas/ballast-error.ts'
 import { addPull, PROJECT, type StandIn, startStandIn } from '../forge/stand-in.ts'
 import { until } from '../repo/follow.ts'
 
@@ -92,6 +93,23 @@ test('what is closed, or for another branch, is let be; a conflict is said', asy
     standIn.comments.map(({ body }) => body),
     [`${MARKER} Conflicts with main: web.yaml`],
   )
+})
+
+test('a plan that could not be made is no verdict on what is proposed, and is tried again', async t => {
+  let isBroken = true
+  const { standIn, reviewer } = await setUp(t, {
+    async review() {
+      if (isBroken)
+        throw new BallastError({ code: 'PLAN_FAILED', message: 'no Redis', hint: 'Wait.', retryable: true })
+      return { comment: MARKER, marker: MARKER, status: { state: 'success', description: '', url: null } }
+    },
+  })
+  addPull(standIn, { head: HEAD })
+  reviewer.ask(1)
+  await until('it is said', () => standIn.statuses.get(HEAD)?.get('ballast/plan')?.state === 'error')
+  assert.deepEqual(standIn.comments, [])
+  isBroken = false
+  await until('it is planned', () => standIn.statuses.get(HEAD)?.get('ballast/plan')?.state === 'success')
 })
 
 test('a forge that limits us is left alone for as long as it says', async t => {

@@ -146,6 +146,13 @@ test('what cannot be merged is said where it was proposed, and a refused revisio
     /^Refused: services\/web\.yaml:8 spec\.vip/,
   )
   assert.match(await follow(head, 'ballast/fleet'), /<pre>services\/web\.yaml:\d+:\d+ error/)
+
+  // What mends the branch is compared with what is accepted.
+  const mended = await propose(fleet, head, 2, { 'services/web.yaml': THREE['services/web.yaml']! })
+  addPull(forge, { head: mended })
+  await ask(2, 1)
+  await waitFor('it is planned', async () => stateOf(forge, mended, 'ballast/plan') === 'success')
+  assert.ok(forge.comments.at(-1)!.body.includes(`${base.slice(0, 12)}\` → `), forge.comments.at(-1)!.body)
 })
 
 /** `ballast review` as a job of GitHub runs it, in the fleet's work tree with the branch checked out. */
@@ -229,6 +236,14 @@ test('a job says in the pull request that it conflicts, or what is wrong with it
     forge.statuses.get(bad)!.get('ballast/plan')!.description,
     /^services\/web\.yaml:\d+:\d+ error /,
   )
+
+  await fleet.git('push', '-q', 'origin', `${bad}:main`)
+  await fleet.git('fetch', '-q')
+  const mends = await propose(fleet, bad, 3, { 'services/web.yaml': THREE['services/web.yaml']! })
+  addPull(forge, { head: mends })
+  await createJob(fleet, forge, 3)({ GITHUB_TOKEN: forge.token })
+  assert.match(forge.comments.find(({ pull }) => pull === 3)!.body, /no plan, since main itself is not valid/)
+  await fleet.git('push', '-q', '--force', 'origin', `${base}:main`)
 
   await fleet.push(makeFiles({ services: { web: { vip: 10, backends: [1] } } }))
   const conflict = await createJob(fleet, forge, 1)({ GITHUB_TOKEN: forge.token })

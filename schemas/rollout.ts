@@ -123,5 +123,7 @@ export const RolloutPreview = z.strictObject({
   frozen: z.array(FrozenNodes),
   /** Why windows do not count, as a commit says; null: they do. */
   freeze_override: z.string().nullable(),
+  /** `requireReviewedPlan` asks for it: held after the merge unless a plan of this digest was recorded. Absent: it does not. */
+  needs_review: z.literal(true).exactOptional(),
 })
 export type RolloutPreview = z.infer<typeof RolloutPreview>

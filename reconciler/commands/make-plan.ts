@@ -7,6 +7,7 @@ import { planOnThreads } from '../controller/plan-on-threads.ts'
 import { sideOf } from '../controller/plan-side.ts'
 import type { ObservedFleet } from '../plan/compare-live.ts'
 import type { MadePlan, PlanSide } from '../plan/plan-fleet.ts'
+import { needsReview } from '../plan/reviewed-plan.ts'
 import type { Source } from '../repo/source.ts'
 import { findGuarded } from '../rollout/find-guarded.ts'
 import { previewRollout } from '../rollout/preview-rollout.ts'
@@ -42,7 +43,11 @@ export async function makePlan({ source, path, from, to, readObserved }: PlanReq
   const base = before.candidate ?? (accepted === null ? null : (await readRevision(accepted)).candidate)
   if (base === null) return made
   const rollout = await preview({ source, base, target: after.candidate, plan: made.plan, observed })
-  return { ...made, plan: { ...made.plan, rollout } }
+  const isAskedFor = needsReview(base.fleet.policy.requireReviewedPlan, made)
+  return {
+    ...made,
+    plan: { ...made.plan, rollout: isAskedFor ? { ...rollout, needs_review: true } : rollout },
+  }
 }
 
 interface Previewed {

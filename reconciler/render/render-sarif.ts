@@ -96,6 +96,7 @@ const ROLLOUT_RULES: Readonly<Record<RolloutNote['kind'], string>> = {
   split: 'for as long as a wave bakes, nodes of one VIP have different rings',
   unjudged: 'some gates see nothing of these services',
   frozen: 'nodes are in a freeze window and change later',
+  review: 'the revision is taken only if a plan of this digest was recorded',
   'freeze-override': 'a commit says why freeze windows do not count',
 }
 

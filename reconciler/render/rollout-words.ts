@@ -6,7 +6,7 @@ import { listNames, percent } from './words.ts'
 /** One thing that is said of how a revision would go out. */
 export interface RolloutNote {
   /** `refused`: it would not go out at all. */
-  readonly kind: 'refused' | 'waves' | 'split' | 'unjudged' | 'frozen' | 'freeze-override'
+  readonly kind: 'refused' | 'waves' | 'split' | 'unjudged' | 'frozen' | 'freeze-override' | 'review'
   /** Of a refusal, that of its diagnostic. */
   readonly rule: string
   readonly text: string
@@ -46,7 +46,8 @@ export function describeDuration({ duration, rollout }: FleetPlan): string {
 /** What guards, waves and freeze windows make of a revision, weightiest first; empty: it goes to all nodes at once, and now. */
 export function describeRollout({ rollout }: FleetPlan): RolloutNote[] {
   if (rollout === undefined) return []
-  const { refusals, waves, max_in_change, splits, unjudged, frozen, freeze_override, bake_ms } = rollout
+  const { refusals, waves, max_in_change, splits, unjudged, frozen, freeze_override, bake_ms, needs_review } =
+    rollout
   const most = splits.toSorted((a, b) => b.at_risk - a.at_risk)
   const note = (kind: Exclude<RolloutNote['kind'], 'refused'>, text: string): RolloutNote => ({
     kind,
@@ -63,6 +64,14 @@ export function describeRollout({ rollout }: FleetPlan): RolloutNote[] {
         at: at.file === WHOLE_TREE ? null : at,
       }),
     ),
+    ...(needs_review === true
+      ? [
+          note(
+            'review',
+            'Taken after the merge only if a plan of this digest was recorded (requireReviewedPlan).',
+          ),
+        ]
+      : []),
     ...frozen.map(each => note('frozen', `${describeFrozen(each)}.`)),
     ...(freeze_override === null
       ? []

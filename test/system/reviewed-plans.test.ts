@@ -48,6 +48,9 @@ test('what was reviewed is what is applied: others are held, and said what moved
   )
   assert.deepEqual([reviewed.exitCode, reviewed.stderr], [2, ''])
   const plan = FleetPlan.parse(JSON.parse(reviewed.stdout))
+  assert.equal(plan.rollout?.needs_review, true)
+  const read = await fleet.ballast('plan', ...flags, '--from', first, '--to', 'change')
+  assert.match(read.stdout, /Taken after the merge only if a plan of this digest was recorded/)
   assert.deepEqual(
     plan.objects.map(({ kind, name, effect }) => ({ kind, name, effect })),
     [{ kind: 'Service', name: 'web', effect: 'traffic' }],
@@ -78,8 +81,12 @@ test('risky: a change without a risk goes by, one with a risk is held', async t 
   const fleet = await createFleet(t)
   await fleet.startReconciler()
   await fleet.startWorker('lb-1')
-  await fleet.untilApplied(await fleet.push(manifests('risky', { web })))
-  await fleet.untilApplied(await fleet.push(manifests('risky', { web: { vip: 10, backends: [1, 2, 3, 4] } })))
+  const first = await fleet.push(manifests('risky', { web }))
+  await fleet.untilApplied(first)
+  const second = await fleet.push(manifests('risky', { web: { vip: 10, backends: [1, 2, 3, 4] } }))
+  await fleet.untilApplied(second)
+  const read = await fleet.ballast('plan', '--repo', fleet.repo, '--from', first, '--to', second)
+  assert.doesNotMatch(read.stdout, /recorded/)
   const risky = await fleet.push(manifests('risky', { web: { vip: 10, backends: [1, 4] } }))
   await fleet.until('it is held', isHeld(risky))
 })

@@ -67,6 +67,8 @@ export const Rollout = z.strictObject({
       duration: z.string(),
       timeZone: z.string(),
       nodes: z.array(z.string()).nullable(),
+      /** As its manifest says, for people. */
+      reason: z.string().exactOptional(),
     }),
   ),
   /** Why windows do not count for this revision, as its commit says; null: they do. */
@@ -79,8 +81,12 @@ export const Rollout = z.strictObject({
 })
 export type Rollout = z.infer<typeof Rollout>
 
-/** `until`: ms since the epoch; null: no window lets them change. */
-export const FrozenNodes = z.strictObject({ nodes: z.array(z.string()), until: z.int().nullable() })
+/** `until`: ms since the epoch; null: no window lets them change. `reasons`: of the windows that keep them. */
+export const FrozenNodes = z.strictObject({
+  nodes: z.array(z.string()),
+  until: z.int().nullable(),
+  reasons: z.array(z.string()).exactOptional(),
+})
 export type FrozenNodes = z.infer<typeof FrozenNodes>
 
 /** How a revision would go out, said beforehand. */

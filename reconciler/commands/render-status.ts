@@ -22,6 +22,9 @@ const COLORS: { readonly [S in NodeCondition]: Parameters<typeof styleText>[0] }
   unassigned: 'yellow',
 }
 
+/** Of a revision that is refused. */
+const ERRORS_SHOWN = 20
+
 type Paint = (style: Parameters<typeof styleText>[0], text: string) => string
 
 /** For a terminal: the repository, a table of nodes, then each thing that is wrong, with the difference itself. */
@@ -50,7 +53,12 @@ function renderRepository({ repository, rollout, frozen, holds, at }: FleetStatu
         `refused   ${shortRevision(revision)}   ${renderAge(at - since)} ago; what was accepted stays`,
       ),
     )
-    lines.push(...diagnostics.map(each => `  ${renderDiagnostic(each)}`))
+    const errors = diagnostics.filter(({ severity }) => severity === 'error')
+    lines.push(...errors.slice(0, ERRORS_SHOWN).map(each => `  ${renderDiagnostic(each)}`))
+    if (errors.length > ERRORS_SHOWN)
+      lines.push(
+        `  and ${errors.length - ERRORS_SHOWN} more: ballast validate, or status --json, has them all`,
+      )
   }
   if (rollout !== undefined && rollout.state !== 'done') lines.push(renderRollout(rollout, at, paint))
   lines.push(...(frozen ?? []).map(each => paint('yellow', `waiting   ${describeFrozen(each)}`)))

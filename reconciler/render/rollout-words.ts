@@ -97,10 +97,12 @@ export function describeRollout({ rollout }: FleetPlan): RolloutNote[] {
   ]
 }
 
-export const describeFrozen = ({ nodes, until }: FrozenNodes): string =>
-  until === null
-    ? `${listNames(nodes)}: frozen, and no window lets them change`
-    : `${listNames(nodes)}: frozen until ${describeTime(until)}; applied then`
+export function describeFrozen({ nodes, until, reasons = [] }: FrozenNodes): string {
+  const why = reasons.length > 0 ? ` (${reasons.join(', ')})` : ''
+  return until === null
+    ? `${listNames(nodes)}: frozen${why}, and no window lets them change`
+    : `${listNames(nodes)}: frozen until ${describeTime(until)}${why}; applied then`
+}
 
 function describeUnjudged(unjudged: RolloutPreview['unjudged'], probed: boolean): string {
   const services = listNames([...new Set(unjudged.map(({ service }) => service))])

@@ -6,16 +6,18 @@ import { selectNodes } from '../manifest/select-nodes.ts'
 /** A window, with the nodes that it is about by name; null: the fleet. */
 export interface ResolvedWindow extends Pick<FreezeWindow, 'mode' | 'schedule' | 'duration' | 'timeZone'> {
   readonly nodes: string[] | null
+  readonly reason?: string
 }
 
 type SelectableNodes = Parameters<typeof selectNodes>[1]
 
 export const resolveWindows = (windows: readonly FreezeWindow[], nodes: SelectableNodes): ResolvedWindow[] =>
-  windows.map(({ mode, schedule, duration, timeZone, nodes: selector }) => ({
+  windows.map(({ mode, schedule, duration, timeZone, nodes: selector, reason }) => ({
     mode,
     schedule,
     duration,
     timeZone,
+    ...(reason !== undefined && { reason }),
     nodes: selector === undefined ? null : selectNodes(selector, nodes).map(({ metadata }) => metadata.name),
   }))
 
@@ -76,7 +78,22 @@ export function findFrozen(
   const groups = Map.groupBy(nodes.filter(freezeAt(windows, at)), node =>
     windows.map(window => (window.nodes === null || window.nodes.includes(node) ? 1 : 0)).join(''),
   )
-  return [...groups.values()].map(names => ({ nodes: names, until: thawsAt(windows, names[0]!, at) }))
+  return [...groups.values()].map(names => {
+    const reasons = reasonsFor(windows, names[0]!, at)
+    return {
+      nodes: names,
+      until: thawsAt(windows, names[0]!, at),
+      ...(reasons.length > 0 && { reasons }),
+    }
+  })
+}
+
+/** Of a node that may not change: why, by the windows that deny it, or else by those that do not allow it yet. */
+function reasonsFor(windows: readonly ResolvedWindow[], node: string, at: number): string[] {
+  const own = windows.filter(({ nodes }) => nodes === null || nodes.includes(node))
+  const denying = own.filter(window => window.mode === 'deny' && isOpen(window, at))
+  const keeping = denying.length > 0 ? denying : own.filter(({ mode }) => mode === 'allow')
+  return [...new Set(keeping.flatMap(({ reason }) => reason ?? []))]
 }
 
 /** Nodes that a rollout has still to change and may not now. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { renderStatus } from '../../reconciler/commands/render-status.ts'
 import { makeFleetStatus } from '../../reconciler/drift/make-fleet-status.ts'
+import type { Diagnostic } from '../../schemas/diagnostic.ts'
 import { PAUSE_VERSION, type Pause } from '../../schemas/drift-policy.ts'
 import { type DriftItem, type NodeReport, REPORT_VERSION } from '../../schemas/report.ts'
 import { REVISION_STATE_VERSION, type RevisionState } from '../../schemas/revision-state.ts'
@@ -88,7 +89,10 @@ const settled: RevisionState = {
 
 test('nodes that wait for a freeze window are shown, with its end', () => {
   const freeze = [
-    { mode: 'deny' as const, schedule: '0 0 * * *', duration: '6h', timeZone: 'UTC', nodes: ['lb-01'] },
+    {
+      ...{ mode: 'deny' as const, schedule: '0 0 * * *', duration: '6h', timeZone: 'UTC' },
+      ...{ nodes: ['lb-01'], reason: 'backups' },
+    },
   ]
   const rollout = makeRollout(2, { base: revision, freeze })
   const [name] = rollout.nodes.map(node => node.name)
@@ -100,12 +104,38 @@ test('nodes that wait for a freeze window are shown, with its end', () => {
       rollout: { ...rollout, ...change },
     })
   const until = Date.parse('2026-11-21T06:00:00Z')
-  assert.deepEqual(at({}).frozen, [{ nodes: [name], until }])
-  assert.match(renderStatus(at({}), { color: false }), /waiting {3}.*: frozen until 2026-11-21 06:00 UTC/)
+  assert.deepEqual(at({}).frozen, [{ nodes: [name], until, reasons: ['backups'] }])
+  assert.match(
+    renderStatus(at({}), { color: false }),
+    /waiting {3}.*: frozen until 2026-11-21 06:00 UTC \(backups\)/,
+  )
   // Another revision has been accepted since, or a commit says that windows do not count, or it is over.
   assert.equal(at({ base: 'd'.repeat(40) }).frozen, undefined)
   assert.equal(at({ freezeOverride: 'INC-1' }).frozen, undefined)
   assert.equal(at({ nodes: rollout.nodes.map(node => ({ ...node, side: 'target' })) }).frozen, undefined)
+})
+
+test('why a head is refused is said by errors alone, of many by the first', () => {
+  const error: Diagnostic = {
+    at: { file: 'web.yaml', line: 7, column: 9 },
+    severity: 'error',
+    rule: 'vip-unique',
+    message: 'Taken.',
+    hint: 'Take another.',
+  }
+  const warning: Diagnostic = { ...error, severity: 'warning', rule: 'fleet-key' }
+  const shownOf = (diagnostics: Diagnostic[]): string => {
+    const rejected = { revision: 'c'.repeat(40), diagnostics, at: NOW }
+    const revisions = { ...settled, rejected }
+    const status = makeFleetStatus({ revisions, wants: new Map(), reports: new Map(), now: NOW })
+    return renderStatus(status, { color: false })
+  }
+  const few = shownOf([warning, error])
+  assert.match(few, /vip-unique/)
+  assert.doesNotMatch(few, /fleet-key|more:/)
+  const many = shownOf(Array<Diagnostic>(25).fill(error))
+  assert.equal(many.match(/vip-unique/g)?.length, 20)
+  assert.match(many, /and 5 more:/)
 })
 
 test('a refused head is out of sync, though every node holds the last good revision', () => {

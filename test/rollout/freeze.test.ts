@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { freezeAt, type ResolvedWindow, thawsAt } from '../../reconciler/rollout/freeze.ts'
+import { findFrozen, freezeAt, type ResolvedWindow, thawsAt } from '../../reconciler/rollout/freeze.ts'
 
 const WEEKEND: ResolvedWindow = {
   ...{ mode: 'deny', schedule: '0 18 * * FRI', duration: '62h', timeZone: 'Europe/Berlin' },
@@ -43,6 +43,21 @@ test('a window of a minute in every minute ends when the last of them does', () 
   const office: ResolvedWindow = { ...WEEKEND, schedule: '* 9-21 * * *', duration: '1m', timeZone: 'UTC' }
   const [now, end] = ['2026-11-21T09:30:00Z', '2026-11-21T22:00:00Z'].map(text => Date.parse(text))
   assert.equal(thawsAt([office], 'lb-1', now!), end)
+})
+
+test('why nodes wait is what the windows say that keep them: those that deny, else those that do not allow', () => {
+  const windows = [
+    { ...WEEKEND, reason: 'weekend' },
+    { ...OFFICE, reason: 'office hours' },
+  ]
+  const reasonsAt = (at: string) =>
+    findFrozen(windows, ['lb-1', 'lb-2'], Date.parse(at)).map(({ nodes, reasons }) => [nodes.join(), reasons])
+  assert.deepEqual(reasonsAt('2026-11-21T10:00:00Z'), [
+    ['lb-1', ['weekend']],
+    ['lb-2', ['weekend']],
+  ])
+  assert.deepEqual(reasonsAt('2026-11-20T07:00:00Z'), [['lb-1', ['office hours']]])
+  assert.deepEqual(findFrozen([WEEKEND], ['lb-2'], Date.parse('2026-11-21T10:00:00Z'))[0]?.reasons, undefined)
 })
 
 test('windows that leave no gap say so', () => {

@@ -30,8 +30,8 @@ struct attempt {
 	__u64 data;    /* of the entry to be made */
 	__u32 now;
 	enum flow_state state;
-	__u32 bytes; /* of the frame, for the counters */
-	__u32 zero;
+	__u32 bytes;  /* of the frame, for the counters */
+	__u32 is_new; /* it was looked for in the flow table, and has no entry */
 };
 
 static __always_inline struct flow_bucket *bucket_at(__u32 hash)
@@ -153,11 +153,14 @@ static __always_inline bool is_half_open(const struct ring *ring, enum flow_stat
  */
 __noinline int begin_flow(const struct attempt *attempt)
 {
-	struct flow *place;
+	struct flow *place = NULL;
 
 	if (!attempt)
 		return false;
-	place = find_flow(attempt->hash, attempt->buckets).place ?: find_place(attempt);
+	if (!attempt->is_new)
+		place = find_flow(attempt->hash, attempt->buckets).place;
+	if (!place)
+		place = find_place(attempt);
 	if (!place)
 		return false;
 	write_flow(place, attempt->hash, attempt->data);
@@ -270,6 +273,7 @@ static __always_inline struct choice choose_member(struct xdp_md *ctx, struct ri
 	} else if (!opens) {
 		if (!found.place)
 			found = find_flow(hash, attempt.buckets);
+		attempt.is_new = !found.place;
 		if (found.place && attempt.state != FLOW_SYN) {
 			member = flow_member(ring, found.data);
 			if (!member) {

@@ -20,6 +20,9 @@
 #include "flow_table.h"
 #include "maps.h"
 
+/* Bits of bucket_hash that name the bucket, the highest. */
+#define HALF_OPEN_BITS 16
+
 /* A SYN that nothing came after for so long was not answered, in FLOW_TICK units. */
 #define HALF_OPEN_TICKS 4
 
@@ -29,10 +32,10 @@
 #define HALF_OPEN_EMPTY (1ULL << 32)
 #define HALF_OPEN_OWN (1ULL << 33)
 
-/* buckets: of bucket_hash; of other bits than the buckets of flows. */
+/* buckets: of bucket_hash. */
 static __always_inline struct flow_bucket *half_open_bucket(__u64 buckets)
 {
-	__u32 index = buckets >> 48 & (config.half_open_buckets - 1);
+	__u32 index = buckets >> (64 - HALF_OPEN_BITS) & (config.half_open_buckets - 1);
 
 	return bpf_map_lookup_elem(&half_open, &index);
 }

@@ -156,7 +156,6 @@ struct ring {
  * one bucket; see half_open.h. Not there in programs of earlier versions,
  * which have all of these in `flows`.
  */
-#define HALF_OPEN_BUCKETS (1 << 16) /* at most */
 #define FLOW_WAYS 4
 #define FLOW_TICK_SHIFT 30 /* nanoseconds >> 30: 1.07 s */
 #define FLOW_STATE_SHIFT 0
@@ -286,7 +285,7 @@ enum reason {
 	REASON_FLOW_REHASHED,	 /* counted besides: the entry's member had left the service */
 	REASON_FLOW_EVICTED,	 /* counted besides: a live entry was overwritten */
 	REASON_FLOW_CONFIRMED, /* counted besides: a connection whose SYN came by here goes on, so it was answered */
-	REASON_SYN_EVICTED, /* counted besides: the entry of a SYN that nothing had come after was overwritten */
+	REASON_SYN_EVICTED, /* counted besides: the entry of a SYN that might yet be answered was overwritten */
 	REASON_FLOW_MIDWAY, /* counted besides REASON_FORWARDED_RING: the flow was not begun by a SYN */
 	REASON_QUIC_UNKNOWN_ID, /* counted besides: a connection id names no backend of the service */
 	REASON_EGRESS_UNRESOLVED, /* counted besides: the FIB lacks the link address of the next hop, or the
@@ -413,7 +412,7 @@ struct lb_config {
 	__u32 capacity_services;
 	__u32 capacity_members;
 	__u32 object; /* first 4 bytes of the SHA-256 of the object file; another one is another program */
-	__u32 half_open_buckets; /* a power of two, at most HALF_OPEN_BUCKETS */
+	__u32 half_open_buckets; /* a power of two, at most 2^HALF_OPEN_BITS */
 	__u32 reserved;
 };
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { before, suite, test } from 'node:test'
 import { FLOW_WAYS } from '../../reconciler/drivers/xdp/layout.ts'
 import { type Balancer, buildObjects, needsRoot, openBalancer } from './balancer.ts'
-import { A, B, C, open, send, serviceOf, TCP, TCP6 } from './connections.ts'
+import { A, B, C, open, send, serviceOf, TCP, TCP6, tickNow } from './connections.ts'
 import { aged, type FlowEntry, FlowState, identityOf } from './flow-entry.ts'
 import { Tcp } from './packet.ts'
 
@@ -123,7 +123,8 @@ suite('the table of SYNs', { skip: needsRoot }, () => {
     using balancer = await open(TCP, { halfOpenBuckets: 1 })
     for (let port = 1; port <= FLOW_WAYS; port++) send(balancer, { ...TCP, sourcePort: port }, Tcp.syn)
     const entries = balancer.halfOpen()
-    for (const entry of entries) balancer.writeHalfOpen(aged(entry, ages[entry.way]!))
+    const stamp = tickNow()
+    for (const entry of entries) balancer.writeHalfOpen(aged({ ...entry, stamp }, ages[entry.way]!))
     balancer.counted()
     send(balancer, TCP, Tcp.syn)
     const now = balancer.halfOpen()
@@ -190,12 +191,11 @@ suite('the table of SYNs', { skip: needsRoot }, () => {
         halfOpenBuckets: 1024,
         bucketKey,
       })
-      const tags = Array.from({ length: 32 }, (_, i) => {
+      return Array.from({ length: 32 }, (_, i) => {
         const known = new Set(balancer.halfOpen().map(entry => entry.check ^ identityOf(entry)))
         send(balancer, { ...TCP, sourcePort: 1 + i }, Tcp.syn)
         return balancer.halfOpen().find(entry => !known.has(entry.check ^ identityOf(entry)))?.bucket
       })
-      return tags
     }
     const here = await bucketsUnder(1n)
     assert.ok(new Set(here).size > 16)

@@ -1,5 +1,5 @@
 import type { XdpSettingsRow } from '../../../schemas/node-state.ts'
-import { FLOW_WAYS } from './layout.ts'
+import { FLOW_WAYS, HALF_OPEN_BITS } from './layout.ts'
 
 type Capacity = XdpSettingsRow['capacity']
 
@@ -31,7 +31,7 @@ const LEAST_BUCKETS = 16
  */
 const HALF_OPEN_SHARE = 1 / 64
 const LEAST_HALF_OPEN_BUCKETS = 1024
-const MOST_HALF_OPEN_BUCKETS = 2 ** 16
+const MOST_HALF_OPEN_BUCKETS = 2 ** HALF_OPEN_BITS
 
 /**
  * Services and members twice over: a whole replacement stands beside what it replaces until that is deleted

@@ -1,7 +1,7 @@
 import type { Breathe } from './breather.ts'
 import { createBreather } from './breather.ts'
 import { type Dataplane, type OpenMap, readControl } from './dataplane.ts'
-import { encodeIndex, FLOW_WAYS, structs } from './layout.ts'
+import { encodeIndex, FLOW_WAYS, HALF_OPEN_BITS, structs } from './layout.ts'
 import { lookupEntry } from './libbpf/maps.ts'
 import { withMapped } from './libc.ts'
 
@@ -99,7 +99,7 @@ async function copyEntries(
 /** Of `bucket_hash` in bpf/hash.h, the candidate buckets of a flow; of each the lowest bits count. */
 const flowBuckets = (mixed: bigint): readonly [bigint, bigint] => [mixed >> 32n, mixed]
 /** The same of `half_open_bucket` in bpf/half_open.h. */
-const halfOpenBucket = (mixed: bigint): bigint => mixed >> 48n
+const halfOpenBucket = (mixed: bigint): bigint => mixed >> BigInt(64 - HALF_OPEN_BITS)
 
 /**
  * The entry of a flow by its hash; undefined when it has none. That of a SYN comes before that of an earlier

@@ -15,6 +15,8 @@ export const LAYOUT_VERSION = 2
 export const RING_MEMBERS = 1024
 export const GENERATION_BITS = 24
 export const FLOW_WAYS = 4
+/** Of half_open.h: bits that name the bucket of a SYN, the highest of 64. */
+export const HALF_OPEN_BITS = 16
 export const PORT_RANGES = 32
 
 /** Offsets and sizes in bytes. */

@@ -1,5 +1,6 @@
 import { addressToBytes } from '../../../schemas/address.ts'
 import type { RowKey } from '../../../schemas/node-state.ts'
+import { createTextMemo } from '../../ring/text-memo.ts'
 import { accessCodec } from './access-lists.ts'
 import { type Breathe, createBreather } from './breather.ts'
 import { changeMap } from './changed-map.ts'
@@ -153,7 +154,7 @@ async function decodeServices(services: Entries, breathe: Breathe): Promise<Port
   for (const [bytes, value] of eachEntry(services, structs.service_key.size)) {
     await breathe()
     const known = readServiceKey(bytes)
-    if (known === undefined) aliens.push(bytes)
+    if (known === null) aliens.push(bytes)
     else entries.set(known.rowKey, { key: known.key, id: value })
   }
   return { entries, aliens }
@@ -398,15 +399,9 @@ interface KnownKey {
 }
 
 /** To read the same thousand keys at every look takes longer than all the rest. */
-const knownKeys = new Map<string, KnownKey | undefined>()
-const KEYS_KEPT = 65536
+const knownKey = createTextMemo(2 ** 16, (text): KnownKey | null => {
+  const key = decodeServiceKey(Buffer.from(text, 'latin1'))
+  return key === undefined ? null : { key, rowKey: serviceRowKey(key) }
+})
 
-function readServiceKey(bytes: Buffer): KnownKey | undefined {
-  const text = bytes.toString('latin1')
-  if (!knownKeys.has(text)) {
-    if (knownKeys.size >= KEYS_KEPT) knownKeys.clear()
-    const key = decodeServiceKey(bytes)
-    knownKeys.set(text, key && { key, rowKey: serviceRowKey(key) })
-  }
-  return knownKeys.get(text)
-}
+const readServiceKey = (bytes: Buffer): KnownKey | null => knownKey(bytes.toString('latin1'))

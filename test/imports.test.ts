@@ -58,7 +58,7 @@ const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
   'isomorphic-git': ['reconciler/repo/'],
   jose: ['reconciler/repo/'],
   koffi: ['reconciler/drivers/xdp/libbpf/native.ts', 'reconciler/process/file-lock.ts'],
-  'p-retry': ['reconciler/alerts/'],
+  'p-retry': ['reconciler/alerts/', 'reconciler/forge/'],
   pino: ['reconciler/log/'],
   'prom-client': ['reconciler/metrics/'],
   'rate-limiter-flexible': ['reconciler/http/'],

@@ -11,7 +11,7 @@ import { nameOperator } from './operator.ts'
 import { addSettings, readSettings } from './options.ts'
 import { CommandFailure } from './outcome.ts'
 import { endPause } from './pause.ts'
-import { createCommandLog, printJson, renderDiagnostics } from './print.ts'
+import { createCommandLog, invalidLine, printJson, renderDiagnostics, shortRevision } from './print.ts'
 import { renderHold } from './render-hold.ts'
 
 const SETTINGS = ['stateDir', ...REDIS_SETTINGS] as const
@@ -136,9 +136,9 @@ async function checkPinned(
   const evaluate = createEvaluator(repository, path)
   const { fleet, manifests, diagnostics } = await evaluate(revision)
   if (fleet === null)
-    throw new CommandFailure(`${revision.slice(0, 12)} is not valid:\n${renderDiagnostics(diagnostics)}`)
+    throw new CommandFailure(`${invalidLine(shortRevision(revision))}\n${renderDiagnostics(diagnostics)}`)
   if (scope.kind === 'node' && !fleet.nodes.has(scope.name))
-    throw new CommandFailure(`There is no node ${scope.name} in ${revision.slice(0, 12)}.`)
+    throw new CommandFailure(`There is no node ${scope.name} in ${shortRevision(revision)}.`)
   if (scope.kind !== 'service') return
   const isThere = ({ kind, metadata }: Manifest): boolean =>
     kind === 'Service' && metadata.name === scope.name
@@ -147,7 +147,7 @@ async function checkPinned(
   const accepted = await repository.accepted()
   if (accepted === null || !(await evaluate(accepted)).manifests.some(isThere))
     throw new CommandFailure(
-      `There is no service ${scope.name} in ${revision.slice(0, 12)}, nor in what is accepted.`,
+      `There is no service ${scope.name} in ${shortRevision(revision)}, nor in what is accepted.`,
     )
 }
 

@@ -13,7 +13,7 @@ import { findGuarded } from '../rollout/find-guarded.ts'
 import { previewRollout } from '../rollout/preview-rollout.ts'
 import type { Candidate } from '../rollout/start-rollout.ts'
 import { CommandFailure } from './outcome.ts'
-import { renderDiagnostics } from './print.ts'
+import { invalidLine, renderDiagnostics } from './print.ts'
 
 export interface PlanRequest {
   readonly source: Source
@@ -91,9 +91,8 @@ function createRevisionReader({ repository }: Source, path: string) {
     if (revision === null) throw new CommandFailure(`${name} is no revision of ${repository.dir}.`)
     const { fleet, manifests, diagnostics } = await evaluate(revision)
     if (fleet === null) {
-      throw new CommandFailure(
-        `${name === revision ? name : `${name} (${revision.slice(0, 12)})`} is not valid:\n${renderDiagnostics(diagnostics)}`,
-      )
+      const which = name === revision ? name : `${name} (${revision.slice(0, 12)})`
+      throw new CommandFailure(`${invalidLine(which)}\n${renderDiagnostics(diagnostics)}`)
     }
     return { ...sideOf({ revision, fleet, manifests }), candidate: { revision, fleet } }
   }

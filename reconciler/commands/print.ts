@@ -13,6 +13,9 @@ export const printJson = (value: unknown): boolean =>
 export const renderDiagnostics = (diagnostics: readonly Diagnostic[]): string =>
   diagnostics.map(each => renderDiagnostic(each, { color: useColor(process.stderr) })).join('\n')
 
+/** How a command begins to say what is wrong with the manifests of a revision; a reconciler looks for it in what `plan` writes. */
+export const invalidLine = (revision: string): string => `${revision} is not valid:`
+
 export const shortRevision = (revision: string | null | undefined): string => revision?.slice(0, 12) ?? '–'
 
 /** `0.4 s`, `12 s`, `3 min`, `5 h`, `2 d`: how long ago, for people. */

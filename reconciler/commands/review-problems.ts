@@ -1,6 +1,7 @@
 import { BallastError } from '../../schemas/ballast-error.ts'
 import type { Revision } from '../../schemas/want.ts'
 import { COMMENT_MARKER } from '../render/render-markdown.ts'
+import { invalidLine } from './print.ts'
 
 const PROBLEMS_SHOWN = 20_000
 
@@ -18,18 +19,15 @@ export function reviewProblems(problems: string, headline = 'this cannot be merg
   } as const
 }
 
-/** How `ballast plan` begins to say what is wrong with the manifests of a revision. */
-const invalid = (revision: Revision): string => `${revision} is not valid:`
-
 export const isInvalid = ({ stderr }: { readonly stderr: string }, revision: Revision): boolean =>
-  stderr.includes(invalid(revision))
+  stderr.includes(invalidLine(revision))
 
 /**
  * What is said of a plan that was not made, by what `ballast plan` wrote. Throws `PLAN_FAILED` unless it is for what is
  * proposed: that Redis is away, for instance, is not the fault of who proposes, nor theirs to read.
  */
 export function reviewFailure(stderr: string, head: Revision) {
-  const from = stderr.indexOf(invalid(head))
+  const from = stderr.indexOf(invalidLine(head))
   if (from !== -1) return reviewProblems(stderr.slice(from))
   throw new BallastError({
     code: 'PLAN_FAILED',

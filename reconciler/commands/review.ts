@@ -2,13 +2,13 @@ import { appendFile, writeFile } from 'node:fs/promises'
 import { Command, InvalidArgumentError } from 'commander'
 import type { Revision } from '../../schemas/want.ts'
 import { describeConflicts, PLAN_CONTEXT } from '../controller/review-pulls.ts'
+import { askPatiently } from '../forge/ask-patiently.ts'
 import type { CiJob } from '../forge/detect-ci.ts'
 import type { Forge, PullRequest } from '../forge/forge.ts'
 import type { MadePlan } from '../plan/plan-fleet.ts'
 import { keepPlan } from '../plan/reviewed-plan.ts'
 import { COMMENT_MARKER, renderMarkdown } from '../render/render-markdown.ts'
 import type { Source } from '../repo/source.ts'
-import { askPatiently } from './ask-patiently.ts'
 import { makePlan } from './make-plan.ts'
 import { type OpenBoard, openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { detectJob, FORGE_SETTINGS, openForgeOfJob } from './open-forge.ts'
@@ -61,7 +61,7 @@ async function review(options: ReviewOptions, command: Command): Promise<number>
   const settings = readSettings(command, SETTINGS, ['repo'])
   const job = detectJob()
   const open = options.dryRun === true ? null : openForgeOfJob(settings, job).forge
-  const forge = open === null ? null : askPatiently(open)
+  const forge = open && askPatiently(open, text => process.stderr.write(`${text}\n`))
   if (forge === null && options.dryRun !== true)
     process.stderr.write('There is no token: the plan is only here, and the pull request is not told.\n')
   const number = options.pull ?? job?.pull

@@ -32,13 +32,10 @@ export function createGitea(options: ForgeOptions): Forge {
     }
   }
 
-  async function listComments(number: number): Promise<FoundComment[]> {
+  async function* listComments(number: number): AsyncGenerator<FoundComment> {
     const comments = await call(client => client.repos.issueGetComments(owner, repo, number))
-    return comments.map(({ id, body, user }) => ({
-      id: id ?? 0,
-      body: body ?? '',
-      author: { id: user?.id, isBot: false },
-    }))
+    for (const { id, body, user } of comments)
+      yield { id: id ?? 0, body: body ?? '', author: { id: user?.id, isBot: false } }
   }
 
   async function findOpenPull(from: string, into: string): Promise<string | null> {

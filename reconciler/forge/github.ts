@@ -28,8 +28,7 @@ export function createGitHub(options: ForgeOptions): Forge {
     }
   }
 
-  async function listComments(number: number): Promise<FoundComment[]> {
-    const all: FoundComment[] = []
+  async function* listComments(number: number): AsyncGenerator<FoundComment> {
     for (let page = 1; page <= MOST_PAGES; page += 1) {
       const comments = await call(client =>
         client.request('GET /repos/{owner}/{repo}/issues/{issue_number}/comments', {
@@ -40,17 +39,13 @@ export function createGitHub(options: ForgeOptions): Forge {
         }),
       )
       for (const { id, body, user } of comments)
-        all.push({
+        yield {
           id: Number(id),
           body: body ?? '',
-          author: {
-            id: user === null || user === undefined ? undefined : Number(user.id),
-            isBot: user?.type === 'Bot',
-          },
-        })
-      if (comments.length < PAGE) break
+          author: { id: user ? Number(user.id) : undefined, isBot: user?.type === 'Bot' },
+        }
+      if (comments.length < PAGE) return
     }
-    return all
   }
 
   return {

@@ -39,7 +39,7 @@ export function createGitLab(options: ForgeOptions): Forge {
 
     async putComment(number, marker, body) {
       await putOwnComment(marker, {
-        async list() {
+        async *list() {
           const notes = await call(client =>
             client.MergeRequestNotes.all(project, number, {
               sort: 'asc',
@@ -47,9 +47,8 @@ export function createGitLab(options: ForgeOptions): Forge {
               maxPages: 30,
             }),
           )
-          return notes
-            .filter(({ system }) => !system)
-            .map(note => ({ id: note.id, body: note.body, author: { id: note.author?.id, isBot: false } }))
+          for (const { id, body, author, system } of notes)
+            if (!system) yield { id, body, author: { id: author?.id, isBot: false } }
         },
         create: () => call(client => client.MergeRequestNotes.create(project, number, body)),
         edit: id => call(client => client.MergeRequestNotes.edit(project, number, id, { body })),

@@ -13,7 +13,8 @@ export interface Author {
 }
 
 interface CommentCalls {
-  readonly list: () => Promise<readonly FoundComment[]>
+  /** In their order; no more of them are asked for than are looked at. */
+  readonly list: () => AsyncIterable<FoundComment>
   readonly create: () => Promise<unknown>
   readonly edit: (id: number) => Promise<unknown>
   /** Whose the token is; asked only when there is a comment with the marker. */
@@ -27,16 +28,14 @@ interface CommentCalls {
  * edit it after us, and who quotes ours must not lose what they wrote.
  */
 export async function putOwnComment(marker: string, calls: CommentCalls): Promise<void> {
-  const marked = (await calls.list()).filter(({ body }) => body.trimStart().startsWith(marker))
-  if (marked.length > 0) {
-    const me = await calls.whoAmI().catch(refusedAs(undefined))
-    const isOurs = ({ author }: FoundComment): boolean =>
-      me === undefined ? calls.mayBeOurs(author) : author.id === me
-    for (const { id } of marked.filter(isOurs)) {
-      // One that somebody deleted meanwhile, or that we may not edit after all, is no reason to say nothing.
-      const isDone = await calls.edit(id).then(() => true, refusedAs(false))
-      if (isDone) return
-    }
+  let me: Promise<number | undefined> | undefined
+  for await (const { id, body, author } of calls.list()) {
+    if (!body.trimStart().startsWith(marker)) continue
+    me ??= calls.whoAmI().catch(refusedAs(undefined))
+    const known = await me
+    const isOurs = known === undefined ? calls.mayBeOurs(author) : author.id === known
+    // One that somebody deleted meanwhile, or that we may not edit after all, is no reason to say nothing.
+    if (isOurs && (await calls.edit(id).then(() => true, refusedAs(false)))) return
   }
   await calls.create()
 }

@@ -55,10 +55,35 @@ const HORIZON_MS = 60 * 86_400_000
 /** The next time at which a node may change, `at` itself if it may now; null: not for hundreds of windows. */
 export function thawsAt(windows: readonly ResolvedWindow[], node: string, at: number): number | null {
   const own = windows.filter(({ nodes }) => nodes === null || nodes.includes(node))
+  const key = JSON.stringify(
+    own.map(({ mode, schedule, duration, timeZone }) => [mode, schedule, duration, timeZone]),
+  )
+  const known = looked.get(key)
+  if (known !== undefined && known.from <= at && at < known.to) return known.thaws
+  const thaws = findThaw(own, node, at)
+  if (thaws === at) return at
+  if (looked.size >= KEPT) looked.clear()
+  looked.set(key, { from: at, to: thaws ?? at + LOOK_AGAIN_MS, thaws })
+  return thaws
+}
+
+/**
+ * By windows: from one moment to another nobody may change, and the answer is the same. A rollout that waits is looked at
+ * every second, and a weekend of minutes takes half a second to look through.
+ */
+const looked = new Map<
+  string,
+  { readonly from: number; readonly to: number; readonly thaws: number | null }
+>()
+const KEPT = 256
+/** At windows that were found to leave no gap. */
+const LOOK_AGAIN_MS = 3_600_000
+
+function findThaw(own: readonly ResolvedWindow[], node: string, at: number): number | null {
   const denying = own.filter(({ mode }) => mode === 'deny')
   const allowing = own.filter(({ mode }) => mode === 'allow')
   let time = at
-  for (let looked = 0; looked < LOOKED_AT; looked++) {
+  for (let count = 0; count < LOOKED_AT; count++) {
     if (!freezeAt(own, time)(node)) return time
     const began = time
     const denied = Math.max(...denying.map(window => endOf(window, time)))

@@ -60,6 +60,18 @@ test('why nodes wait is what the windows say that keep them: those that deny, el
   assert.deepEqual(findFrozen([WEEKEND], ['lb-2'], Date.parse('2026-11-21T10:00:00Z'))[0]?.reasons, undefined)
 })
 
+test('what was found at one time holds for others of the same freeze, and for no others', () => {
+  const find = (at: string) => thawsAt([WEEKEND], 'lb-1', Date.parse(at))
+  const until = (at: string) => Date.parse(at)
+  assert.equal(find('2026-11-22T10:00:00Z'), until('2026-11-23T07:00:00Z'))
+  assert.equal(find('2026-11-21T10:00:00Z'), until('2026-11-23T07:00:00Z'))
+  assert.equal(find('2026-11-20T10:00:00Z'), until('2026-11-20T10:00:00Z'))
+  assert.equal(find('2026-11-23T06:59:59Z'), until('2026-11-23T07:00:00Z'))
+  assert.equal(find('2026-11-23T07:00:00Z'), until('2026-11-23T07:00:00Z'))
+  assert.equal(find('2026-11-28T10:00:00Z'), until('2026-11-30T07:00:00Z'))
+  assert.equal(find('2026-11-21T10:00:00Z'), until('2026-11-23T07:00:00Z'))
+})
+
 test('windows that leave no gap say so', () => {
   const always: ResolvedWindow = { ...WEEKEND, schedule: '0 0 * * *', duration: '2d' }
   assert.equal(thawsAt([always], 'lb-1', Date.parse('2026-11-21T10:00:00Z')), null)

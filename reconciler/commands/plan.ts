@@ -7,6 +7,7 @@ import { makePlan } from './make-plan.ts'
 import { openBoard, REDIS_SETTINGS } from './open-board.ts'
 import { openConfiguredSource, SOURCE_SETTINGS } from './open-source.ts'
 import { addSettings, readSettings } from './options.ts'
+import { CommandFailure } from './outcome.ts'
 import { createCommandLog, useColor } from './print.ts'
 import { readObservedFleet } from './read-live-fleet.ts'
 import { VERSION } from './version.ts'
@@ -49,6 +50,8 @@ interface PlanOptions {
 
 async function plan(options: PlanOptions, command: Command): Promise<number> {
   const { from, to, live = false, record = false } = options
+  if (options.changed === true && options.json !== true && options.format !== 'json')
+    throw new CommandFailure('--changed is of JSON: give --json too.')
   const settings = readSettings(command, SETTINGS, ['repo'])
   const source = await openConfiguredSource(settings, createCommandLog())
   const asksLive = live || from === undefined

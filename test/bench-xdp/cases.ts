@@ -52,6 +52,7 @@ export function makeCases(driver: Driver, { balancer, full }: CaseFields): Case[
   const fresh = { flows: ALL_FLOWS, order: 'in order', packets: packets / 2 } as const
   const tcp4 = frameOf({ vip: VIP4, protocol: 'tcp' })
   const syn4 = frameOf({ vip: VIP4, protocol: 'tcp', tcpFlags: Tcp.syn })
+  const udp4 = frameOf({ vip: VIP4, protocol: 'udp' })
   const tcp6 = frameOf({ vip: VIP6, protocol: 'tcp' })
   for (const frame of [tcp4, tcp6]) {
     driver.run(balancer.fd, { frame, flows: MANY_FLOWS, order: 'in order', from: 0, packets: MANY_FLOWS })
@@ -77,7 +78,8 @@ export function makeCases(driver: Driver, { balancer, full }: CaseFields): Case[
       isFresh: true,
       before: syn4,
     },
-    { ...forwarded, name: 'udp4', traffic: { frame: frameOf({ vip: VIP4, protocol: 'udp' }), ...one } },
+    { ...forwarded, name: 'udp4', traffic: { frame: udp4, ...one } },
+    { ...forwarded, name: 'udp4_new', traffic: { frame: udp4, ...fresh, from: 2 ** 20 }, isFresh: true },
     { ...forwarded, name: 'tcp6_established', traffic: { frame: tcp6, ...one } },
     { ...forwarded, name: 'tcp6_random', traffic: { frame: tcp6, ...random } },
     {

@@ -87,7 +87,7 @@ can_be_root() {
 
 # Says nothing unless it fails. RUNLEVEL: without systemd, no package starts a daemon in runlevel 1.
 apt() {
-  output=$(as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq -o Dpkg::Use-Pty=0 "$@" 2>&1) || {
+  output=$(as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@" 2>&1) || {
     printf '%s\n' "$output" >&2
     say "apt-get $1 failed, as said above. Install by hand what is named there, then run this again."
     exit 1

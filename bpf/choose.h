@@ -34,9 +34,19 @@ struct attempt {
 	__u32 is_new; /* it was looked for in the flow table, and has no entry */
 };
 
-static __always_inline struct flow_bucket *bucket_at(__u32 hash)
+/* buckets: of bucket_hash. */
+static __always_inline struct flow_bucket *near_bucket(__u64 buckets)
 {
-	__u32 index = hash & (config.flow_buckets - 1);
+	__u32 index = buckets >> 32 & (config.near_buckets - 1);
+
+	return bpf_map_lookup_elem(&flows, &index);
+}
+
+/* neighbour: 1 for that of the flow's far bucket, 0 for its own. */
+static __always_inline struct flow_bucket *far_bucket(__u64 buckets, __u32 neighbour)
+{
+	__u32 index = config.near_buckets +
+		      ((buckets & (config.near_buckets * FAR_PER_NEAR - 1)) ^ neighbour);
 
 	return bpf_map_lookup_elem(&flows, &index);
 }
@@ -44,14 +54,22 @@ static __always_inline struct flow_bucket *bucket_at(__u32 hash)
 /* The flow's entry in the flow table. */
 static __always_inline struct found_flow find_flow(__u64 hash, __u64 buckets)
 {
-	struct flow_bucket *first = bucket_at(buckets >> 32), *second = bucket_at(buckets);
-	struct found_flow found = {};
+	struct flow_bucket *bucket = near_bucket(buckets);
+	struct found_flow found;
 
-	if (first)
-		found = find_in_bucket(first, hash);
-	if (!found.place && second)
-		found = find_in_bucket(second, hash);
-	return found;
+	if (!bucket)
+		return (struct found_flow){};
+	found = find_in_bucket(bucket, hash);
+	if (found.place || !was_full(bucket))
+		return found;
+	bucket = far_bucket(buckets, 0);
+	if (!bucket)
+		return found;
+	found = find_in_bucket(bucket, hash);
+	if (found.place || !was_full(bucket))
+		return found;
+	bucket = far_bucket(buckets, 1);
+	return bucket ? find_in_bucket(bucket, hash) : found;
 }
 
 /* The entry that the connection's SYN left. */
@@ -126,18 +144,23 @@ static __always_inline bool goes_on(struct ring *ring, const struct found_flow *
 /* Where a flow without an entry may make one; NULL: all others are worth more. */
 static __always_inline struct flow *find_place(const struct attempt *attempt)
 {
-	__u64 first = find_victim(bucket_at(attempt->buckets >> 32), attempt->now);
-	__u64 second = find_victim(bucket_at(attempt->buckets), attempt->now);
-	bool is_second = is_better_victim(second, first);
-	__u64 victim = is_second ? second : first;
-	enum worth worth = victim_worth(victim);
-	struct flow_bucket *bucket;
+	struct flow_bucket *bucket = near_bucket(attempt->buckets);
+	__u64 victim = find_victim(bucket, attempt->now);
 
-	if (worth > state_worth(attempt->state))
+	for (__u32 neighbour = 0; neighbour < 2 && victim_worth(victim) > WORTH_EXPIRED;
+	     neighbour++) {
+		struct flow_bucket *other = far_bucket(attempt->buckets, neighbour);
+		__u64 candidate = find_victim(other, attempt->now);
+
+		if (is_better_victim(candidate, victim)) {
+			bucket = other;
+			victim = candidate;
+		}
+	}
+	if (victim_worth(victim) > state_worth(attempt->state))
 		return NULL;
-	if (worth >= WORTH_SYN)
+	if (victim_worth(victim) >= WORTH_SYN)
 		count_reason(REASON_FLOW_EVICTED, attempt->bytes);
-	bucket = bucket_at(is_second ? attempt->buckets : attempt->buckets >> 32);
 	return bucket ? victim_place(bucket, victim) : NULL;
 }
 
@@ -288,7 +311,7 @@ static __always_inline struct choice choose_member(struct xdp_md *ctx, struct ri
 		reason = may_begin(ctx, ring, attempt.state, goes_on(ring, &found, &attempt));
 		/* What comes after it finds no entry either. */
 		if (reason == REASON_PASS_HANDOVER && found.place)
-			renew_flow(found, 0);
+			forget_flow(found);
 		if (reason != REASON_NONE)
 			return (struct choice){ .reason = reason };
 	}

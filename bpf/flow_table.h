@@ -3,14 +3,19 @@
  * Which backend a flow has. See lb_types.h for the form of an entry, and for
  * why no lock is needed.
  *
- * A new entry goes to its first bucket while that has at most one, else to the
- * one with more room: that fills the table to half before 1 in 40,000 finds
- * none, where "the first that has room" loses 1 in 300, and while the table is
- * not that full, nearly all are found where they are looked for first. With no
- * room it displaces the least worthy of both buckets (enum
+ * A new entry goes to its near bucket, the only one of a fifth of the table,
+ * else to its far bucket of the rest, else to the far one's neighbour, which
+ * comes from memory with it: that holds the flows asked for before 1 in 13,000
+ * finds no room. While there are an eighth of them, all but 1 in 200 are near,
+ * where there is less memory to translate and to have in the cache. With no
+ * room it displaces the least worthy of the three buckets (enum
  * worth), the longest idle among those, but never an entry worth more than
  * itself: nobody can push out a connection with forged SYNs, or with forged
  * UDP.
+ *
+ * The ways of a bucket are filled in their order, and never emptied
+ * (forget_flow): while the last one is empty, no flow went on from there to
+ * the next bucket.
  *
  * Whether a member of *another* service's entry is gone is not to be seen
  * here. Such entries leave as all others do: their flow re-hashes and
@@ -38,12 +43,10 @@ struct found_flow {
 };
 
 /*
- * Where a newcomer may go in a bucket, as a number: but for the way, the lesser
- * of two buckets' is the better. From the highest bits: entries that are worth
- * something (8 bits; none count as one); of the least worthy entry: its worth
- * (8), how recently it was used (32), its way (16).
+ * The least worthy entry of a bucket, as a number: but for the way, the lesser
+ * of two buckets' is the better. From the highest bits: its worth (16), how
+ * recently it was used (32), its way (16).
  */
-#define VICTIM_TAKEN_SHIFT 56
 #define VICTIM_WORTH_SHIFT 48
 #define VICTIM_RECENT_SHIFT 16
 
@@ -132,13 +135,19 @@ static __always_inline struct found_flow find_in_bucket(struct flow_bucket *buck
 	return (struct found_flow){};
 }
 
+/* Whether it ever had as many entries as it has ways. */
+static __always_inline bool was_full(struct flow_bucket *bucket)
+{
+	return flow_generation(((volatile struct flow *)&bucket->ways[FLOW_WAYS - 1])->data);
+}
+
 /*
  * A global function: the verifier looks at it once, by itself. As a part of
  * its caller, the ways' branches would multiply beyond what it looks at.
  */
 __noinline __u64 find_victim(struct flow_bucket *bucket, __u32 now)
 {
-	__u64 taken = 0, victim = ~0ULL;
+	__u64 victim = ~0ULL;
 
 	if (!bucket)
 		return victim;
@@ -149,17 +158,15 @@ __noinline __u64 find_victim(struct flow_bucket *bucket, __u32 now)
 		__u64 candidate = (__u64)worth << VICTIM_WORTH_SHIFT |
 				  (__u64)~idle << VICTIM_RECENT_SHIFT | way;
 
-		if (worth > WORTH_EXPIRED)
-			taken++;
 		if (candidate < victim)
 			victim = candidate;
 	}
-	return (taken ?: 1) << VICTIM_TAKEN_SHIFT | victim;
+	return victim;
 }
 
 static __always_inline enum worth victim_worth(__u64 victim)
 {
-	return victim >> VICTIM_WORTH_SHIFT & 0xff;
+	return victim >> VICTIM_WORTH_SHIFT;
 }
 
 static __always_inline bool is_better_victim(__u64 one, __u64 other)
@@ -178,6 +185,15 @@ static __always_inline void write_flow(struct flow *place, __u64 tag, __u64 data
 
 	shared->data = data;
 	shared->check = tag ^ (data & FLOW_IDENTITY_MASK);
+}
+
+/* To FLOW_FORGOTTEN: matches no flow any more, but is not as if it had never been. */
+static __always_inline void forget_flow(struct found_flow found)
+{
+	volatile struct flow *shared = found.place;
+
+	shared->check = ~shared->check;
+	shared->data = found.data & ~((1ULL << FLOW_STATE_BITS) - 1);
 }
 
 static __always_inline void renew_flow(struct found_flow found, __u64 data)

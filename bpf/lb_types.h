@@ -141,8 +141,11 @@ struct ring {
 };
 
 /*
- * flows: an array of buckets, shared by all CPUs. A flow lives in one of two
- * candidate buckets. Entries are read and written without a lock.
+ * flows: an array of buckets, shared by all CPUs: near ones, and after them
+ * FAR_PER_NEAR times as many far ones. A flow lives in one near bucket, or in
+ * one of two far ones (flow_table.h). In programs of earlier versions all are
+ * alike, a power of two, and each flow has two. Entries are read and written
+ * without a lock.
  *
  * data: generation (24 bits, the highest) | member index (12) | last packet
  * (24, in FLOW_TICK units of the coarse monotonic clock) | state (4).
@@ -157,6 +160,7 @@ struct ring {
  * which have all of these in `flows`.
  */
 #define FLOW_WAYS 4
+#define FAR_PER_NEAR 4	   /* a power of two */
 #define FLOW_TICK_SHIFT 30 /* nanoseconds >> 30: 1.07 s */
 #define FLOW_STATE_SHIFT 0
 #define FLOW_STATE_BITS 4
@@ -169,6 +173,7 @@ struct ring {
 #define FLOW_IDENTITY_MASK (~0ULL << FLOW_INDEX_SHIFT)
 
 enum flow_state {
+	FLOW_FORGOTTEN = 0, /* no flow's any more; worth nothing */
 	FLOW_SYN = 1,	    /* TCP: only a SYN was seen */
 	FLOW_CONFIRMED = 2, /* TCP: more than a SYN was seen */
 	FLOW_FIN = 3,	    /* TCP: a FIN or RST was seen */
@@ -400,7 +405,7 @@ struct lb_config {
 	__u64 bucket_key;   /* of the flow table, random per boot */
 	enum lb_flags flags;
 	__u32 mtu;		  /* of the outer packet, in bytes */
-	__u32 flow_buckets;	  /* a power of two */
+	__u32 near_buckets;	  /* of flows, a power of two; see FAR_PER_NEAR */
 	__be32 source4;		  /* outer source prefix; 0: none */
 	__be32 source4_host_mask; /* bits that vary with the flow */
 	__u32 has_source6;

@@ -12,7 +12,7 @@
 
 #include "lb_types.h"
 
-#define DEFAULT_FLOW_BUCKETS 1024
+#define DEFAULT_NEAR_BUCKETS 256
 #define DEFAULT_HALF_OPEN_BUCKETS 1024
 
 /* Of the maps that have the same size on every node. */
@@ -23,7 +23,7 @@
 
 const volatile struct lb_config config = {
 	.mtu = 1500,
-	.flow_buckets = DEFAULT_FLOW_BUCKETS,
+	.near_buckets = DEFAULT_NEAR_BUCKETS,
 	.half_open_buckets = DEFAULT_HALF_OPEN_BUCKETS,
 };
 
@@ -69,7 +69,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, DEFAULT_FLOW_BUCKETS);
+	__uint(max_entries, DEFAULT_NEAR_BUCKETS * (1 + FAR_PER_NEAR));
 	__type(key, __u32);
 	__type(value, struct flow_bucket);
 } flows SEC(".maps");

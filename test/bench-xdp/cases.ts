@@ -1,4 +1,4 @@
-import { FLOW_WAYS } from '../../reconciler/drivers/xdp/layout.ts'
+import { FAR_PER_NEAR, FLOW_WAYS } from '../../reconciler/drivers/xdp/layout.ts'
 import { buildRing } from '../../reconciler/ring/maglev.ts'
 import type { Action, Balancer } from '../bpf/balancer.ts'
 import { member, openBalancer, type ServiceFields } from '../bpf/balancer.ts'
@@ -13,13 +13,14 @@ const VIP6 = 'fc00:1::1'
 const PORT = 80
 const BACKENDS = 100
 /** For 1M live flows, as the worker sizes it. */
-const FLOW_BUCKETS = 2 ** 19
+const NEAR_BUCKETS = 2 ** 17
 const HALF_OPEN_BUCKETS = 2 ** 12
 const MANY_FLOWS = 2 ** 17
+const MILLION_FLOWS = 2 ** 20
 const ALL_FLOWS = 2 ** 23
 /** Twice as many flows as there are entries. */
 const FILLING = {
-  packets: 2 * FLOW_WAYS * FLOW_BUCKETS,
+  packets: 2 * FLOW_WAYS * (1 + FAR_PER_NEAR) * NEAR_BUCKETS,
   flows: ALL_FLOWS,
   order: 'in order',
   from: 0,
@@ -40,12 +41,33 @@ export interface Case {
   readonly before?: Buffer
 }
 
-export async function openTable(): Promise<Balancer> {
-  return openBalancer({ services: services(), flowBuckets: FLOW_BUCKETS, halfOpenBuckets: HALF_OPEN_BUCKETS })
+/** Balancers with tables of their own, so that no case finds the flows of another one. */
+export interface Tables extends Disposable {
+  readonly tcp4: Balancer
+  readonly tcp6: Balancer
+  readonly fresh: Balancer
+  readonly full: Balancer
+  /** With as many live flows as the table is made for. */
+  readonly million: Balancer
+}
+
+export async function openTables(): Promise<Tables> {
+  const open = () =>
+    openBalancer({ services: services(), nearBuckets: NEAR_BUCKETS, halfOpenBuckets: HALF_OPEN_BUCKETS })
+  using opened = new DisposableStack()
+  const [tcp4, tcp6, fresh, full, million] = [
+    opened.use(await open()),
+    opened.use(await open()),
+    opened.use(await open()),
+    opened.use(await open()),
+    opened.use(await open()),
+  ]
+  const all = opened.move()
+  return { tcp4, tcp6, fresh, full, million, [Symbol.dispose]: () => all.dispose() }
 }
 
 /** `driver` fills tables beforehand. */
-export function makeCases(driver: Driver, { balancer, full }: CaseFields): Case[] {
+export function makeCases(driver: Driver, tables: Tables): Case[] {
   const packets = 64_000
   const one = { flows: 1, order: 'in order', from: 0, packets } as const
   const random = { flows: MANY_FLOWS, order: 'random', from: 0, packets: 2 * packets } as const
@@ -54,34 +76,42 @@ export function makeCases(driver: Driver, { balancer, full }: CaseFields): Case[
   const syn4 = frameOf({ vip: VIP4, protocol: 'tcp', tcpFlags: Tcp.syn })
   const udp4 = frameOf({ vip: VIP4, protocol: 'udp' })
   const tcp6 = frameOf({ vip: VIP6, protocol: 'tcp' })
-  for (const frame of [tcp4, tcp6]) {
-    driver.run(balancer.fd, { frame, flows: MANY_FLOWS, order: 'in order', from: 0, packets: MANY_FLOWS })
-  }
-  driver.run(full.fd, { frame: syn4, ...FILLING })
+  const fill = ({ fd }: Balancer, frame: Buffer, flows: number) =>
+    driver.run(fd, { frame, flows, order: 'in order', from: 0, packets: flows })
+  fill(tables.tcp4, tcp4, MANY_FLOWS)
+  fill(tables.tcp6, tcp6, MANY_FLOWS)
+  fill(tables.million, tcp4, MILLION_FLOWS)
+  driver.run(tables.full.fd, { frame: syn4, ...FILLING })
 
-  const forwarded = { balancer, action: 'tx', isFresh: false } as const
+  const forwarded = { balancer: tables.tcp4, action: 'tx', isFresh: false } as const
+  const first = { balancer: tables.fresh, action: 'tx', isFresh: true } as const
+  const forwarded6 = { ...forwarded, balancer: tables.tcp6 }
   return [
     { ...forwarded, name: IPIP, traffic: { frame: tcp4, ...one } },
     { ...forwarded, name: 'tcp4_random', traffic: { frame: tcp4, ...random } },
-    { ...forwarded, name: 'tcp4_new', traffic: { frame: syn4, ...fresh, from: 2 ** 18 }, isFresh: true },
     {
       ...forwarded,
+      name: 'tcp4_random_million',
+      balancer: tables.million,
+      traffic: { frame: tcp4, ...random, flows: MILLION_FLOWS },
+    },
+    { ...first, name: 'tcp4_new', traffic: { frame: syn4, ...fresh, from: 2 ** 18 } },
+    {
+      ...first,
       name: 'tcp4_new_full',
-      balancer: full,
+      balancer: tables.full,
       traffic: { frame: syn4, ...fresh, from: FILLING.packets },
-      isFresh: true,
     },
     {
-      ...forwarded,
+      ...first,
       name: 'tcp4_confirmed',
       traffic: { frame: tcp4, ...fresh, packets: packets / 8, from: 2 ** 22 },
-      isFresh: true,
       before: syn4,
     },
     { ...forwarded, name: 'udp4', traffic: { frame: udp4, ...one } },
-    { ...forwarded, name: 'udp4_new', traffic: { frame: udp4, ...fresh, from: 2 ** 20 }, isFresh: true },
-    { ...forwarded, name: 'tcp6_established', traffic: { frame: tcp6, ...one } },
-    { ...forwarded, name: 'tcp6_random', traffic: { frame: tcp6, ...random } },
+    { ...first, name: 'udp4_new', traffic: { frame: udp4, ...fresh, from: 2 ** 20 } },
+    { ...forwarded6, name: 'tcp6_established', traffic: { frame: tcp6, ...one } },
+    { ...forwarded6, name: 'tcp6_random', traffic: { frame: tcp6, ...random } },
     {
       ...forwarded,
       name: GUE,
@@ -89,18 +119,12 @@ export function makeCases(driver: Driver, { balancer, full }: CaseFields): Case[
     },
     {
       name: 'pass',
-      balancer,
+      balancer: tables.tcp4,
       action: 'pass',
       isFresh: false,
       traffic: { frame: frameOf({ vip: '10.99.99.99', protocol: 'tcp' }), ...one },
     },
   ]
-}
-
-interface CaseFields {
-  readonly balancer: Balancer
-  /** Another one, whose flow table will be full. */
-  readonly full: Balancer
 }
 
 function services(): ServiceFields[] {

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
 import { runCommand } from '../../reconciler/process/run-command.ts'
 import { buildObjects } from '../bpf/balancer.ts'
-import { GUE, IPIP, makeCases, openTable } from './cases.ts'
+import { GUE, IPIP, makeCases, openTables } from './cases.ts'
 import { openDriver } from './drive.ts'
 import { measure } from './measure.ts'
 
@@ -19,9 +19,8 @@ await runCommand('make', ['-s', '-C', new URL('../../bpf/', import.meta.url).pat
 })
 const before = loadavg()[0]!
 using driver = await openDriver()
-using balancer = await openTable()
-using full = await openTable()
-const { floors, cases } = measure(driver, makeCases(driver, { balancer, full }), Number(options.rounds))
+using tables = await openTables()
+const { floors, cases } = measure(driver, makeCases(driver, tables), Number(options.rounds))
 const netOf = (name: string): number => cases.find(each => each.name === name)!.value
 const ratio = Math.round((netOf(GUE) / netOf(IPIP)) * 100) / 100
 const results = [

@@ -9,7 +9,7 @@ import { buildFrame, type PacketFields, Tcp } from './packet.ts'
 
 const open = (access: Access, packets: readonly PacketFields[] = [TCP]): Promise<Balancer> =>
   // Room for all: a flow that displaces another is counted too.
-  openBalancer({ services: packets.map(packet => serviceOf(packet, { access })), flowBuckets: 1024 })
+  openBalancer({ services: packets.map(packet => serviceOf(packet, { access })), nearBuckets: 1024 })
 
 /** By another reading of the list than the trie's. */
 function isLetIn({ allow, deny, otherwise }: Access, source: string): boolean {

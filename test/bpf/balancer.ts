@@ -4,6 +4,7 @@ import {
   encodeIndex,
   encodeRing,
   encodeServiceKey,
+  FAR_PER_NEAR,
   type Member,
   type Ring,
   reasons,
@@ -78,7 +79,10 @@ export interface BalancerFields {
   readonly settings?: Partial<XdpSettingsRow>
   readonly fleetKey?: Uint8Array
   readonly bucketKey?: bigint
-  readonly flowBuckets?: number
+  /** Of the flow table; a power of two. */
+  readonly nearBuckets?: number
+  /** Besides: FAR_PER_NEAR times as many, or none. */
+  readonly hasFar?: boolean
   readonly halfOpenBuckets?: number
 }
 
@@ -128,7 +132,8 @@ export const member = (address: string, fields: Partial<Member> = {}): Member =>
 })
 
 export async function openBalancer(fields: BalancerFields): Promise<Balancer> {
-  const flowBuckets = fields.flowBuckets ?? 16
+  const nearBuckets = fields.nearBuckets ?? 16
+  const flowBuckets = nearBuckets * (fields.hasFar === false ? 1 : 1 + FAR_PER_NEAR)
   const halfOpenBuckets = fields.halfOpenBuckets ?? 16
   const object = openObject(objectFile('lb'), 'lb')
   try {
@@ -139,7 +144,7 @@ export async function openBalancer(fields: BalancerFields): Promise<Balancer> {
       encodeConfig({
         fleetKey: fields.fleetKey ?? FLEET_KEY,
         bucketKey: fields.bucketKey ?? 0x0123456789abcdefn,
-        flowBuckets,
+        nearBuckets,
         halfOpenBuckets,
         settings: { ...SETTINGS, ...fields.settings },
       }),

@@ -36,11 +36,17 @@ export const serviceOf = (
 
 export const open = (
   packet: PacketFields,
-  { flowBuckets = 16, halfOpenBuckets = 16, ...fields }: Partial<ServiceFields & TableFields> = {},
-) => openBalancer({ services: [serviceOf(packet, fields)], flowBuckets, halfOpenBuckets })
+  {
+    nearBuckets = 16,
+    hasFar = true,
+    halfOpenBuckets = 16,
+    ...fields
+  }: Partial<ServiceFields & TableFields> = {},
+) => openBalancer({ services: [serviceOf(packet, fields)], nearBuckets, hasFar, halfOpenBuckets })
 
 interface TableFields {
-  readonly flowBuckets: number
+  readonly nearBuckets: number
+  readonly hasFar: boolean
   readonly halfOpenBuckets: number
 }
 

@@ -142,7 +142,7 @@ suite('what explain says of a flow', { skip: needsRoot }, () => {
         const table: Record<string, XdpRow> = Object.fromEntries(rows.map(each => [keyOf(each), each]))
         table.settings = row
         using balancer = await openBalancer({
-          flowBuckets: 1024,
+          nearBuckets: 1024,
           settings: row,
           services: rows.map(({ backends, quic, ...each }) => ({
             ...each,

@@ -15,9 +15,10 @@ export interface FlowEntry {
   readonly state: number
 }
 
+const FORGOTTEN = 0
 const STAMP_MASK = 0xffffff
 
-/** The entries of a bucket that are not empty. */
+/** The entries of a bucket that are a flow's. */
 export function decodeFlow(bytes: Buffer, bucket: number): FlowEntry[] {
   return Array.from({ length: FLOW_WAYS }, (_, way) => {
     const at = way * structs.flow.size
@@ -31,7 +32,7 @@ export function decodeFlow(bytes: Buffer, bucket: number): FlowEntry[] {
       stamp: Number((data >> 4n) & 0xffffffn),
       state: Number(data & 0xfn),
     }
-  }).filter(({ generation }) => generation !== 0)
+  }).filter(({ generation, state }) => generation !== 0 && state !== FORGOTTEN)
 }
 
 export function encodeFlow(entry: FlowEntry): Buffer {

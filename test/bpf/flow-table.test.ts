@@ -1,12 +1,20 @@
 import assert from 'node:assert/strict'
 import { before, suite, test } from 'node:test'
 import fc from 'fast-check'
-import { FLOW_WAYS, GENERATION_BITS, RING_MEMBERS } from '../../reconciler/drivers/xdp/layout.ts'
+import { flowsIn } from '../../reconciler/drivers/xdp/capacity.ts'
+import {
+  FAR_PER_NEAR,
+  FLOW_WAYS,
+  GENERATION_BITS,
+  RING_MEMBERS,
+} from '../../reconciler/drivers/xdp/layout.ts'
 import { flowHash, splitFleetKey } from '../../reconciler/ring/flow-hash.ts'
 import { type Balancer, buildObjects, FLEET_KEY, needsRoot, openBalancer } from './balancer.ts'
 import { A, B, C, onlyFlow, open, send, serviceOf, TCP, tickNow, UDP } from './connections.ts'
 import { aged, type FlowEntry, FlowState, identityOf } from './flow-entry.ts'
 import { FULL, newcomers } from './full-buckets.ts'
+
+const BUCKET_KEY = 0x0123456789abcdefn
 
 suite('an entry that is not whole', { skip: needsRoot }, () => {
   before(buildObjects)
@@ -14,7 +22,7 @@ suite('an entry that is not whole', { skip: needsRoot }, () => {
 
   /** Both halves of an entry as two flows, to two backends, wrote them. */
   async function openTorn(): Promise<{ balancer: Balancer; mine: FlowEntry; others: FlowEntry }> {
-    const balancer = await open(TCP, { flowBuckets: 1 })
+    const balancer = await open(TCP, { nearBuckets: 1, hasFar: false })
     send(balancer, TCP)
     const mine = onlyFlow(balancer)
     await balancer.swapRing(0, serviceOf(TCP, { slots: 1 }))
@@ -48,7 +56,7 @@ suite('an entry that is not whole', { skip: needsRoot }, () => {
   })
 
   test('does not match by chance, as garbage', async () => {
-    using balancer = await open(TCP, { flowBuckets: 4 })
+    using balancer = await open(TCP, { nearBuckets: 4, hasFar: false })
     const garbage = fc.record({
       check: fc.bigInt(0n, 2n ** 64n - 1n),
       generation: fc.nat(2 ** GENERATION_BITS - 1),
@@ -108,7 +116,7 @@ suite('a full bucket', { skip: needsRoot }, () => {
       const packet = newcomer === 'udp' ? UDP : TCP
       // SYNs have a table of their own, save where the kernel's load balancer has the service besides.
       const syn = newcomer === 'syn' && ({ handover: 'from-ipvs' } as const)
-      using balancer = await open(packet, { flowBuckets: 1, ...syn })
+      using balancer = await open(packet, { nearBuckets: 1, hasFar: false, ...syn })
       const now = tickNow()
       for (const [way, [state, idle]] of entries.entries()) {
         const fresh = { bucket: 0, way, check: BigInt(way), generation: 77, index: way, stamp: now, state }
@@ -128,7 +136,11 @@ suite('a full bucket', { skip: needsRoot }, () => {
   }
 
   test('forwards by the ring what it has no room for, alike for every packet', async () => {
-    using balancer = await openBalancer({ services: [serviceOf(TCP), serviceOf(UDP)], flowBuckets: 1 })
+    using balancer = await openBalancer({
+      services: [serviceOf(TCP), serviceOf(UDP)],
+      nearBuckets: 1,
+      hasFar: false,
+    })
     for (let sourcePort = 1; sourcePort <= FLOW_WAYS; sourcePort++) send(balancer, { ...TCP, sourcePort })
     balancer.counted()
     for (let i = 0; i < 3; i++) assert.equal(send(balancer, UDP), A.address)
@@ -140,11 +152,11 @@ suite('a full bucket', { skip: needsRoot }, () => {
 
 suite('the flow table', { skip: needsRoot }, () => {
   before(buildObjects)
-  const flowBuckets = 512
-  const places = flowBuckets * FLOW_WAYS
+  const nearBuckets = 128
+  const capacity = flowsIn(nearBuckets * (1 + FAR_PER_NEAR))
 
   async function fill(flows: number): Promise<number> {
-    using balancer = await open(TCP, { flowBuckets })
+    using balancer = await open(TCP, { nearBuckets })
     for (let sourcePort = 0; sourcePort < flows; sourcePort++) send(balancer, { ...TCP, sourcePort })
     const { forwarded_ring, flow_evicted = 0 } = balancer.counted()
     assert.equal(forwarded_ring, flows)
@@ -152,36 +164,107 @@ suite('the flow table', { skip: needsRoot }, () => {
     return flow_evicted
   }
 
-  test('displaces nearly nothing at half load', async () => {
-    assert.ok((await fill(places / 2)) <= 1)
+  test('displaces nearly nothing of what it is made for', async () => {
+    assert.ok((await fill(capacity)) <= 1)
   })
 
-  test('displaces less than one flow in a hundred at three quarters', async () => {
-    assert.ok((await fill((places * 3) / 4)) < places / 100)
+  test('displaces less than one flow in a hundred at one and a half times as many', async () => {
+    assert.ok((await fill(capacity * 1.5)) < capacity / 100)
   })
 
-  test('puts a flow into its first bucket while that has at most one, else into the emptier', async () => {
-    const bucketKey = 0x0123456789abcdefn
-    using balancer = await openBalancer({ services: [serviceOf(TCP)], flowBuckets: 64, bucketKey })
-    const taken = Array<number>(64).fill(0)
-    const second: number[] = []
-    for (let sourcePort = 0; sourcePort < 140; sourcePort++) {
-      const buckets = bucketsOf(flowHash(splitFleetKey(FLEET_KEY), { ...TCP, sourcePort }), bucketKey)
-      const [here, there] = buckets.map(bucket => bucket & 63) as [number, number]
-      const wanted = taken[here]! > 1 && taken[there]! < taken[here]! ? there : here
+  /** Of the flow from a port: its near bucket, its far one, and that one's neighbour. */
+  const bucketsFor = (sourcePort: number, near: number): [number, number, number] => {
+    const hash = flowHash(splitFleetKey(FLEET_KEY), { ...TCP, sourcePort })
+    const [here, there] = bucketsOf(hash, BUCKET_KEY)
+    const far = there & (near * FAR_PER_NEAR - 1)
+    return [here & (near - 1), near + far, near + (far ^ 1)]
+  }
+
+  test('puts a flow into its near bucket, then into its far one, then into the neighbour, and finds it there', async () => {
+    const near = 8
+    using balancer = await openBalancer({
+      services: [serviceOf(TCP)],
+      nearBuckets: near,
+      bucketKey: BUCKET_KEY,
+    })
+    const taken = Array<number>(near * (1 + FAR_PER_NEAR)).fill(0)
+    const places = [0, 0, 0]
+    let sourcePort = 0
+    for (; places[2]! < 5; sourcePort++) {
+      const buckets = bucketsFor(sourcePort, near)
+      const place = buckets.findIndex(bucket => taken[bucket]! < FLOW_WAYS)
+      if (place === -1) break
       send(balancer, { ...TCP, sourcePort })
-      taken[wanted]!++
-      if (wanted !== here) second.push(sourcePort)
-      const counts = Array<number>(64).fill(0)
+      taken[buckets[place]!]!++
+      places[place]!++
+      const counts = taken.map(() => 0)
       for (const { bucket } of balancer.flows()) counts[bucket]!++
       assert.deepEqual(counts, taken, `after flow ${sourcePort}`)
     }
-    assert.ok(second.length > 5 && second[0]! > 10, second.join(', '))
+    assert.ok(places[2]! > 0, `no flow went to a neighbour: ${places}`)
+    balancer.counted()
+    await balancer.swapRing(0, serviceOf(TCP, { slots: 1 }))
+    for (let port = 0; port < sourcePort; port++)
+      assert.equal(send(balancer, { ...TCP, sourcePort: port }), A.address)
+    assert.deepEqual(balancer.counted(), { forwarded_flow: sourcePort })
+  })
+
+  test('displaces the longest idle of all three buckets, and nothing else', async () => {
+    for (const oldest of [0, 1, 2]) {
+      using balancer = await openBalancer({
+        services: [serviceOf(TCP)],
+        nearBuckets: 1,
+        bucketKey: BUCKET_KEY,
+      })
+      const bucket = bucketsFor(TCP.sourcePort, 1)[oldest]!
+      const stamp = tickNow()
+      for (let i = 0; i < 5 * FLOW_WAYS; i++) {
+        const entry = { bucket: i >> 2, way: i & 3, check: BigInt(i), generation: 77, index: i, stamp }
+        balancer.writeFlow(
+          aged(
+            { ...entry, state: FlowState.confirmed },
+            entry.bucket === bucket && entry.way === 2 ? 90 : 50,
+          ),
+        )
+      }
+      const before = balancer.flows()
+      send(balancer, TCP)
+      assert.deepEqual(balancer.counted(), { forwarded_ring: 1, flow_evicted: 1 })
+      const changed = balancer.flows().filter(({ check }, i) => check !== before[i]!.check)
+      assert.deepEqual(
+        changed.map(flow => [flow.bucket, flow.way]),
+        [[bucket, 2]],
+      )
+    }
+  })
+
+  test('takes what expired in the far bucket before anything that lives', async () => {
+    using balancer = await openBalancer({
+      services: [serviceOf(TCP)],
+      nearBuckets: 1,
+      bucketKey: BUCKET_KEY,
+    })
+    const [, far, neighbour] = bucketsFor(TCP.sourcePort, 1)
+    const stamp = tickNow()
+    for (let i = 0; i < 5 * FLOW_WAYS; i++) {
+      const [bucket, way] = [i >> 2, i & 3]
+      const entry = { bucket, way, check: BigInt(i), generation: 77, index: i, stamp }
+      const isExpired = (bucket === far && way === 1) || (bucket === neighbour && way === 0)
+      balancer.writeFlow(aged({ ...entry, state: FlowState.fin }, isExpired ? 50 : 20))
+    }
+    const before = balancer.flows()
+    send(balancer, TCP)
+    assert.deepEqual(balancer.counted(), { forwarded_ring: 1 })
+    const changed = balancer.flows().filter(({ check }, i) => check !== before[i]!.check)
+    assert.deepEqual(
+      changed.map(flow => [flow.bucket, flow.way]),
+      [[far, 1]],
+    )
   })
 
   test('puts flows elsewhere under another bucket key, so that nobody can aim at a bucket', async () => {
     const bucketsUnder = async (bucketKey: bigint): Promise<number[]> => {
-      using balancer = await openBalancer({ services: [serviceOf(TCP)], flowBuckets, bucketKey })
+      using balancer = await openBalancer({ services: [serviceOf(TCP)], nearBuckets, bucketKey })
       return Array.from({ length: 64 }, (_, sourcePort) => {
         send(balancer, { ...TCP, sourcePort })
         const hash = flowHash(splitFleetKey(FLEET_KEY), { ...TCP, sourcePort })
@@ -195,7 +278,7 @@ suite('the flow table', { skip: needsRoot }, () => {
   })
 })
 
-/** Both candidate buckets of a flow, of which the lowest bits count: `bucket_hash` of bpf/hash.h. */
+/** Numbers of the near and the far bucket of a flow, of which the lowest bits count: `bucket_hash` of bpf/hash.h. */
 function bucketsOf(hash: bigint, bucketKey: bigint): [number, number] {
   let mixed = BigInt.asUintN(64, (hash ^ bucketKey) * 0xbf58476d1ce4e5b9n)
   mixed = BigInt.asUintN(64, (mixed ^ (mixed >> 29n)) * 0x94d049bb133111ebn)

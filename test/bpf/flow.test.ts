@@ -114,7 +114,7 @@ suite('an established flow', { skip: needsRoot }, () => {
   })
 
   test('is known by its whole tuple', async () => {
-    using balancer = await open(TCP, { flowBuckets: 1 })
+    using balancer = await open(TCP, { nearBuckets: 1 })
     send(balancer, TCP)
     await balancer.swapRing(0, serviceOf(TCP, { slots: 1 }))
     assert.equal(send(balancer, { ...TCP, source: '198.51.100.8' }), B.address)

@@ -68,7 +68,7 @@ suite('generic UDP encapsulation', { skip: needsRoot }, () => {
   }
 
   test('the source port varies with the flow, among ports that nothing listens on', async () => {
-    using balancer = await openBalancer({ services: servicesIn(1), flowBuckets: 256 })
+    using balancer = await openBalancer({ services: servicesIn(1), nearBuckets: 256 })
     const ports = new Set<number>()
     for (let sourcePort = 1; sourcePort <= 300; sourcePort++) {
       const { frame } = balancer.send(buildFrame({ ...from4, sourcePort }))

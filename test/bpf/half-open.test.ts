@@ -72,7 +72,7 @@ suite('a connection of which only a SYN was seen', { skip: needsRoot }, () => {
   }
 
   test('takes nothing from the flow table, however many there are', async () => {
-    using balancer = await open(TCP, { flowBuckets: 4 })
+    using balancer = await open(TCP, { nearBuckets: 4 })
     for (let sourcePort = 1; sourcePort <= 4 * FLOW_WAYS; sourcePort++) send(balancer, { ...TCP, sourcePort })
     const flows = balancer.flows()
     for (let sourcePort = 1000; sourcePort < 3000; sourcePort++)

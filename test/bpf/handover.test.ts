@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { before, suite, test } from 'node:test'
+import { FLOW_WAYS } from '../../reconciler/drivers/xdp/layout.ts'
 import { type Action, type Balancer, buildObjects, needsRoot, openBalancer } from './balancer.ts'
 import { A, serviceOf, TCP, TCP6, UDP } from './connections.ts'
 import { buildFrame, fragment, type PacketFields, Tcp } from './packet.ts'
@@ -62,6 +63,20 @@ suite('a service that moves between IPVS and XDP', { skip: needsRoot }, () => {
       assert.equal(send(balancer, packet, 1, Tcp.ack), 'tx')
     })
   }
+
+  test('to IPVS: what is forgotten leaves its place used, so that flows in further buckets are found', async () => {
+    const balancer = await openBalancer({ services: [serviceOf(TCP, { members: [A] })], nearBuckets: 1 })
+    using _ = balancer
+    const ports = Array.from({ length: 2 * FLOW_WAYS }, (_, i) => i + 1)
+    for (const port of ports) send(balancer, TCP, port, Tcp.ack)
+    assert.equal(balancer.flows().filter(({ bucket }) => bucket === 0).length, FLOW_WAYS)
+    await balancer.swapRing(0, serviceOf(TCP, { members: [A], handover: 'to-ipvs' }))
+    const [last] = ports.splice(FLOW_WAYS - 1, 1)
+    send(balancer, TCP, last!, Tcp.fin | Tcp.ack)
+    assert.equal(send(balancer, TCP, last!, Tcp.syn), 'pass')
+    assert.equal(balancer.flows().length, ports.length)
+    for (const port of ports) assert.equal(send(balancer, TCP, port, Tcp.ack), 'tx', `port ${port}`)
+  })
 
   test('datagrams move at once from IPVS; to it, those of flows that are remembered stay', async () => {
     using from = await openMoving(UDP, 'from-ipvs')

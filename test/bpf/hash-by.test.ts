@@ -19,7 +19,7 @@ const BACKENDS = Array.from({ length: 50 }, (_, i) => ({
 
 const open = (hashBy: HashBy): Promise<Balancer> =>
   openBalancer({
-    flowBuckets: 4096,
+    nearBuckets: 4096,
     services: VIPS.flatMap(vip =>
       PORTS.flatMap(port =>
         PROTOCOLS.map(protocol => ({

@@ -33,7 +33,7 @@ const KEYS = [
 const openForHash = (fleetKey: Uint8Array): Promise<Balancer> =>
   openBalancer({
     fleetKey,
-    flowBuckets: 16_384,
+    nearBuckets: 16_384,
     settings: { sources: { ipv4: '', ipv6: '2001:db8:64::/64' } },
     services: KINDS.map(kind => ({
       ...kind,

@@ -34,7 +34,7 @@ suite('L2 direct server return', { skip: needsRoot }, () => {
     ['IPv6', from6],
   ] as const) {
     test(`${what}: the packet as it is, with the link addresses of a backend and of the interface`, async () => {
-      using balancer = await openBalancer({ services: SERVICES, flowBuckets: 256 })
+      using balancer = await openBalancer({ services: SERVICES, nearBuckets: 256 })
       for (const [index, address] of BACKENDS.entries()) balancer.setNextHop(address, hopOf(index))
       for (let sourcePort = 1; sourcePort <= 50; sourcePort++) {
         const frame = buildFrame({ ...packet, sourcePort, payload })
@@ -56,8 +56,8 @@ suite('L2 direct server return', { skip: needsRoot }, () => {
   }
 
   test('a backend without a link address gets no new flow, and the others get theirs as before', async () => {
-    using all = await openBalancer({ services: SERVICES, flowBuckets: 1024 })
-    using some = await openBalancer({ services: SERVICES, flowBuckets: 1024 })
+    using all = await openBalancer({ services: SERVICES, nearBuckets: 1024 })
+    using some = await openBalancer({ services: SERVICES, nearBuckets: 1024 })
     for (const [index, address] of BACKENDS.entries()) {
       all.setNextHop(address, hopOf(index))
       if (index !== 1) some.setNextHop(address, hopOf(index))

@@ -3,7 +3,7 @@ import { BallastError } from '../../../schemas/ballast-error.ts'
 import type { XdpSettingsRow } from '../../../schemas/node-state.ts'
 import { dropInterface, replacePrograms } from './apply-interfaces.ts'
 import { readAttachments } from './attachments.ts'
-import { sizeMaps } from './capacity.ts'
+import { nearBucketsOf, sizeMaps } from './capacity.ts'
 import { encodeConfig, type ProgramConfig } from './config.ts'
 import { type Dataplane, MAP_NAMES, openDataplane, readControl, readPinnedLinks } from './dataplane.ts'
 import { readFleetKey } from './fleet-key.ts'
@@ -35,7 +35,7 @@ export async function putSettings(context: SettingsContext, row: XdpSettingsRow)
   const config = {
     fleetKey,
     bucketKey: present === undefined ? randomBytes(8).readBigUInt64LE() : readControl(present).bucketKey,
-    flowBuckets: sizes.flows,
+    nearBuckets: nearBucketsOf(sizes.flows),
     halfOpenBuckets: sizes.half_open,
     object: context.readObject() ?? present?.config?.object ?? 0,
     settings,

@@ -15,9 +15,9 @@ export interface ProgramConfig {
   /** 16 bytes. */
   readonly fleetKey: Uint8Array
   readonly bucketKey: bigint
-  /** A power of two. */
-  readonly flowBuckets: number
-  /** The same. */
+  /** Of the flow table, a power of two. */
+  readonly nearBuckets: number
+  /** The same of half-open ones. */
   readonly halfOpenBuckets: number
   /** Of the object file that the program came from: the first 4 bytes of its SHA-256. */
   readonly object?: number
@@ -29,7 +29,7 @@ const { size, fields } = structs.lb_config
 export function encodeConfig({
   fleetKey,
   bucketKey,
-  flowBuckets,
+  nearBuckets,
   halfOpenBuckets,
   object = 0,
   settings,
@@ -42,7 +42,7 @@ export function encodeConfig({
   const fragments = settings.fragments === 'drop' ? FRAGMENTS_DROP : 0
   bytes.writeUInt32LE(pass | fib | fragments, fields.flags)
   bytes.writeUInt32LE(settings.mtu, fields.mtu)
-  bytes.writeUInt32LE(flowBuckets, fields.flow_buckets)
+  bytes.writeUInt32LE(nearBuckets, fields.near_buckets)
   bytes.writeUInt32LE(halfOpenBuckets, fields.half_open_buckets)
   if (settings.sources.ipv4 !== '') {
     const { prefix, hostMask } = prefixToBytes(settings.sources.ipv4)
@@ -71,7 +71,7 @@ export function decodeConfig(bytes: Buffer): Required<ProgramConfig> {
   return {
     fleetKey: Uint8Array.from(bytes.subarray(fields.fleet_key, fields.fleet_key + 16)),
     bucketKey: bytes.readBigUInt64LE(fields.bucket_key),
-    flowBuckets: bytes.readUInt32LE(fields.flow_buckets),
+    nearBuckets: bytes.readUInt32LE(fields.near_buckets),
     halfOpenBuckets: bytes.readUInt32LE(fields.half_open_buckets),
     object: bytes.readUInt32LE(fields.object),
     settings: {

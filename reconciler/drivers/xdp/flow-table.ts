@@ -1,5 +1,6 @@
 import type { Breathe } from './breather.ts'
 import { createBreather } from './breather.ts'
+import { isOfEarlierVersion, nearBucketsOf } from './capacity.ts'
 import { type Dataplane, type OpenMap, readControl } from './dataplane.ts'
 import { encodeIndex, FLOW_WAYS, HALF_OPEN_BITS, structs } from './layout.ts'
 import { lookupEntry } from './libbpf/maps.ts'
@@ -68,16 +69,18 @@ export const isLive = ({ state, idle }: FlowEntry): boolean => idle < (IDLE_TICK
  */
 export async function copyFlows(from: Dataplane, to: Dataplane): Promise<void> {
   const { bucketKey } = readControl(to)
-  await copyEntries(from.maps.flows, to.maps.flows, tag => flowBuckets(finish(tag ^ bucketKey)))
+  const copy = (source: OpenMap, target: OpenMap, bucketsOf: BucketsOf): Promise<void> =>
+    copyEntries(source, target, tag => bucketsOf(finish(tag ^ bucketKey), target.info.maxEntries))
+  await copy(from.maps.flows, to.maps.flows, flowBuckets)
   if (from.maps.half_open === undefined || to.maps.half_open === undefined) return
-  await copyEntries(from.maps.half_open, to.maps.half_open, tag => [halfOpenBucket(finish(tag ^ bucketKey))])
+  await copy(from.maps.half_open, to.maps.half_open, halfOpenBuckets)
 }
 
-/** `bucketsOf`: where an entry with that tag may be; of the numbers the lowest bits count. */
+/** `bucketsOf`: where an entry with that tag may be. */
 async function copyEntries(
   source: OpenMap,
   target: OpenMap,
-  bucketsOf: (tag: bigint) => readonly bigint[],
+  bucketsOf: (tag: bigint) => readonly number[],
 ): Promise<void> {
   if (source.info.id === target.info.id) return
   const breathe = createBreather()
@@ -96,10 +99,22 @@ async function copyEntries(
   )
 }
 
-/** Of `bucket_hash` in bpf/hash.h, the candidate buckets of a flow; of each the lowest bits count. */
-const flowBuckets = (mixed: bigint): readonly [bigint, bigint] => [mixed >> 32n, mixed]
-/** The same of `half_open_bucket` in bpf/half_open.h. */
-const halfOpenBucket = (mixed: bigint): bigint => mixed >> BigInt(64 - HALF_OPEN_BITS)
+/** The buckets of a flow in the order in which they are looked into, of `count`; `mixed`: `bucket_hash` of bpf/hash.h. */
+type BucketsOf = (mixed: bigint, count: number) => readonly number[]
+
+/** `near_bucket` and `far_bucket` of bpf/choose.h. */
+const flowBuckets: BucketsOf = (mixed, count) => {
+  if (isOfEarlierVersion(count)) return [lowest(mixed >> 32n, count), lowest(mixed, count)]
+  const near = nearBucketsOf(count)
+  const far = lowest(mixed, count - near)
+  return [lowest(mixed >> 32n, near), near + far, near + (far ^ 1)]
+}
+
+/** `half_open_bucket` of bpf/half_open.h. */
+const halfOpenBuckets: BucketsOf = (mixed, count) => [lowest(mixed >> BigInt(64 - HALF_OPEN_BITS), count)]
+
+/** `powerOfTwo`: how many numbers there are. */
+const lowest = (mixed: bigint, powerOfTwo: number): number => Number(mixed & BigInt(powerOfTwo - 1))
 
 /**
  * The entry of a flow by its hash; undefined when it has none. That of a SYN comes before that of an earlier
@@ -107,20 +122,24 @@ const halfOpenBucket = (mixed: bigint): bigint => mixed >> BigInt(64 - HALF_OPEN
  */
 export function findFlow({ maps }: Dataplane, hash: bigint, bucketKey: bigint): FlowEntry | undefined {
   const mixed = finish(hash ^ bucketKey)
-  const [first, second] = flowBuckets(mixed)
-  return (
-    (maps.half_open && findInBucket(maps.half_open, halfOpenBucket(mixed), hash)) ??
-    findInBucket(maps.flows, first, hash) ??
-    findInBucket(maps.flows, second, hash)
-  )
+  const tables: [OpenMap | undefined, BucketsOf][] = [
+    [maps.half_open, halfOpenBuckets],
+    [maps.flows, flowBuckets],
+  ]
+  for (const [map, bucketsOf] of tables) {
+    if (map === undefined) continue
+    for (const bucket of bucketsOf(mixed, map.info.maxEntries)) {
+      const found = findInBucket(map.fd, bucket, hash)
+      if (found !== undefined) return found
+    }
+  }
+  return undefined
 }
 
-/** `bucket`: of which the lowest bits count. */
-function findInBucket({ fd, info }: OpenMap, bucket: bigint, hash: bigint): FlowEntry | undefined {
-  const index = Number(bucket & BigInt(info.maxEntries - 1))
+function findInBucket(fd: number, bucket: number, hash: bigint): FlowEntry | undefined {
   const [tag0, tag1] = [Number(hash & 0xffffffffn), Number(hash >> 32n)]
   const words = new Uint32Array(BUCKET_WORDS)
-  lookupEntry(fd, encodeIndex(index), new Uint8Array(words.buffer))
+  lookupEntry(fd, encodeIndex(bucket), new Uint8Array(words.buffer))
   for (let at = 0; at < BUCKET_WORDS; at += WORDS) {
     if (words[at + 3]! >>> 8 === 0) continue
     if (tagLow(words, at) === tag0 && tagHigh(words, at) === tag1)
@@ -131,39 +150,29 @@ function findInBucket({ fd, info }: OpenMap, bucket: bigint, hash: bigint): Flow
 
 type Entry = readonly [check0: number, check1: number, data0: number, data1: number]
 
-function openTable(memory: ArrayBuffer, bucketsOf: (tag: bigint) => readonly bigint[]) {
+function openTable(memory: ArrayBuffer, bucketsOf: (tag: bigint) => readonly number[]) {
   const words = new Uint32Array(memory)
   const doubles = new BigUint64Array(memory)
-  const mask = BigInt(words.length / BUCKET_WORDS - 1)
 
-  /**
-   * In the first bucket while that has at most one, else in the emptier, as the program chooses; undefined when
-   * the flow has an entry, or there is no room.
-   */
+  /** The first that is empty, as the program chooses; undefined when the flow has an entry, or there is no room. */
   const findPlace = (tag0: number, tag1: number, buckets: readonly number[]): number | undefined => {
-    let best: { place: number; free: number } | undefined
+    let place: number | undefined
     for (const bucket of buckets) {
-      let free = 0
-      let place = 0
       for (let at = bucket * BUCKET_WORDS; at < (bucket + 1) * BUCKET_WORDS; at += WORDS) {
         if (words[at + 3]! >>> 8 !== 0) {
           if (tagLow(words, at) === tag0 && tagHigh(words, at) === tag1) return undefined
           continue
         }
-        free++
-        place = at
+        place ??= at
       }
-      free = Math.min(free, FLOW_WAYS - 1)
-      if (free > (best?.free ?? 0)) best = { place, free }
     }
-    return best?.place
+    return place
   }
 
   return {
     enter(entry: Entry): void {
       const [tag0, tag1] = [tagLow(entry, 0), tagHigh(entry, 0)]
-      const buckets = bucketsOf((BigInt(tag1) << 32n) | BigInt(tag0)).map(bucket => Number(bucket & mask))
-      const place = findPlace(tag0, tag1, buckets)
+      const place = findPlace(tag0, tag1, bucketsOf((BigInt(tag1) << 32n) | BigInt(tag0)))
       if (place === undefined) return
       // Each half in one store: a reader sees the entry, or one that matches no flow.
       doubles[place / 2 + 1] = (BigInt(entry[3]) << 32n) | BigInt(entry[2])

@@ -15,6 +15,7 @@ export const LAYOUT_VERSION = 2
 export const RING_MEMBERS = 1024
 export const GENERATION_BITS = 24
 export const FLOW_WAYS = 4
+export const FAR_PER_NEAR = 4
 /** Of half_open.h: bits that name the bucket of a SYN, the highest of 64. */
 export const HALF_OPEN_BITS = 16
 export const PORT_RANGES = 32
@@ -74,7 +75,7 @@ export const structs = {
       bucket_key: 16,
       flags: 24,
       mtu: 28,
-      flow_buckets: 32,
+      near_buckets: 32,
       source4: 36,
       source4_host_mask: 40,
       has_source6: 44,

@@ -4,7 +4,7 @@ import type { Digest } from '../../../schemas/want.ts'
 import { fleetKeyFingerprint } from '../../ring/flow-hash.ts'
 import { type Attachment, readLinkedInterfaces } from './attachments.ts'
 import type { Breathe } from './breather.ts'
-import { sizeMaps } from './capacity.ts'
+import { flowsIn, sizeMaps } from './capacity.ts'
 import { readCpuReasons, sumCpuPackets, sumReasons } from './counters.ts'
 import { type Dataplane, openDataplane } from './dataplane.ts'
 import { createRingsDigest, type DigestRings } from './digest-rings.ts'
@@ -103,7 +103,7 @@ function observeSettings(
 
 /** What maps of these sizes are good for. */
 const capacityOf = ({ maps }: Dataplane): XdpSettingsRow['capacity'] => ({
-  flows: (maps.flows.info.maxEntries * FLOW_WAYS) / 2,
+  flows: flowsIn(maps.flows.info.maxEntries),
   services: Math.floor(maps.services.info.maxEntries / 2),
   members: Math.floor(maps.member_counters.info.maxEntries / 2),
 })

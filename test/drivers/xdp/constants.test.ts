@@ -20,7 +20,7 @@ suite('the verifier accepts the program', { skip: needsRoot }, () => {
               encodeConfig({
                 fleetKey: new Uint8Array(16),
                 bucketKey: 1n,
-                flowBuckets: 1024,
+                nearBuckets: 1024,
                 halfOpenBuckets: 1024,
                 settings: settingsRow({ egress, unmatched, sources: { ipv4, ipv6 } }),
               }),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { before, suite, test } from 'node:test'
 import fc from 'fast-check'
-import { sizeMaps } from '../../../reconciler/drivers/xdp/capacity.ts'
+import { flowsIn, nearBucketsOf, sizeMaps } from '../../../reconciler/drivers/xdp/capacity.ts'
 import { decodeConfig, encodeConfig } from '../../../reconciler/drivers/xdp/config.ts'
 import {
   decodeControl,
@@ -11,6 +11,7 @@ import {
   encodeControl,
   encodeRing,
   encodeServiceKey,
+  FAR_PER_NEAR,
   FLOW_WAYS,
   isBlankRing,
   RING_MEMBERS,
@@ -148,7 +149,7 @@ test('constants of a program come back as they were written', () => {
   const config = record({
     fleetKey: fc.uint8Array({ minLength: 16, maxLength: 16 }),
     bucketKey: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
-    flowBuckets: fc.integer({ min: 0, max: 24 }).map(bits => 2 ** bits),
+    nearBuckets: fc.integer({ min: 0, max: 24 }).map(bits => 2 ** bits),
     halfOpenBuckets: fc.integer({ min: 0, max: 16 }).map(bits => 2 ** bits),
     object: u32,
     settings: record({
@@ -170,12 +171,17 @@ test('constants of a program come back as they were written', () => {
   )
 })
 
-test('the flow table is at most half full of the flows that it is sized for', () => {
+test('the far buckets of the flow table alone have two entries for each flow that it is sized for', () => {
   for (const flows of [1, 1000, 131_072, 1_000_000, 1_048_576, 1_048_577]) {
     const { flows: buckets } = sizeMaps({ flows, services: 1, members: 1 })
-    assert.ok(flows <= (buckets * FLOW_WAYS) / 2, `${flows} flows in ${buckets} buckets`)
-    assert.equal(buckets & (buckets - 1), 0)
+    const near = nearBucketsOf(buckets)
+    assert.ok(flows <= (near * FAR_PER_NEAR * FLOW_WAYS) / 2, `${flows} flows in ${buckets} buckets`)
+    assert.equal(near & (near - 1), 0)
+    assert.ok(flows <= flowsIn(buckets))
   }
+  assert.equal(sizeMaps({ flows: 1_048_576, services: 1, members: 1 }).flows, 5 * 2 ** 17)
+  assert.equal(flowsIn(5 * 2 ** 17), 2 ** 20)
+  assert.equal(flowsIn(2 ** 19), 2 ** 20, 'of an earlier version')
 })
 
 test('the table of SYNs follows the flow table, and is never larger than the program can name', () => {

@@ -2,14 +2,17 @@ import assert from 'node:assert/strict'
 import { appendFileSync, copyFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
-import { MAP_NAMES } from '../../../reconciler/drivers/xdp/dataplane.ts'
+import { encodeConfig } from '../../../reconciler/drivers/xdp/config.ts'
+import { MAP_NAMES, openDataplane, readControl } from '../../../reconciler/drivers/xdp/dataplane.ts'
+import { readFleetKey } from '../../../reconciler/drivers/xdp/fleet-key.ts'
+import { findFlow } from '../../../reconciler/drivers/xdp/flow-table.ts'
 import { readLinkInfo } from '../../../reconciler/drivers/xdp/libbpf/info.ts'
 import { updateLink } from '../../../reconciler/drivers/xdp/libbpf/links.ts'
 import { openObject } from '../../../reconciler/drivers/xdp/libbpf/object.ts'
 import { listPins, openPin, repinObject, unpin } from '../../../reconciler/drivers/xdp/libbpf/pins.ts'
 import type { NodePins } from '../../../reconciler/drivers/xdp/node-pins.ts'
 import { runCommand } from '../../../reconciler/process/run-command.ts'
-import { fleetKeyFingerprint } from '../../../reconciler/ring/flow-hash.ts'
+import { fleetKeyFingerprint, flowHash, splitFleetKey } from '../../../reconciler/ring/flow-hash.ts'
 import type { XdpInterfaceRow, XdpSettingsRow } from '../../../schemas/node-state.ts'
 import { Tcp } from '../../bpf/packet.ts'
 import { assertApplied, assertReached, converge, editsTo, never } from '../contract.ts'
@@ -188,6 +191,22 @@ suite('settings of the XDP driver', { skip: needsRoot }, async () => {
     assert.ok(mapIdOf(pins.map('half_open')) > 0)
   })
 
+  test('a version whose buckets were all alike is replaced under traffic too', async () => {
+    await establishFlows(settingsRow({ capacity }))
+    await replaceByHand(pins, wire.name, await buildWithAlikeBuckets(join(lab.directory, 'alike')), 1024)
+    const ports = Array.from({ length: 500 }, (_, i) => 30_000 + i)
+    const chosen = new Map(ports.map(port => [port, sendThrough(pins, flow(port))]))
+    assert.equal(countKept(chosen), 500)
+    assert.equal(countFound(pins, ports), 500)
+    assert.deepEqual((await lab.open().observe()).facts.flows, { capacity: 2048, entries: 4096 })
+
+    const drained = serviceRow({ backends: backendsOf('10.0.0.4=0', '10.0.0.5') })
+    const wanted = tableOf(settingsRow({ capacity }), drained, wire)
+    assertReached(wanted, await converge(lab.open(), wanted))
+    assert.equal(countKept(chosen), 500)
+    assert.equal(countFound(pins, ports), 500)
+  })
+
   test('a version that the verifier refuses leaves the old program running, and says why', async () => {
     const chosen = await establishFlows(settingsRow({ capacity }))
     const look = () => ({
@@ -279,6 +298,24 @@ const buildWithoutHalfOpen = (directory: string): Promise<string> =>
     source.replace('#include "lb_types.h"', '#include "lb_types.h"\n#define half_open another'),
   )
 
+/** The object as before a flow had a near bucket: then each had two out of a power of two. */
+const buildWithAlikeBuckets = (directory: string): Promise<string> =>
+  buildChanged(directory, 'choose.h', source =>
+    source.replace(
+      /__u32 index = config\.near_buckets \+\s+\(\(buckets & .*? - 1\)\) \^ neighbour\);/s,
+      '__u32 index = (buckets + 0 * neighbour) & (config.near_buckets - 1);',
+    ),
+  )
+
+/** How many of the flows from those ports have an entry, for who asks user space. */
+function countFound(pins: NodePins, ports: readonly number[]): number {
+  using dataplane = openDataplane(pins)!
+  const { bucketKey } = readControl(dataplane)
+  const fleetKey = splitFleetKey(readFleetKey(settingsRow(), undefined))
+  return ports.filter(port => findFlow(dataplane, flowHash(fleetKey, flow(port)), bucketKey) !== undefined)
+    .length
+}
+
 /** The object, built in `directory` from a source of which one file is another. */
 async function buildChanged(
   directory: string,
@@ -294,14 +331,25 @@ async function buildChanged(
   return join(directory, 'build/lb.bpf.o')
 }
 
-/** Loads an object over the pinned maps, as that other version would have. */
-async function replaceByHand(pins: NodePins, interfaceName: string, objectFile: string): Promise<void> {
+/** Loads an object over the pinned maps, as that other version would have; with a flow table of its own, if asked. */
+async function replaceByHand(
+  pins: NodePins,
+  interfaceName: string,
+  objectFile: string,
+  flowBuckets?: number,
+): Promise<void> {
   using object = openObject(objectFile, 'ballast')
   for (const name of MAP_NAMES) {
     using map = openPin(pins.map(name))
-    if (map !== undefined) object.reuseMap(name, map.fd)
+    if (map !== undefined && (name !== 'flows' || flowBuckets === undefined)) object.reuseMap(name, map.fd)
+  }
+  if (flowBuckets !== undefined) {
+    using present = openDataplane(pins)
+    object.setMaxEntries('flows', flowBuckets)
+    object.setConstant('config', encodeConfig({ ...present!.config!, nearBuckets: flowBuckets, object: 1 }))
   }
   await object.load()
+  if (flowBuckets !== undefined) repinObject(object.mapFd('flows'), pins.map('flows'))
   object.bindMap('lb', 'control')
   repinObject(object.programFd('lb'), pins.program)
   using link = openPin(pins.link(interfaceName))

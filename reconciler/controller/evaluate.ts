@@ -6,7 +6,7 @@ import type { Manifest } from '../manifest/manifest.ts'
 import { createManifestCache, type ManifestCache } from '../manifest/manifest-cache.ts'
 import { parseAhead, parseManifests } from '../manifest/parse-manifests.ts'
 import { sortDiagnostics } from '../manifest/render-diagnostic.ts'
-import { createPause, inSteps } from '../process/pauses.ts'
+import { createBreather, inSteps } from '../process/breather.ts'
 import type { Repository, Snapshot } from '../repo/repository.ts'
 import type { TimePhase } from './controller-event.ts'
 
@@ -18,6 +18,9 @@ export interface Evaluation {
   readonly manifests: readonly Manifest[]
   readonly diagnostics: readonly Diagnostic[]
 }
+
+/** Webhooks can wait for as long. */
+const SLICE_MS = 5
 
 export type Evaluate = (revision: Revision) => Promise<Evaluation>
 
@@ -45,18 +48,18 @@ async function evaluateSnapshot(
   cache: ManifestCache,
   time: TimePhase,
 ): Promise<Evaluation> {
-  const pause = createPause()
+  const breathe = createBreather({ slice: SLICE_MS })
   const files = Array.from(snapshot.files, ([file, { oid, text }]) => ({ path: file, text, id: oid }))
   const { tree, found } = await time('parse', async () => {
-    await inSteps(parseAhead(files, cache), pause)
+    await inSteps(parseAhead(files, cache), breathe)
     const parsed = parseManifests(files, { cache })
-    if (pause.isDue()) await pause.take()
+    await breathe()
     // What could not be read is said; that it is missing would be said in vain.
     const incomplete = parsed.incomplete || snapshot.diagnostics.length > 0
-    return { tree: parsed, found: await inSteps(stepRules(parsed, { incomplete }), pause) }
+    return { tree: parsed, found: await inSteps(stepRules(parsed, { incomplete }), breathe) }
   })
   const diagnostics = sortDiagnostics([...snapshot.diagnostics, ...tree.diagnostics, ...found])
-  if (pause.isDue()) await pause.take()
+  await breathe()
   const refused = diagnostics.some(({ severity }) => severity === 'error')
   return {
     revision: snapshot.revision,

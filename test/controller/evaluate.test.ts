@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TimePhase } from '../../reconciler/controller/controller-event.ts'
 import { createEvaluator } from '../../reconciler/controller/evaluate.ts'
-import { createPause, inSteps } from '../../reconciler/process/pauses.ts'
+import { createBreather, inSteps } from '../../reconciler/process/breather.ts'
 import { openRepository } from '../../reconciler/repo/repository.ts'
 import { composeFleet } from '../bench/sample-fleet.ts'
 import { createSampleRepository } from '../bench/sample-repository.ts'
@@ -32,10 +32,7 @@ test('others run between the steps of long work, and a quick one is not put off'
     return 'done'
   }
   const doSteps = (count: number, ms: number) =>
-    inSteps(
-      steps(count, ms),
-      createPause(() => now),
-    )
+    inSteps(steps(count, ms), createBreather({ slice: 5, now: () => now }))
   // Nothing was done before the first one.
   assert.equal(await countTurns(() => doSteps(5, 6)), 4)
   assert.equal(await countTurns(() => doSteps(6, 2)), 1)

@@ -1,6 +1,6 @@
 import { BallastError } from '../../../schemas/ballast-error.ts'
 import type { RowKey } from '../../../schemas/node-state.ts'
-import type { Breathe } from './breather.ts'
+import type { Breathe } from '../../process/breather.ts'
 import { type Dataplane, readControl } from './dataplane.ts'
 import { encodeControl, encodeIndex, GENERATION_BITS } from './layout.ts'
 import { updateEntry } from './libbpf/maps.ts'

@@ -1,6 +1,6 @@
 import { addressToBytes } from '../../../schemas/address.ts'
 import { BallastError } from '../../../schemas/ballast-error.ts'
-import { createBreather } from './breather.ts'
+import { createBreather } from '../../process/breather.ts'
 import type { Dataplane } from './dataplane.ts'
 import { decodeRing, encodeIndex, encodeRing, encodeServiceKey, type Ring, structs } from './layout.ts'
 import type { Descriptor } from './libbpf/descriptor.ts'

@@ -1,5 +1,5 @@
 import type { RowKey } from '../../../schemas/node-state.ts'
-import type { Breathe } from './breather.ts'
+import type { Breathe } from '../../process/breather.ts'
 import { type Dataplane, openDataplane } from './dataplane.ts'
 import { type FlowEntry, FlowState, isLive, scanFlows } from './flow-table.ts'
 import { knowServices } from './known-services.ts'

@@ -1,7 +1,7 @@
 import { sha256 } from '../../../schemas/digest.ts'
 import type { RowKey } from '../../../schemas/node-state.ts'
 import type { Digest } from '../../../schemas/want.ts'
-import type { Breathe } from './breather.ts'
+import type { Breathe } from '../../process/breather.ts'
 import { changedSince } from './changed-map.ts'
 import type { KnownServices } from './known-services.ts'
 import type { Tables } from './tables.ts'

@@ -1,5 +1,5 @@
-import type { Breathe } from './breather.ts'
-import { createBreather } from './breather.ts'
+import type { Breathe } from '../../process/breather.ts'
+import { createBreather } from '../../process/breather.ts'
 import { isOfEarlierVersion, nearBucketsOf } from './capacity.ts'
 import { type Dataplane, type OpenMap, readControl } from './dataplane.ts'
 import { encodeIndex, FLOW_WAYS, HALF_OPEN_BITS, structs } from './layout.ts'

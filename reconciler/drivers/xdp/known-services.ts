@@ -1,5 +1,5 @@
 import type { RowKey } from '../../../schemas/node-state.ts'
-import type { Breathe } from './breather.ts'
+import type { Breathe } from '../../process/breather.ts'
 import { changedSince, changeMap } from './changed-map.ts'
 import type { KnownRing, RingStore } from './ring-store.ts'
 import type { ServiceEntry, Tables } from './tables.ts'

@@ -1,4 +1,4 @@
-import { createBreather } from './breather.ts'
+import { createBreather } from '../../process/breather.ts'
 import type { OpenMap } from './dataplane.ts'
 import { deleteEntries, updateEntries } from './libbpf/maps.ts'
 

@@ -1,4 +1,4 @@
-import type { Breathe } from './breather.ts'
+import type { Breathe } from '../../process/breather.ts'
 import type { OpenMap } from './dataplane.ts'
 import { encodeIndex, encodeIndexes, structs } from './layout.ts'
 import { countPossibleCpus } from './libbpf/features.ts'

@@ -1,5 +1,5 @@
 import type { RowKey } from '../../../schemas/node-state.ts'
-import type { Breathe } from './breather.ts'
+import type { Breathe } from '../../process/breather.ts'
 import { changedSince } from './changed-map.ts'
 import type { KnownRing } from './ring-store.ts'
 

@@ -1,5 +1,5 @@
 import type { RowKey, XdpServiceRow } from '../../../schemas/node-state.ts'
-import type { Breathe } from './breather.ts'
+import type { Breathe } from '../../process/breather.ts'
 import { changedSince, changeMap } from './changed-map.ts'
 import { completeRow } from './complete-row.ts'
 import type { KnownServices } from './known-services.ts'

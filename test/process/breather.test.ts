@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createBreather } from '../../../reconciler/drivers/xdp/breather.ts'
+import { createBreather } from '../../reconciler/process/breather.ts'
 
 /** Longer than a slice. */
 function work(): void {

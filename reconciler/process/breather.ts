@@ -6,19 +6,27 @@ import { setImmediate } from 'node:timers/promises'
  */
 export type Breathe = () => Promise<void>
 
-const SLICE_MS = 1
-
-export function createBreather(): Breathe {
-  let since = performance.now()
+/** `slice` and `now`: ms. */
+export function createBreather({ slice = 1, now = () => performance.now() } = {}): Breathe {
+  let since = now()
   let last: Promise<void> | undefined
   const beginSlice = async (before: Promise<void> | undefined): Promise<void> => {
     await before
     await setImmediate()
-    since = performance.now()
+    since = now()
   }
   return () => {
-    if (performance.now() - since < SLICE_MS) return Promise.resolve()
+    if (now() - since < slice) return Promise.resolve()
     last = beginSlice(last)
     return last
+  }
+}
+
+/** Does the steps of a generator in slices. */
+export async function inSteps<T>(steps: Generator<void, T>, breathe: Breathe): Promise<T> {
+  for (;;) {
+    const { done, value } = steps.next()
+    if (done === true) return value
+    await breathe()
   }
 }

@@ -55,30 +55,54 @@ function diffOnce<Row>(
   return edits
 }
 
+interface Last {
+  readonly edits: readonly Edit<unknown>[]
+  /** The only ones whose rows may not be those of the comparison before. */
+  readonly keys: ReadonlySet<string>
+}
+
 /**
- * A node compares the same two tables at several steps of its work, and then those that became of them: rows that are those of
- * the comparison before are not looked at. Null: there was none.
+ * A node compares the same two tables at several steps of its work, and then those that became of them. Null: nobody compared
+ * these before.
  */
-function diffAgain<Row>(
-  desired: Table<Row>,
-  observed: Table<Row>,
-  matches: (desired: Row, observed: Row) => boolean,
-): readonly Edit<Row>[] | null {
+function findLast(desired: Table<unknown>, observed: Table<unknown>): Last | null {
   for (const [was, changed] of historyOf(desired)) {
     const known = compared.get(was)
     if (known === undefined) continue
     const seen = known.observed.deref()
     const others = seen === undefined ? null : changedKeys(seen, observed)
-    if (others === null) return null
-    const edits = known.edits as readonly Edit<Row>[]
-    const keys = new Set([...changed, ...others])
-    if (keys.size === 0) return edits
-    const some = (table: Table<Row>): Table<Row> =>
-      Object.fromEntries([...keys].flatMap(key => (table[key] === undefined ? [] : [[key, table[key]]])))
-    const left = edits.filter(({ key }) => !keys.has(key))
-    return [...left, ...diffTable(some(desired), some(observed), matches)].sort(byKey)
+    return others === null ? null : { edits: known.edits, keys: new Set([...changed, ...others]) }
   }
   return null
+}
+
+/** Rows that are those of the comparison before are not looked at. Null: there was none. */
+function diffAgain<Row>(
+  desired: Table<Row>,
+  observed: Table<Row>,
+  matches: (desired: Row, observed: Row) => boolean,
+): readonly Edit<Row>[] | null {
+  const last = findLast(desired, observed)
+  if (last === null) return null
+  const { keys } = last
+  const edits = last.edits as readonly Edit<Row>[]
+  if (keys.size === 0) return edits
+  const some = (table: Table<Row>): Table<Row> =>
+    Object.fromEntries([...keys].flatMap(key => (table[key] === undefined ? [] : [[key, table[key]]])))
+  const left = edits.filter(({ key }) => !keys.has(key))
+  return [...left, ...diffTable(some(desired), some(observed), matches)].sort(byKey)
+}
+
+/**
+ * The comparisons of `diffNode` that take long, one at each step: of rows that are equal it then knows that they are.
+ */
+export function* compareAhead({ xdp }: NodeTables, observed: NodeTables): Generator<void, void> {
+  for (const key of findLast(xdp, observed.xdp)?.keys ?? Object.keys(xdp)) {
+    const [wanted, seen] = [xdp[key], observed.xdp[key]]
+    if (wanted === undefined || seen === undefined || seen === wanted || wanted.kind === 'interface') continue
+    equalRows(wanted, seen)
+    yield
+  }
 }
 
 export const isEmpty = (edits: NodeEdits): boolean =>

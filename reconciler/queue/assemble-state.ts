@@ -135,7 +135,11 @@ function readRows(
 }
 
 /** Each row is read and checked once; the same row is the same object in every state. */
-function readRow(path: string, { digest, text }: Pick<Blob, 'digest' | 'text'>, memo: TreeMemo): object {
+export function readRow(
+  path: string,
+  { digest, text }: Pick<Blob, 'digest' | 'text'>,
+  memo: TreeMemo,
+): object {
   const known = memo.read.get(digest)
   if (known !== undefined && memo.rows.get(known)?.path === path) return known
   const { driver, key } = splitPath(path)

@@ -4,7 +4,8 @@ import { sha256 } from '../../schemas/digest.ts'
 import type { NodeState } from '../../schemas/node-state.ts'
 import type { PackedChange } from '../../schemas/tables-change.ts'
 import type { Digest } from '../../schemas/want.ts'
-import { assembleState } from './assemble-state.ts'
+import { createBreather } from '../process/breather.ts'
+import { assembleState, readRow } from './assemble-state.ts'
 import { answersOf, type RedisConnection } from './connection.ts'
 import { LEADER_KEY, STATE_KEYS, stateKey } from './keys.ts'
 import { evalFenced, type Fence } from './lease.ts'
@@ -222,30 +223,39 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
   ): Promise<NodeState | null> {
     const texts = new Map<Digest, string>()
     const known = new Map<Digest, Blob>()
-    /** Parts, each with what `have` has in its place. */
-    let level: [BlobRef, Blob | undefined][] = [[{ kind: 'root', digest }, base]]
+    const breathe = createBreather()
+    const readPart = ({ name, ref, at }: WantedPart): WantedPart[] => {
+      const text = texts.get(ref.digest)!
+      // Here, in slices, and not all at once in what is assembled.
+      if (ref.kind === 'row') readRow(name, { digest: ref.digest, text }, memo)
+      return blobEntries(ref.kind, text).flatMap(([key, below]) => {
+        const its = entryOf(at, key)
+        if (its?.digest === below.digest || texts.has(below.digest)) return []
+        const read = known.get(below.digest) ?? findRead(below, memo)
+        if (read === undefined) return [{ name: key, ref: below, at: its }]
+        known.set(below.digest, read)
+        return []
+      })
+    }
+    let level: WantedPart[] = [{ name: '', ref: { kind: 'root', digest }, at: base }]
     while (level.length > 0) {
-      const wanted = distinct(level.map(([ref]) => ref))
+      const wanted = distinct(level.map(({ ref }) => ref))
       const found = await read(wanted)
       for (const [index, ref] of wanted.entries()) {
+        await breathe()
         const text = found[index] ?? null
         if (text === null) return null
         if (sha256(text) !== ref.digest) throw corrupt(ref)
         texts.set(ref.digest, text)
       }
-      level = readable(digest, () =>
-        level.flatMap(([ref, at]) =>
-          blobEntries(ref.kind, texts.get(ref.digest)!).flatMap(([name, below]): typeof level => {
-            const its = entryOf(at, name)
-            if (its?.digest === below.digest || texts.has(below.digest)) return []
-            const read = known.get(below.digest) ?? findRead(below, memo)
-            if (read === undefined) return [[below, its]]
-            known.set(below.digest, read)
-            return []
-          }),
-        ),
-      )
+      const next: WantedPart[] = []
+      for (const part of level) {
+        await breathe()
+        next.push(...readable(digest, () => readPart(part)))
+      }
+      level = next
     }
+    await breathe()
     return readable(digest, () => assembleState(digest, { texts, known }, { memo, have }))
   }
 
@@ -285,6 +295,14 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
     change: (have, packed, digest) => changeState(have, { packed, digest }, memo),
     prune: keep => inTurn(() => prune(keep)),
   }
+}
+
+/** A part that is not known yet, under its name in the part above it. */
+interface WantedPart {
+  readonly name: string
+  readonly ref: BlobRef
+  /** What the state that there is has in its place. */
+  readonly at: Blob | undefined
 }
 
 /**

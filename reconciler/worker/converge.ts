@@ -5,8 +5,9 @@ import { DriverName, emptyTables, type NodeTables, type Rows } from '../../schem
 import type { Facts } from '../../schemas/report.ts'
 import type { Digest } from '../../schemas/want.ts'
 import type { Driver } from '../drivers/driver.ts'
-import { diffNode, type NodeEdits } from '../plan/diff.ts'
+import { compareAhead, diffNode, type NodeEdits } from '../plan/diff.ts'
 import { orderEdits, type Phase } from '../plan/order.ts'
+import { createBreather, inSteps } from '../process/breather.ts'
 
 /** The drivers of this node; a table whose driver is absent must stay empty. */
 export type Drivers = { readonly [D in DriverName]?: Driver<Rows[D]> }
@@ -147,6 +148,7 @@ async function readBack(
   const tries = phase.driver === 'bgp' ? SENT_WITHIN_MS / LOOK_AGAIN_MS : 1
   for (let attempt = 1; ; attempt += 1) {
     await observeInto(seen, drivers, phase.driver)
+    await inSteps(compareAhead(wanted, seen.tables), createBreather())
     const unmet = findUnmet(phase, wanted, seen, failures)
     if (unmet.length === 0 || attempt >= tries) return [...failures, ...unmet]
     await delay(LOOK_AGAIN_MS)

@@ -1,9 +1,13 @@
+import { createHash, type Hash } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { z } from 'zod'
 import { BallastError } from '../../schemas/ballast-error.ts'
 import { sha256 } from '../../schemas/digest.ts'
 import { LAST_GOOD_VERSION, LastGood, LastGoodChange } from '../../schemas/last-good.ts'
+import { DriverName } from '../../schemas/node-state.ts'
+import type { Digest } from '../../schemas/want.ts'
+import { createBreather } from '../process/breather.ts'
 import { applyChange, findChange } from './last-good-change.ts'
 
 /**
@@ -11,7 +15,7 @@ import { applyChange, findChange } from './last-good-change.ts'
  * written for a push grows with what it changed. The journal's name has the whole's digest in it: another whole has
  * another journal. A line that is not whole is one that was being written when the power went: it never was.
  */
-const journalOf = (file: string, text: string): string => `${file}.${sha256(text).slice(0, 16)}.journal`
+const journalOf = (file: string, digest: Digest): string => `${file}.${digest.slice(0, 16)}.journal`
 
 /** Null when there is none yet. Throws `LAST_GOOD_UNREADABLE` for one that is not whole or of another version. */
 export async function readLastGood(file: string): Promise<LastGood | null> {
@@ -19,7 +23,7 @@ export async function readLastGood(file: string): Promise<LastGood | null> {
     const text = await readIfThere(file)
     if (text === null) return null
     let lastGood = LastGood.parse(JSON.parse(text))
-    for (const line of ((await readIfThere(journalOf(file, text))) ?? '').split('\n')) {
+    for (const line of ((await readIfThere(journalOf(file, sha256(text)))) ?? '').split('\n')) {
       const json = line.slice(CHECKSUM + 1)
       if (line.slice(0, CHECKSUM) !== checksum(json)) break
       lastGood = applyChange(lastGood, LastGoodChange.parse(JSON.parse(json)))
@@ -40,7 +44,7 @@ export async function findForeign(file: string): Promise<{ version: number; gene
     if (text === null) return null
     const whole = Foreign.safeParse(JSON.parse(text))
     if (!whole.success || whole.data.version === LAST_GOOD_VERSION) return null
-    const lines = ((await readIfThere(journalOf(file, text))) ?? '').split('\n')
+    const lines = ((await readIfThere(journalOf(file, sha256(text)))) ?? '').split('\n')
     const generations = lines.flatMap(line => {
       const json = line.slice(CHECKSUM + 1)
       if (line.slice(0, CHECKSUM) !== checksum(json)) return []
@@ -112,15 +116,15 @@ function composeLine(before: LastGood, after: LastGood): string | null {
 /** Written beside, synced, renamed, directory synced. Gives the file of its journal, which is not there yet. */
 async function writeWhole(file: string, lastGood: LastGood): Promise<string> {
   await mkdir(dirname(file), { recursive: true })
-  const text = JSON.stringify(lastGood)
+  const digest = createHash('sha256')
   const handle = await open(`${file}.new`, 'w', 0o600)
   try {
-    await handle.writeFile(text)
+    await handle.writeFile(composeChunks(lastGood, digest))
     await handle.datasync()
   } finally {
     await handle.close()
   }
-  const journal = journalOf(file, text)
+  const journal = journalOf(file, digest.digest('hex'))
   // Of an earlier time when the whole was the same.
   await rm(journal, { force: true })
   await rename(`${file}.new`, file)
@@ -131,6 +135,39 @@ async function writeWhole(file: string, lastGood: LastGood): Promise<string> {
     if (isOld) await rm(join(dirname(file), name), { force: true })
   }
   return journal
+}
+
+const WRITE_BYTES = 1 << 18
+
+/** A hundred thousand backends are megabytes, of which text is made in slices. */
+async function* composeChunks(lastGood: LastGood, digest: Hash): AsyncGenerator<string, void> {
+  const breathe = createBreather()
+  let chunk = ''
+  for (const piece of composeWhole(lastGood)) {
+    await breathe()
+    digest.update(piece)
+    chunk += piece
+    if (chunk.length < WRITE_BYTES) continue
+    yield chunk
+    chunk = ''
+  }
+  yield chunk
+}
+
+/** As JSON, in pieces of one row each. */
+function* composeWhole({ state: { tables, ...state }, ...rest }: LastGood): Generator<string, void> {
+  const begin = (value: object): string => JSON.stringify(value).slice(0, -1)
+  yield `${begin(rest)},"state":${begin(state)},"tables":{`
+  for (const [index, driver] of DriverName.options.entries()) {
+    yield `${index === 0 ? '' : ','}"${driver}":{`
+    let comma = ''
+    for (const [key, row] of Object.entries<object>(tables[driver])) {
+      yield `${comma}${JSON.stringify(key)}:${JSON.stringify(row)}`
+      comma = ','
+    }
+    yield '}'
+  }
+  yield '}}}'
 }
 
 async function append(journal: string, line: string, durable: boolean): Promise<void> {

@@ -9,7 +9,8 @@ import { findDrift } from '../drift/find-drift.ts'
 import { leaveHeld, type RepairDecision, rowName } from '../drift/repair-decision.ts'
 import { effectiveTables, type HealthView } from '../effective/effective-tables.ts'
 import type { Log } from '../log/log.ts'
-import { diffNode, isEmpty } from '../plan/diff.ts'
+import { compareAhead, diffNode, isEmpty } from '../plan/diff.ts'
+import { createBreather, inSteps } from '../process/breather.ts'
 import {
   type Convergence,
   converge,
@@ -133,6 +134,7 @@ export function createNode(options: NodeOptions): Node {
     status = { ...status, seen }
 
     const wanted = leaveUnreadable(effectiveTables(lastGood.state.tables, options.health), seen)
+    await inSteps(compareAhead(wanted, seen.tables), createBreather())
     const pause = options.pause()
     if (pause !== null && !isEmpty(diffNode(wanted, seen.tables)))
       await rest(pause, wanted, seen, lastGood.want)

@@ -45,7 +45,7 @@ export async function readXdpCounters(context: CountersContext): Promise<XdpCoun
   const { connections: open, liveFlows } = await countConnections(dataplane, known, context.breathe)
   const { fields, sums } = await readManyCounters(
     dataplane.maps.member_counters,
-    lastCounter(known),
+    await lastCounter(known, context.breathe),
     context.breathe,
   )
   const services: Record<RowKey, BackendCounters[]> = {}
@@ -65,10 +65,12 @@ export async function readXdpCounters(context: CountersContext): Promise<XdpCoun
   return { services, liveFlows }
 }
 
-function lastCounter(known: ReadonlyMap<RowKey, KnownRing>): number {
+async function lastCounter(known: ReadonlyMap<RowKey, KnownRing>, breathe: Breathe): Promise<number> {
   let last = 0
-  for (const { members } of known.values())
+  for (const { members } of known.values()) {
+    await breathe()
     for (const member of members) last = Math.max(last, member?.counter ?? 0)
+  }
   return last
 }
 

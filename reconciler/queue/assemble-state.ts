@@ -26,15 +26,15 @@ export interface Parts {
 }
 
 /**
- * The state whose parts are all in `parts`, or in the tree of the state `have`, at the same place. Throws
+ * The state whose parts are all in `parts`, or in the tree of the state `have`, at the same place; in steps. Throws
  * `SyntaxError` or `ZodError` when a part is not what it should be, for instance when a newer Ballast wrote a row of
  * another shape.
  */
-export function assembleState(
+export function* stepAssembly(
   root: Digest,
   { texts, known = new Map() }: Parts,
   { memo = createTreeMemo(), have = null }: { memo?: TreeMemo; have?: NodeState | null } = {},
-): NodeState {
+): Generator<void, NodeState> {
   const base = have === null ? undefined : stateTree(have, memo)
   if (base?.digest === root) return have!
   const gathered: Gathered = { put: { xdp: {}, ipvs: {}, bgp: {} }, removed: { xdp: [], ipvs: [], bgp: [] } }
@@ -42,7 +42,7 @@ export function assembleState(
   const { node, own: ownRows, services: index } = StateRoot.parse(JSON.parse(text))
   const reading = { texts, known, memo, gathered }
   const own = readRows(base?.own, ownRows, reading)
-  const services = index === null ? null : readDirectory('index', index, base?.services, reading)
+  const services = index === null ? null : yield* readDirectory('index', index, base?.services, reading)
   if (index === null && base?.services != null) removeAll(base.services, gathered)
   const change = Object.fromEntries(
     Object.entries(gathered.put).map(([driver, put]) => [driver, { put, removed: gathered.removed[driver] }]),
@@ -60,12 +60,12 @@ interface Reading extends Required<Parts> {
   readonly gathered: Gathered
 }
 
-function readDirectory(
+function* readDirectory(
   kind: Directory['kind'],
   digest: Digest,
   base: Directory | null | undefined,
   reading: Reading,
-): Directory {
+): Generator<void, Directory> {
   if (base?.digest === digest) return base
   const known = reading.known.get(digest) as Directory | undefined
   if (known !== undefined) return gatherOther(known, base, reading)
@@ -73,7 +73,8 @@ function readDirectory(
   const entries =
     kind === 'bucket'
       ? readRows(base?.entries, StateBucket.parse(JSON.parse(text)), reading)
-      : readBelow(kind, text, base, reading)
+      : yield* readBelow(kind, text, base, reading)
+  yield
   return rememberDirectory({ kind, digest, text, children: [...entries.values()], entries }, reading.memo)
 }
 
@@ -97,23 +98,23 @@ function gatherOther(
   return directory
 }
 
-function readBelow(
+function* readBelow(
   kind: 'index' | 'branch',
   text: string,
   base: Directory | null | undefined,
   reading: Reading,
-): Map<string, Blob> {
+): Generator<void, Map<string, Blob>> {
   const named = StateBranch.parse(JSON.parse(text))
   for (const [name, blob] of base?.entries ?? []) {
     if (named[name] === undefined) removeAll(blob as Directory, reading.gathered)
   }
   const below = kind === 'index' ? 'branch' : 'bucket'
-  return new Map(
-    Object.entries(named).map(([name, digest]) => [
-      name,
-      readDirectory(below, digest, base?.entries.get(name) as Directory | undefined, reading),
-    ]),
-  )
+  const entries = new Map<string, Blob>()
+  for (const [name, digest] of Object.entries(named)) {
+    const at = base?.entries.get(name) as Directory | undefined
+    entries.set(name, yield* readDirectory(below, digest, at, reading))
+  }
+  return entries
 }
 
 function readRows(

@@ -5,7 +5,7 @@ import type { NodeState } from '../../schemas/node-state.ts'
 import type { PackedChange } from '../../schemas/tables-change.ts'
 import type { Digest } from '../../schemas/want.ts'
 import { createBreather } from '../process/breather.ts'
-import { assembleState, readRow } from './assemble-state.ts'
+import { readRow, stepAssembly } from './assemble-state.ts'
 import { answersOf, type RedisConnection } from './connection.ts'
 import { LEADER_KEY, STATE_KEYS, stateKey } from './keys.ts'
 import { evalFenced, type Fence } from './lease.ts'
@@ -51,6 +51,8 @@ interface Put {
 
 /** Parts that one call asks for or writes; keeps each call well within its deadline. */
 const CHUNK = 500
+/** All that a node needs would be megabytes of text at once, which the garbage collector then carries about. */
+const READ_AT_ONCE = 64
 
 /** ARGV: how many of KEYS to delete. */
 const UNLINK = "for at = 1, tonumber(ARGV[1]) do redis.call('UNLINK', KEYS[at]) end"
@@ -239,24 +241,42 @@ export function createStateStore(connection: RedisConnection, fence?: Fence): St
     }
     let level: WantedPart[] = [{ name: '', ref: { kind: 'root', digest }, at: base }]
     while (level.length > 0) {
-      const wanted = distinct(level.map(({ ref }) => ref))
-      const found = await read(wanted)
-      for (const [index, ref] of wanted.entries()) {
-        await breathe()
-        const text = found[index] ?? null
+      const next: WantedPart[] = []
+      for await (const { parts, text } of readAhead(level)) {
+        const { ref } = parts[0]!
         if (text === null) return null
         if (sha256(text) !== ref.digest) throw corrupt(ref)
         texts.set(ref.digest, text)
-      }
-      const next: WantedPart[] = []
-      for (const part of level) {
-        await breathe()
-        next.push(...readable(digest, () => readPart(part)))
+        for (const part of parts) {
+          await breathe()
+          next.push(...readable(digest, () => readPart(part)))
+        }
       }
       level = next
     }
-    await breathe()
-    return readable(digest, () => assembleState(digest, { texts, known }, { memo, have }))
+    const steps = stepAssembly(digest, { texts, known }, { memo, have })
+    for (;;) {
+      await breathe()
+      const { done, value } = readable(digest, () => steps.next())
+      if (done === true) return value
+    }
+  }
+
+  /** Of parts with the same text, it is read once. While some are looked at, the next ones are on their way. */
+  async function* readAhead(level: readonly WantedPart[]) {
+    const groups = [...Map.groupBy(level, ({ ref }) => `${ref.kind} ${ref.digest}`).values()]
+    const readFrom = (at: number): Promise<(string | null)[]> => {
+      const texts = read(groups.slice(at, at + READ_AT_ONCE).map(parts => parts[0]!.ref))
+      // Looked at below, in its turn.
+      texts.catch(() => {})
+      return texts
+    }
+    let coming = readFrom(0)
+    for (let at = 0; at < groups.length; at += READ_AT_ONCE) {
+      const texts = await coming
+      if (at + READ_AT_ONCE < groups.length) coming = readFrom(at + READ_AT_ONCE)
+      for (const [index, text] of texts.entries()) yield { parts: groups[at + index]!, text }
+    }
   }
 
   async function prune(keep: readonly Digest[]): Promise<number> {

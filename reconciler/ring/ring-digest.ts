@@ -10,14 +10,30 @@ import { SLOT_NONE } from './maglev.ts'
  * `RangeError` when a slot names an index without an address.
  */
 export function ringDigest(addresses: readonly (string | undefined)[], slots: Uint16Array): Digest {
+  const steps = stepRingDigest(addresses, slots)
+  for (;;) {
+    const { done, value } = steps.next()
+    if (done === true) return value
+  }
+}
+
+/** The same in steps of some milliseconds, as long as the code is cold. */
+export function* stepRingDigest(
+  addresses: readonly (string | undefined)[],
+  slots: Uint16Array,
+): Generator<void, Digest> {
   const ranks = new Uint16Array(SLOT_NONE + 1)
   for (let slot = 0; slot < slots.length; slot++) ranks[slots[slot]!] = 1
+  yield
   const used: number[] = []
   for (let index = 0; index < SLOT_NONE; index++) if (ranks[index] === 1) used.push(index)
+  yield
   used.sort((a, b) => compareIdentities(addressAt(addresses, a), addressAt(addresses, b)))
   for (const [rank, index] of used.entries()) ranks[index] = rank
   ranks[SLOT_NONE] = SLOT_NONE
 
+  yield
+  // In one step, for others use it too.
   const ranked = slots.length === scratch.length ? scratch : new Uint16Array(slots.length)
   for (let slot = 0; slot < slots.length; slot++) ranked[slot] = ranks[slots[slot]!]!
   const digest = createHash('sha256')

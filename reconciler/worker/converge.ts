@@ -98,9 +98,12 @@ export async function converge(
   const seen = copySeen(before)
   const edits = diffNode(wanted, seen.tables)
   const counts = countEdits(edits)
+  const breathe = createBreather()
+  await breathe()
   const missing = await refuseUnavailable(drivers, edits)
   if (missing.length > 0) return { result: 'failed', edits: counts, failures: missing, seen }
   for (const phase of orderEdits(edits)) {
+    await breathe()
     if (signal.aborted) return { result: 'superseded', edits: counts, failures: [], seen }
     const failures = await applyPhase(drivers, phase, signal)
     const unmet = await readBack(drivers, phase, wanted, seen, failures)

@@ -134,11 +134,15 @@ export function createNode(options: NodeOptions): Node {
     status = { ...status, seen }
 
     const wanted = leaveUnreadable(effectiveTables(lastGood.state.tables, options.health), seen)
-    await inSteps(compareAhead(wanted, seen.tables), createBreather())
+    const breathe = createBreather()
+    await inSteps(compareAhead(wanted, seen.tables), breathe)
     const pause = options.pause()
     if (pause !== null && !isEmpty(diffNode(wanted, seen.tables)))
       await rest(pause, wanted, seen, lastGood.want)
-    else await approach(wanted, seen, lastGood.want, signal)
+    else {
+      await breathe()
+      await approach(wanted, seen, lastGood.want, signal)
+    }
   }
 
   /** Somebody works here by hand: nothing is changed, also not for a new want, until that ends. */

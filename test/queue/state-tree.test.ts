@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
-import { assembleState } from '../../reconciler/queue/assemble-state.ts'
+import { stepAssembly } from '../../reconciler/queue/assemble-state.ts'
 import { packChange } from '../../reconciler/queue/pack-change.ts'
 import {
   type Blob,
@@ -31,7 +31,10 @@ suite('the tree of a state', () => {
     fc.assert(
       fc.property(arbitraryState, state => {
         const tree = stateTree(state)
-        assert.deepEqual(assembleState(tree.digest, { texts: collectTexts(tree) }), state)
+        const steps = stepAssembly(tree.digest, { texts: collectTexts(tree) })
+        let step = steps.next()
+        while (step.done !== true) step = steps.next()
+        assert.deepEqual(step.value, state)
       }),
     )
   })

@@ -49,9 +49,12 @@ export async function putServices(
     breathe,
     reader: rows.some(({ quic }) => quic !== undefined) ? null : context,
   })
+  await breathe()
   const known = await knowServices(context, tables)
+  await breathe()
   const forMembers = rows.some(row => hasNewMembers(row, known.get(serviceRowKey(row))))
   const allocation = await allocate(dataplane, { tables, known, forMembers, numbers, breathe })
+  await breathe()
   await using maker = createSlotsMaker(backends => context.store.makeSlots(backends, breathe))
   const present: Present = {
     known,

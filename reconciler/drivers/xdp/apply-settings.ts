@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { BallastError } from '../../../schemas/ballast-error.ts'
 import type { XdpSettingsRow } from '../../../schemas/node-state.ts'
+import type { Breathe } from '../../process/breather.ts'
 import { dropInterface, replacePrograms } from './apply-interfaces.ts'
 import { readAttachments } from './attachments.ts'
 import { nearBucketsOf, sizeMaps } from './capacity.ts'
@@ -14,6 +15,7 @@ import { pinDataplane } from './pin-dataplane.ts'
 import { readTables } from './tables.ts'
 
 export interface SettingsContext {
+  readonly breathe: Breathe
   readonly pins: NodePins
   readonly objectFile: string
   readonly fleetKeyFile: string | undefined
@@ -26,7 +28,7 @@ export interface SettingsContext {
  * goes on meanwhile and flows stay where they are.
  */
 export async function putSettings(context: SettingsContext, row: XdpSettingsRow): Promise<void> {
-  const { pins, objectFile } = context
+  const { pins, objectFile, breathe } = context
   const fleetKey = readFleetKey(row, context.fleetKeyFile)
   mountBpfFileSystem(pins.bpffs)
   using present = openDataplane(pins)
@@ -41,7 +43,9 @@ export async function putSettings(context: SettingsContext, row: XdpSettingsRow)
     settings,
   }
   if (present !== undefined && isAsAsked(present, config)) return pinDataplane(pins, present)
-  using loaded = await loadProgram(objectFile, config, present)
+  await breathe()
+  using loaded = await loadProgram(objectFile, { config, present, breathe })
+  await breathe()
   pinDataplane(pins, loaded)
   // With nothing to take over it has no services yet; interfaces come after these.
   if (present === undefined) return

@@ -18,11 +18,12 @@ export async function applyXdp(
   context: ApplyContext,
   edits: readonly Edit<XdpRow>[],
 ): Promise<EditOutcome[]> {
-  const { pins, signal } = context
+  const { pins, signal, breathe } = context
   const failures: Failures = new Map()
   const attempt = async (keys: readonly RowKey[], work: () => Promise<void>): Promise<void> => {
     if (keys.length === 0) return
     try {
+      await breathe()
       if (signal.aborted) throw aborted()
       await work()
     } catch (error) {
@@ -45,6 +46,7 @@ export async function applyXdp(
   await attempt(keysOf(services), async () => {
     using dataplane = openDataplane(pins)
     if (dataplane === undefined) throw noSettings()
+    await breathe()
     const rows = services.map(({ row }) => row)
     for (const [key, error] of await putServices({ ...context, dataplane }, rows)) failures.set(key, error)
   })

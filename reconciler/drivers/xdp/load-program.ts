@@ -1,3 +1,4 @@
+import type { Breathe } from '../../process/breather.ts'
 import { type MapSizes, sizeMaps } from './capacity.ts'
 import { encodeConfig, type ProgramConfig } from './config.ts'
 import { copyTables } from './copy-tables.ts'
@@ -25,6 +26,12 @@ const SIZED_MAPS = [
 /** Change together: a service's number is an index into rings, a ring names counters. */
 const TABLES: readonly MapName[] = ['vips', 'services', 'port_ranges', 'rings', 'member_counters']
 
+interface LoadOptions {
+  readonly config: Required<ProgramConfig>
+  readonly present: Dataplane | undefined
+  readonly breathe: Breathe
+}
+
 /**
  * Loads a program with other constants, other sizes of maps, or other code than the present one, and gives it
  * the maps of the present one; those of another size are made anew, with the same content. Attached to
@@ -32,16 +39,17 @@ const TABLES: readonly MapName[] = ['vips', 'services', 'port_ranges', 'rings', 
  */
 export async function loadProgram(
   objectFile: string,
-  config: Required<ProgramConfig>,
-  present: Dataplane | undefined,
+  { config, present, breathe }: LoadOptions,
 ): Promise<Dataplane> {
   const object = openObject(objectFile, OBJECT_NAME)
   try {
+    await breathe()
     const sizes = sizeMaps(config.settings.capacity)
     for (const [map, entries] of Object.entries(sizes)) object.setMaxEntries(map, entries)
     const kept = present === undefined ? [] : MAP_NAMES.filter(name => fits(present, name, sizes))
     for (const name of kept) object.reuseMap(name, present!.maps[name]!.fd)
     object.setConstant('config', encodeConfig(config))
+    await breathe()
     await object.load()
     // The program does not use it, but where it goes its numbers go.
     object.bindMap(PROGRAM_NAME, 'control')

@@ -2,11 +2,11 @@ import { sha256 } from '../../../schemas/digest.ts'
 import type { RowKey, XdpServiceRow } from '../../../schemas/node-state.ts'
 import { RING_SLOTS } from '../../../schemas/ring-limits.ts'
 import type { Digest } from '../../../schemas/want.ts'
-import type { Breathe } from '../../process/breather.ts'
+import { type Breathe, inSteps } from '../../process/breather.ts'
 import { compareIdentities } from '../../ring/identity.ts'
 import { type RingBackend, SLOT_NONE } from '../../ring/maglev.ts'
 import type { BuildRing } from '../../ring/ring-cache.ts'
-import { ringDigest } from '../../ring/ring-digest.ts'
+import { ringDigest, stepRingDigest } from '../../ring/ring-digest.ts'
 import { changedSince } from './changed-map.ts'
 import { decodeRing, encodeIndex, isBlankRing, type Ring, structs } from './layout.ts'
 import type { Descriptor } from './libbpf/descriptor.ts'
@@ -94,7 +94,9 @@ export function createRingStore(ringOf: BuildRing): RingStore {
     const slots = ringOf(backends)
     await breathe()
     const addresses = backends.map(({ address }) => address)
-    return { slots, digest: expected.get(nameBackends(backends)) ?? ringDigest(addresses, slots) }
+    const digest =
+      expected.get(nameBackends(backends)) ?? (await inSteps(stepRingDigest(addresses, slots), breathe))
+    return { slots, digest }
   }
 
   async function slotsOf(members: Ring['members'], maker: SlotsMaker): Promise<Uint16Array> {

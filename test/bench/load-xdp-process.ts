@@ -13,7 +13,7 @@ import type { Edit } from '../../schemas/edit.ts'
 import type { RowBackend, XdpRow, XdpServiceRow } from '../../schemas/node-state.ts'
 import { buildObjects, objectFile } from '../bpf/balancer.ts'
 import { keyOfRow, serviceRow, settingsRow } from '../drivers/xdp-tables.ts'
-import { watchTurns } from './watch-turns.ts'
+import { longestOf, watchTurns } from './watch-turns.ts'
 
 /**
  * `node load-xdp-process.ts POOLS CHANGES`: 1,000 services of 100 backends each, of that many pools, put into the
@@ -65,7 +65,7 @@ try {
   const { user, system } = process.cpuUsage(cpuBefore)
   await driver.observe()
   const loading = delay.max / 1e6
-  const loadingTurn = turns.longest()
+  const loadingTurn = longestOf(turns.take())
 
   delay.reset()
   const cpuAdding = process.cpuUsage()
@@ -81,7 +81,7 @@ try {
     if (found?.kind !== 'service' || found.backends.length !== BACKENDS + 1) throw new Error('not there')
   }
   const adding = delay.max / 1e6
-  const addingTurn = turns.longest()
+  const addingTurn = longestOf(turns.take())
   turns.end()
   const used = process.cpuUsage(cpuAdding)
   console.log(

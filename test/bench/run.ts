@@ -8,6 +8,7 @@ import { ringBenchmark } from './ring.ts'
 import { runBenchmarks } from './run-benchmarks.ts'
 import { validatePlanBenchmark } from './validate-plan.ts'
 import { webhookStormBenchmark } from './webhook-storm.ts'
+import { workerLoopBenchmark } from './worker-loop.ts'
 
 /** `npm run bench`. docs/speed.md says what is measured. */
 const BENCHMARKS = [
@@ -15,6 +16,7 @@ const BENCHMARKS = [
   validatePlanBenchmark,
   planPrBenchmark,
   loadXdpBenchmark,
+  workerLoopBenchmark,
   pushLabBenchmark,
   ...pushSimulatedBenchmarks,
   webhookStormBenchmark,
@@ -40,6 +42,8 @@ const TARGETS = {
   add_backend_p50: 10,
   add_backend_p99: 30,
   event_loop_longest: 5,
+  worker_loop_load: 5,
+  worker_loop_push: 5,
   redis_bytes_per_push: 200_000,
   webhook_storm_p99: 100,
   webhook_storm_fetches: 1,

@@ -1,7 +1,7 @@
 import { type PerformanceEntry, PerformanceObserver } from 'node:perf_hooks'
 import koffi from 'koffi'
 
-/** The longest of each since the last time that it was asked for, ms. */
+/** The longest of each, ms. */
 export interface LongestTurn {
   /** CPU time of this thread from one timer to the next: what ran in between kept all others. */
   readonly cpu: number
@@ -11,18 +11,20 @@ export interface LongestTurn {
   readonly collection: number
 }
 
-interface Turn {
+/** `from` and `to` in ms of `performance.now()`, the rest as above. */
+export interface Turn extends LongestTurn {
   readonly from: number
   readonly to: number
-  readonly cpu: number
 }
+
+type Timed = Pick<Turn, 'from' | 'to' | 'cpu'>
 
 /**
  * Says how long turns of the event loop were. On a busy machine CPU time says more than the clock, which also counts
  * while others have the CPU.
  */
 export function watchTurns() {
-  let turns: Turn[] = []
+  let turns: Timed[] = []
   let pauses: PerformanceEntry[] = []
   let [last, since] = [cpuTime(), performance.now()]
   const look = (): void => {
@@ -34,17 +36,14 @@ export function watchTurns() {
   observer.observe({ entryTypes: ['gc'] })
   const timer = setInterval(look, 1)
   return {
-    longest(): LongestTurn {
+    /** Those since the last time that they were asked for. */
+    take(): Turn[] {
       look()
       pauses.push(...observer.takeRecords())
-      const longest = {
-        cpu: Math.max(...turns.map(({ cpu }) => cpu)),
-        own: Math.max(...ownTimes(turns, pauses)),
-        collection: Math.max(0, ...pauses.map(({ duration }) => duration)),
-      }
+      const taken = withPauses(turns, pauses)
       turns = []
       pauses = []
-      return longest
+      return taken
     },
     end(): void {
       clearInterval(timer)
@@ -53,13 +52,24 @@ export function watchTurns() {
   }
 }
 
+export const longestOf = (turns: readonly LongestTurn[]): LongestTurn => ({
+  cpu: Math.max(0, ...turns.map(({ cpu }) => cpu)),
+  own: Math.max(0, ...turns.map(({ own }) => own)),
+  collection: Math.max(0, ...turns.map(({ collection }) => collection)),
+})
+
 /** Both in their order. */
-function ownTimes(turns: readonly Turn[], pauses: readonly PerformanceEntry[]): number[] {
+function withPauses(turns: readonly Timed[], pauses: readonly PerformanceEntry[]): Turn[] {
   let next = 0
-  return turns.map(({ to, cpu }) => {
+  return turns.map(turn => {
     let collected = 0
-    for (; next < pauses.length && pauses[next]!.startTime < to; next++) collected += pauses[next]!.duration
-    return Math.max(0, cpu - collected)
+    let collection = 0
+    for (; next < pauses.length && pauses[next]!.startTime < turn.to; next++) {
+      const { duration } = pauses[next]!
+      collected += duration
+      collection = Math.max(collection, duration)
+    }
+    return { ...turn, own: Math.max(0, turn.cpu - collected), collection }
   })
 }
 

@@ -78,8 +78,9 @@ export interface LastGoodFile {
 
 /** Of the journal, bytes: after so many the whole is written again. */
 const JOURNAL_BYTES = 1 << 20
-/** A change of many rows is written as a whole. */
+/** A change of many rows is written as a whole, in slices. */
 const CHANGE_BYTES = 1 << 17
+const CHANGE_ROWS = 256
 
 /** One writer at a time; its first write is the whole. */
 export function openLastGoodFile(file: string): LastGoodFile {
@@ -108,10 +109,13 @@ const checksum = (json: string): string => sha256(json).slice(0, CHECKSUM)
 
 function composeLine(before: LastGood, after: LastGood): string | null {
   const change = findChange(before, after)
-  if (change === null) return null
+  if (change === null || countRows(change) > CHANGE_ROWS) return null
   const json = JSON.stringify(change)
   return json.length > CHANGE_BYTES ? null : `${checksum(json)} ${json}\n`
 }
+
+const countRows = ({ tables }: LastGoodChange): number =>
+  Object.values(tables).reduce((sum, { put, removed }) => sum + Object.keys(put).length + removed.length, 0)
 
 /** Written beside, synced, renamed, directory synced. Gives the file of its journal, which is not there yet. */
 async function writeWhole(file: string, lastGood: LastGood): Promise<string> {

@@ -6,7 +6,7 @@ import { readJsonLines } from '../../reconciler/lab/read-json-lines.ts'
 import { waitUntil } from '../../reconciler/lab/wait-until.ts'
 import { type Program, startProgram } from '../../reconciler/process/run-command.ts'
 import { connectRedis } from '../../reconciler/queue/connection.ts'
-import { composeFleet, composeService, type FleetSize, serviceFile } from './sample-fleet.ts'
+import { composeFleet, composeService, type Files, type FleetSize, serviceFile } from './sample-fleet.ts'
 import { createSampleRepository } from './sample-repository.ts'
 
 const CLI = resolve(import.meta.dirname, '../../reconciler/cli.ts')
@@ -23,7 +23,9 @@ export interface Applied {
 /** A reconciler with a Redis of its own, and nodes that somebody starts. */
 export interface LiveFleet {
   readonly stateDir: string
-  /** Changes one weight of one service, another each time, and waits for the last node. */
+  /** Commits files on top of what is there, and waits for the last node. */
+  push(files: Files): Promise<Applied>
+  /** The same of one weight of one service, another each time. */
   pushChange(): Promise<Applied>
   /** Bytes that Redis has received and sent so far. */
   redisBytes(): Promise<number>
@@ -32,6 +34,8 @@ export interface LiveFleet {
 
 export interface LiveFleetOptions {
   readonly size: FleetSize
+  /** Of the first revision; the whole fleet when left out. */
+  readonly first?: Files
   /** Starts the workers of all nodes; ended by their `stop`. */
   readonly startNodes: (stateDir: string) => Promise<readonly Program[]>
   /** ms until every node has its first state. */
@@ -42,6 +46,7 @@ export interface LiveFleetOptions {
 
 export async function startLiveFleet({
   size,
+  first: firstFiles = composeFleet(size),
   startNodes,
   deadline,
   before = [],
@@ -69,7 +74,7 @@ export async function startLiveFleet({
 
   try {
     const repository = await createSampleRepository(dir)
-    const first = await repository.commit(composeFleet(size))
+    const first = await repository.commit(firstFiles)
     await repository.push()
     const flags = ['--repo', repository.dir, '--state-dir', stateDir, '--log-format', 'json']
     const [file, ...args] = [...before, process.execPath, CLI, 'reconciler', ...flags]
@@ -88,17 +93,20 @@ export async function startLiveFleet({
     )
     programs.push(...(await startNodes(stateDir)))
     await untilReported(first, deadline)
+    const push = async (files: Files): Promise<Applied> => {
+      const revision = await repository.commit(files)
+      const { at, took } = await repository.push()
+      const { time } = await untilReported(revision, 60_000)
+      events.length = 0
+      return { ms: time - at, push: took }
+    }
     return {
       stateDir,
       stop,
-      async pushChange() {
+      push,
+      pushChange() {
         const index = (changes++ * 37) % size.services
-        const text = composeService(index, size.backends, 50 + (changes % 40))
-        const revision = await repository.commit([[serviceFile(index), text]])
-        const { at, took } = await repository.push()
-        const { time } = await untilReported(revision, 60_000)
-        events.length = 0
-        return { ms: time - at, push: took }
+        return push([[serviceFile(index), composeService(index, size.backends, 50 + (changes % 40))]])
       },
       async redisBytes() {
         const info = await redis.call(client => client.info('stats'))

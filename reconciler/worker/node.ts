@@ -75,6 +75,7 @@ export interface NodeOptions {
 export function createNode(options: NodeOptions): Node {
   const { drivers, log, now } = options
   const disk = openLastGoodFile(options.file)
+  const breathe = createBreather()
   let lastGood = options.lastGood
   let status: Status = {
     outcome: null,
@@ -128,13 +129,14 @@ export function createNode(options: NodeOptions): Node {
 
   async function step(signal: AbortSignal): Promise<void> {
     if (lastGood === null || now() < retry.after) return
+    await breathe()
     const seen = await lookAgain()
+    await breathe()
     if (seen === status.seen && settled) return
     settled = false
     status = { ...status, seen }
 
     const wanted = leaveUnreadable(effectiveTables(lastGood.state.tables, options.health), seen)
-    const breathe = createBreather()
     await inSteps(compareAhead(wanted, seen.tables), breathe)
     const pause = options.pause()
     if (pause !== null && !isEmpty(diffNode(wanted, seen.tables)))
@@ -169,6 +171,7 @@ export function createNode(options: NodeOptions): Node {
       const { target: whole, pending } = isApplied()
         ? { target: wanted, pending: [] }
         : await options.departures.plan(wanted, seen.tables, want.handover)
+      await breathe()
       const target = noticed === null ? whole : leaveHeld(whole, seen.tables, noticed.held)
       if (isEmpty(diffNode(target, seen.tables))) {
         const healedBy = isNewWant ? 'want' : seen === before ? 'others' : 'repair'
@@ -195,6 +198,7 @@ export function createNode(options: NodeOptions): Node {
       }
       log.debug({ generation: want.generation }, 'converging')
       const done = await converge(drivers, target, seen, signal)
+      await breathe()
       seen = done.seen
       edits = addCounts(edits, done.edits)
       status = { ...status, edits, seen }

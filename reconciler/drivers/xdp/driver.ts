@@ -80,12 +80,14 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
   const observer = createObserver()
   let last: LastSeen = { table: {}, services: new Map(), others: new Map() }
   const inTurn = createTurns()
+  /** One for all: what the caller did in this turn counts. */
+  const breathe = createBreather()
   /** As far as was seen last: to look each second whether there is one costs more than all other looks. */
   let hasNextHops = true
   const refreshNextHops: XdpDriver['refreshNextHops'] = async () =>
     hasNextHops
       ? inTurn(async () => {
-          const kept = await keepNextHops({ ...context, breathe: createBreather() })
+          const kept = await keepNextHops({ ...context, breathe })
           hasNextHops = kept.size > 0
           return kept
         })
@@ -95,7 +97,6 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
     capabilities: async () => findCapabilities(options),
     observe: keys =>
       inTurn(async () => {
-        const breathe = createBreather()
         const seen = await observeXdp({ ...context, breathe }, observer)
         hasNextHops ||= seen.facts.nextHops !== undefined
         const { services, others, facts, fingerprint } = seen
@@ -111,12 +112,12 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
         )
         return { rows: asked, facts, fingerprint, digest: digestTable(asked) }
       }),
-    fingerprint: () => inTurn(() => fingerprintXdp({ ...context, breathe: createBreather() })),
+    fingerprint: () => inTurn(() => fingerprintXdp({ ...context, breathe })),
     apply: (edits: readonly Edit<XdpRow>[], signal: AbortSignal): Promise<EditOutcome[]> =>
-      inTurn(() => applyXdp({ ...context, breathe: createBreather(), signal }, edits)),
+      inTurn(() => applyXdp({ ...context, breathe, signal }, edits)),
     connections: keys =>
       inTurn(async () => {
-        const { services } = await readXdpCounters({ ...context, breathe: createBreather() })
+        const { services } = await readXdpCounters({ ...context, breathe })
         return new Map(
           keys.map(key => [
             key,
@@ -124,7 +125,7 @@ export function createXdpDriver(options: XdpDriverOptions): XdpDriver {
           ]),
         )
       }),
-    readCounters: () => inTurn(() => readXdpCounters({ ...context, breathe: createBreather() })),
+    readCounters: () => inTurn(() => readXdpCounters({ ...context, breathe })),
     // Not in turn: a report does not wait for a walk through the flow table.
     async countTraffic() {
       using dataplane = openDataplane(context.pins)

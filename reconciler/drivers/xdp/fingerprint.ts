@@ -9,6 +9,7 @@ const TABLES = ['vips', 'services', 'port_ranges', 'rings', 'access_prefixes', '
 
 /** Ids and small tables; no ring is read that is frozen. */
 export async function fingerprintXdp(context: ObserveContext): Promise<string> {
+  await context.breathe()
   using dataplane = openDataplane(context.pins)
   if (dataplane === undefined) return NO_DATAPLANE
   return fingerprintTables(context, dataplane, await readRaw(dataplane, context))

@@ -60,10 +60,13 @@ export async function observeXdp(context: ObserveContext, observer: Observer): P
     return { services: nothing, others: nothing, facts: { interfaces: {} }, fingerprint: NO_DATAPLANE }
   }
   const raw = await readRaw(dataplane, context)
+  await breathe()
   const fingerprint = await fingerprintTables(context, dataplane, raw)
+  await breathe()
   const tables = await decodeTables(dataplane, raw, breathe)
   const known = await knowServices(context, tables)
   store.keepOnly(tables.rings)
+  await breathe()
 
   const others = new Map<RowKey, XdpRow>()
   const settings = observeSettings(context, dataplane)
@@ -71,8 +74,10 @@ export async function observeXdp(context: ObserveContext, observer: Observer): P
   const attachments = readLinkedInterfaces(pins, dataplane)
   for (const { row } of attachments) others.set(`interface/${row.name}`, row)
   const services = await observer.observeServices(tables, known, breathe)
+  await breathe()
   const l2 = l2Backends(known, observer.followL2(known))
   const rings = await observer.digestRings(tables.services, known, breathe)
+  await breathe()
   return {
     services,
     others,

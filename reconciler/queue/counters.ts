@@ -1,5 +1,7 @@
+import { buffer } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
-import { gunzip, gzip } from 'node:zlib'
+import { createGzip, gunzip } from 'node:zlib'
 import { NodeCounters } from '../../schemas/node-counters.ts'
 import { createBreather } from '../process/breather.ts'
 import type { RedisConnection } from './connection.ts'
@@ -17,7 +19,8 @@ export interface Counters {
 const FRESH_SECONDS = 60
 
 /** A hundred thousand backends are 8 to 10 MB, which keep the event loop until the kernel has taken them; packed 0.3 to 2.4. */
-const PACKED_FROM_BYTES = 1 << 16
+const PACKED_FROM = 1000
+const PIECE = 1 << 16
 const MOST_BYTES = 1 << 28
 
 export function createCounters(connection: RedisConnection): Counters {
@@ -44,19 +47,28 @@ export function createCounters(connection: RedisConnection): Counters {
   }
 }
 
-/** JSON, made in slices; gzip of it (RFC 1952) when it is long. */
-async function encode({ services, ...rest }: NodeCounters): Promise<Buffer> {
+/** JSON; of many backends made in slices and packed as it is made: gzip (RFC 1952). */
+async function encode(counters: NodeCounters): Promise<string | Buffer> {
+  const backends = Object.values(counters.services).reduce((sum, { length }) => sum + length, 0)
+  if (backends < PACKED_FROM) return JSON.stringify(counters)
+  const packed = createGzip({ level: 1 })
+  const [bytes] = await Promise.all([buffer(packed), pipeline(composeJson(counters), packed)])
+  return bytes
+}
+
+async function* composeJson({ services, ...rest }: NodeCounters): AsyncGenerator<string, void> {
   const breathe = createBreather()
-  const parts = [Buffer.from(`${JSON.stringify(rest).slice(0, -1)},"services":{`)]
+  let piece = `${JSON.stringify(rest).slice(0, -1)},"services":{`
+  let comma = ''
   for (const [key, backends] of Object.entries(services)) {
     await breathe()
-    parts.push(
-      Buffer.from(`${parts.length === 1 ? '' : ','}${JSON.stringify(key)}:${JSON.stringify(backends)}`),
-    )
+    piece += `${comma}${JSON.stringify(key)}:${JSON.stringify(backends)}`
+    comma = ','
+    if (piece.length < PIECE) continue
+    yield piece
+    piece = ''
   }
-  parts.push(Buffer.from('}}'))
-  const bytes = Buffer.concat(parts)
-  return bytes.length < PACKED_FROM_BYTES ? bytes : promisify(gzip)(bytes, { level: 1 })
+  yield `${piece}}}`
 }
 
 async function unpack(value: Buffer): Promise<string> {

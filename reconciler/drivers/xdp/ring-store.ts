@@ -3,7 +3,7 @@ import type { RowKey, XdpServiceRow } from '../../../schemas/node-state.ts'
 import { RING_SLOTS } from '../../../schemas/ring-limits.ts'
 import type { Digest } from '../../../schemas/want.ts'
 import { type Breathe, inSteps } from '../../process/breather.ts'
-import { compareIdentities } from '../../ring/identity.ts'
+import { compareIdentities, identify, preferenceOf } from '../../ring/identity.ts'
 import { type RingBackend, SLOT_NONE } from '../../ring/maglev.ts'
 import type { BuildRing } from '../../ring/ring-cache.ts'
 import { ringDigest, stepRingDigest } from '../../ring/ring-digest.ts'
@@ -91,6 +91,12 @@ export function createRingStore(ringOf: BuildRing): RingStore {
   }
 
   async function makeSlots(backends: readonly RingBackend[], breathe: Breathe): Promise<MadeSlots> {
+    // Of addresses that are new it takes longer than the ring.
+    for (const { address } of backends) {
+      await breathe()
+      preferenceOf(identify(address))
+    }
+    await breathe()
     const slots = ringOf(backends)
     await breathe()
     const addresses = backends.map(({ address }) => address)

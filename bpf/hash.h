@@ -108,7 +108,10 @@ static __always_inline __u32 ring_slot(__u64 hash)
 	return (hash >> 32) * RING_SLOTS >> 32;
 }
 
-/* The flow's buckets: the near one's number in the upper half, the far one's in the lower. Keyed, so that who knows the fleet key cannot fill one. */
+/*
+ * The flow's buckets: the near one's number in the upper half, the far one's in
+ * the lower. Keyed, so that who knows the fleet key cannot fill one.
+ */
 static __always_inline __u64 bucket_hash(__u64 hash, __u64 bucket_key)
 {
 	return finish(hash ^ bucket_key);

@@ -6,7 +6,7 @@ export function createTextMemo<Value>(kept: number, make: (text: string) => Valu
   const parts = Array.from({ length: PARTS }, () => new Map<string, Value>())
   let size = 0
   return text => {
-    const part = parts[partOf(text)]!
+    const part = parts[hashText(text) & (PARTS - 1)]!
     const known = part.get(text)
     if (known !== undefined) return known
     const value = make(text)
@@ -22,9 +22,9 @@ export function createTextMemo<Value>(kept: number, make: (text: string) => Valu
 
 const PARTS = 4096
 
-/** By FNV-1a (Fowler, Noll, Vo). */
-function partOf(text: string): number {
+/** 32 bits, by FNV-1a (Fowler, Noll, Vo). */
+export function hashText(text: string): number {
   let hash = 0x811c9dc5
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
-  return (hash ^ (hash >>> 16)) & (PARTS - 1)
+  return (hash ^ (hash >>> 16)) >>> 0
 }

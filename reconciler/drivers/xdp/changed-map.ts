@@ -1,3 +1,5 @@
+import { PartedMap } from './parted-map.ts'
+
 /**
  * Maps of a thousand services are made at every look, and seldom differ much from those of the last: one that is made of
  * another knows which of its keys may differ. Such maps must not be changed afterwards.
@@ -16,22 +18,9 @@ export function changeMap<Key, Value>(
 ): ReadonlyMap<Key, Value> {
   const differing = [...entries].filter(([key, value]) => before.get(key) !== value)
   if (differing.length === 0) return before
-  const after = copyMap(before)
-  for (const [key, value] of differing) {
-    if (value === undefined) after.delete(key)
-    else after.set(key, value)
-  }
+  const after = PartedMap.of(before).with(differing)
   origins.set(after, { before: new WeakRef(before), changed: new Set(differing.map(([key]) => key)) })
   return after
-}
-
-/** `new Map(before)` makes an array of each entry on the way. */
-function copyMap<Key, Value>(before: ReadonlyMap<Key, Value>): Map<Key, Value> {
-  const copy = new Map<Key, Value>()
-  before.forEach((value, key) => {
-    copy.set(key, value)
-  })
-  return copy
 }
 
 const NOTHING: ReadonlySet<never> = new Set()

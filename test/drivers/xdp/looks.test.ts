@@ -115,13 +115,10 @@ test('a map that is made of another one knows which keys differ, and of others n
     ['b', undefined],
     ['c', 3],
   ])
-  assert.deepEqual(
-    [...second].sort(),
-    [
-      ['a', 1],
-      ['c', 3],
-    ],
-  )
+  assert.deepEqual([...second].sort(), [
+    ['a', 1],
+    ['c', 3],
+  ])
   assert.deepEqual([...changedSince(first, second)!], ['b', 'c'])
   const third = changeMap(second, [['c', 4]])
   assert.equal(changedSince(first, third), null)

@@ -293,6 +293,8 @@ static __always_inline struct choice choose_member(struct xdp_md *ctx, struct ri
 		member = confirm_flow(ring, &attempt, found);
 		if (member)
 			return (struct choice){ member, REASON_FORWARDED_FLOW };
+		/* It is not there any more. */
+		found.place = NULL;
 	} else if (!opens) {
 		if (!found.place)
 			found = find_flow(hash, attempt.buckets);

@@ -4,9 +4,8 @@
  * why no lock is needed.
  *
  * A new entry goes to its near bucket, the only one of a fifth of the table,
- * else to its far bucket of the rest, else to the far one's neighbour, which
- * comes from memory with it: that holds the flows asked for before 1 in 13,000
- * finds no room. While there are an eighth of them, all but 1 in 200 are near,
+ * else to its far bucket of the rest, else to the one beside that: this holds
+ * the flows asked for before 1 in 13,000 finds no room. While there are an eighth of them, all but 1 in 200 are near,
  * where there is less memory to translate and to have in the cache. With no
  * room it displaces the least worthy of the three buckets (enum
  * worth), the longest idle among those, but never an entry worth more than

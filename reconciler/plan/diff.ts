@@ -32,8 +32,8 @@ const byKey = (a: { key: string }, b: { key: string }): number => (a.key < b.key
 export function diffNode(desired: NodeTables, observed: NodeTables): NodeEdits {
   return {
     xdp: diffOnce<Rows['xdp']>(desired.xdp, observed.xdp, matchesXdp),
-    ipvs: diffOnce<Rows['ipvs']>(desired.ipvs, observed.ipvs, sameRow),
-    bgp: diffOnce<Rows['bgp']>(desired.bgp, observed.bgp, sameRow),
+    ipvs: diffOnce<Rows['ipvs']>(desired.ipvs, observed.ipvs, equalRows),
+    bgp: diffOnce<Rows['bgp']>(desired.bgp, observed.bgp, equalRows),
   }
 }
 
@@ -96,12 +96,16 @@ function diffAgain<Row>(
 /**
  * The comparisons of `diffNode` that take long, one at each step: of rows that are equal it then knows that they are.
  */
-export function* compareAhead({ xdp }: NodeTables, observed: NodeTables): Generator<void, void> {
-  for (const key of findLast(xdp, observed.xdp)?.keys ?? Object.keys(xdp)) {
-    const [wanted, seen] = [xdp[key], observed.xdp[key]]
-    if (wanted === undefined || seen === undefined || seen === wanted || wanted.kind === 'interface') continue
-    equalRows(wanted, seen)
-    yield
+export function* compareAhead(desired: NodeTables, observed: NodeTables): Generator<void, void> {
+  for (const driver of DriverName.options) {
+    const wanted: Table<object> = desired[driver]
+    const seen: Table<object> = observed[driver]
+    for (const key of findLast(wanted, seen)?.keys ?? Object.keys(wanted)) {
+      const [row, other] = [wanted[key], seen[key]]
+      if (row === undefined || other === undefined || row === other) continue
+      equalRows(row, other)
+      yield
+    }
   }
 }
 
@@ -112,9 +116,9 @@ export const isEmpty = (edits: NodeEdits): boolean =>
 const sameRow = (a: unknown, b: unknown): boolean => isDeepStrictEqual(a, b)
 
 /** Row → the row that it was found to equal: at every look a node compares the same thousand pairs. */
-const equals = new WeakMap<XdpRow, XdpRow>()
+const equals = new WeakMap<object, object>()
 
-function equalRows(desired: XdpRow, observed: XdpRow): boolean {
+function equalRows(desired: object, observed: object): boolean {
   if (equals.get(desired) === observed) return true
   const same = sameRow(desired, observed)
   if (same) equals.set(desired, observed)

@@ -75,6 +75,9 @@ export async function isCurrent(seen: Seen, drivers: Drivers): Promise<boolean> 
   return (await Promise.all(unchanged)).every(same => same)
 }
 
+/** One for all: what was done in this turn before counts. */
+const breathe = createBreather()
+
 /** One that may be written to, by `converge`, while the other is shown. */
 const copySeen = ({ tables, fingerprints, digests, facts, unreadable }: Seen): Seen => ({
   unreadable,
@@ -98,7 +101,6 @@ export async function converge(
   const seen = copySeen(before)
   const edits = diffNode(wanted, seen.tables)
   const counts = countEdits(edits)
-  const breathe = createBreather()
   await breathe()
   const missing = await refuseUnavailable(drivers, edits)
   if (missing.length > 0) return { result: 'failed', edits: counts, failures: missing, seen }
@@ -151,7 +153,7 @@ async function readBack(
   const tries = phase.driver === 'bgp' ? SENT_WITHIN_MS / LOOK_AGAIN_MS : 1
   for (let attempt = 1; ; attempt += 1) {
     await observeInto(seen, drivers, phase.driver)
-    await inSteps(compareAhead(wanted, seen.tables), createBreather())
+    await inSteps(compareAhead(wanted, seen.tables), breathe)
     const unmet = findUnmet(phase, wanted, seen, failures)
     if (unmet.length === 0 || attempt >= tries) return [...failures, ...unmet]
     await delay(LOOK_AGAIN_MS)

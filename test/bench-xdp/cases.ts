@@ -52,18 +52,18 @@ export interface Tables extends Disposable {
 }
 
 export async function openTables(): Promise<Tables> {
-  const open = () =>
-    openBalancer({ services: services(), nearBuckets: NEAR_BUCKETS, halfOpenBuckets: HALF_OPEN_BUCKETS })
   using opened = new DisposableStack()
-  const [tcp4, tcp6, fresh, full, million] = [
-    opened.use(await open()),
-    opened.use(await open()),
-    opened.use(await open()),
-    opened.use(await open()),
-    opened.use(await open()),
-  ]
+  const sizes = { nearBuckets: NEAR_BUCKETS, halfOpenBuckets: HALF_OPEN_BUCKETS }
+  const open = async () => opened.use(await openBalancer({ services: services(), ...sizes }))
+  const tables = {
+    tcp4: await open(),
+    tcp6: await open(),
+    fresh: await open(),
+    full: await open(),
+    million: await open(),
+  }
   const all = opened.move()
-  return { tcp4, tcp6, fresh, full, million, [Symbol.dispose]: () => all.dispose() }
+  return { ...tables, [Symbol.dispose]: () => all.dispose() }
 }
 
 /** `driver` fills tables beforehand. */

@@ -78,6 +78,19 @@ suite('a service that moves between IPVS and XDP', { skip: needsRoot }, () => {
     for (const port of ports) assert.equal(send(balancer, TCP, port, Tcp.ack), 'tx', `port ${port}`)
   })
 
+  test('from IPVS: a SYN whose member is gone leaves an empty place, which no other SYN is said to have lost', async () => {
+    const service = serviceOf(TCP, { members: [A] })
+    using balancer = await openBalancer({ services: [service], halfOpenBuckets: 1 })
+    send(balancer, TCP, 1, Tcp.syn)
+    const gone = serviceOf(TCP, { members: [{ ...A, generation: A.generation + 1 }], handover: 'from-ipvs' })
+    await balancer.swapRing(0, gone)
+    assert.equal(send(balancer, TCP, 1, Tcp.ack), 'pass')
+    await balancer.swapRing(0, service)
+    balancer.counted()
+    for (let port = 2; port < 2 + FLOW_WAYS; port++) send(balancer, TCP, port, Tcp.syn)
+    assert.deepEqual(balancer.counted(), { forwarded_ring: FLOW_WAYS })
+  })
+
   test('datagrams move at once from IPVS; to it, those of flows that are remembered stay', async () => {
     using from = await openMoving(UDP, 'from-ipvs')
     assert.deepEqual([send(from, UDP, 1), send(from, UDP, 2)], ['tx', 'tx'])

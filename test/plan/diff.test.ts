@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { diffNode, diffTable, isEmpty } from '../../reconciler/plan/diff.ts'
+import { compareAhead, diffNode, diffTable, isEmpty } from '../../reconciler/plan/diff.ts'
 import type { Edit } from '../../schemas/edit.ts'
 import type { Table } from '../../schemas/node-state.ts'
 import { anyTables, backend, interfaceRow, serviceRow, tablesOf } from './rows.ts'
@@ -28,6 +28,20 @@ test('a state differs from itself in nothing, however its keys are ordered', () 
     fc.property(anyTables, tables => {
       const reversed = { ...tables, xdp: Object.fromEntries(Object.entries(tables.xdp).reverse()) }
       assert.equal(isEmpty(diffNode(tables, structuredClone(reversed))), true)
+    }),
+  )
+})
+
+test('what was compared ahead, one row at each step, gives the same edits', () => {
+  fc.assert(
+    fc.property(anyTables, anyTables, (desired, observed) => {
+      const [ahead, edits] = [structuredClone(desired), diffNode(desired, observed)]
+      const steps = [...compareAhead(ahead, observed)].length
+      const both = (['xdp', 'ipvs', 'bgp'] as const).flatMap(driver =>
+        Object.keys(desired[driver]).filter(key => observed[driver][key] !== undefined),
+      )
+      assert.equal(steps, both.length)
+      assert.deepEqual(diffNode(ahead, observed), edits)
     }),
   )
 })

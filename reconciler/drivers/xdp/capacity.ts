@@ -19,8 +19,8 @@ export interface MapSizes {
 }
 
 /**
- * Live flows in place of an entry of a far bucket. With those of the near ones besides, 0.008% of the flows are
- * displaced at 0.5, 0.6% at 0.75.
+ * Live flows for each entry of the far buckets. With the near ones besides, 0.008% of them are displaced at 0.5, 0.6%
+ * at 0.75.
  */
 const FLOW_LOAD = 0.5
 const LEAST_NEAR_BUCKETS = 4
